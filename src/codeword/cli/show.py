@@ -1,0 +1,95 @@
+"""How results are printed: values on stdout, all else on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codeword.evaluation import Evaluation
+
+
+@dataclass
+class Outcome:
+    """What happened to each of several inputs: results by name, and a sentence for each that failed."""
+
+    results: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def say(text: str) -> None:
+    """One line for a person, on stderr."""
+    print(text, file=sys.stderr)
+
+
+def pairs(values: Mapping[str, Any], *, as_json: bool) -> None:
+    """Names and values."""
+    if as_json:
+        print(json.dumps(values, indent=2))
+        return
+    width = max((len(name) for name in values), default=0)
+    for name, value in values.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def fields(record: Any, *, as_json: bool) -> None:
+    """A dataclass."""
+    pairs(asdict(record), as_json=as_json)
+
+
+def evaluation(result: "Evaluation", *, as_json: bool) -> None:
+    """An evaluation, as its JSON or as a table."""
+    if as_json:
+        print(json.dumps(result.model_dump(mode="json"), indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        title=f"{result.recipe}, {result.split} split, {result.signals} signals, seed {result.seed}"
+    )
+    for heading, side in (
+        ("metric", "left"),
+        ("value", "right"),
+        ("95 % interval", "right"),
+        ("unit", "left"),
+    ):
+        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    for name, metric in result.metrics.items():
+        table.add_row(name, f"{metric.value:.4g}", f"{metric.low:.4g} to {metric.high:.4g}", metric.unit)
+    Console().print(table)
+
+
+def validation(last: dict[str, dict[str, Any]], *, as_json: bool) -> None:
+    """The last validation record of each part."""
+    if as_json:
+        print(json.dumps(last, indent=2))
+        return
+    for part, record in last.items():
+        figures = {name: v for name, v in record.items() if name not in ("part", "split")}
+        print(f"{part}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+
+def outcome(done: Outcome, *, as_json: bool) -> int:
+    """Results on stdout and failures on stderr; the exit code: 1 if anything failed."""
+    if as_json:
+        print(json.dumps({"results": done.results, "failures": done.failures}, indent=2))
+    else:
+        pairs(done.results, as_json=False)
+    for sentence in done.failures.values():
+        say(f"Error: {sentence}")
+    return 1 if done.failures else 0
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, as a function of done and total."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

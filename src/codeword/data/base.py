@@ -1,0 +1,59 @@
+"""The shape of a data set: what a split offers, and how the one that a recipe names is opened."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor
+
+from codeword.config import Cifar10Config, DataConfig, FolderConfig, SyntheticImagesConfig
+
+Split = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Signals `x` (B, C, *S) as integers, and their class `label` (B,) int64."""
+
+    x: Tensor
+    label: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(self.x.to(device, non_blocking=True), self.label.to(device, non_blocking=True))
+
+
+class Dataset(ABC):
+    """One split. `shape` is (C, *S) of one signal; `classes` names the labels, and may be empty."""
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
+        """The signals at `indices`; with a generator they are augmented as the recipe says, without it never."""
+
+
+def open_dataset(config: DataConfig, split: Split) -> Dataset:
+    """Open one split of the data set that a recipe names.
+
+    Raises:
+        DataError: files are missing or not what they claim to be; the message says how to get them.
+    """
+    from codeword.data.cifar10 import Cifar10
+    from codeword.data.folder import ImageFolder
+    from codeword.data.synthetic import SyntheticImages
+
+    match config:
+        case SyntheticImagesConfig():
+            return SyntheticImages(config, split)
+        case Cifar10Config():
+            return Cifar10(config, split)
+        case FolderConfig():
+            return ImageFolder(config, split)
+        case _:
+            assert_never(config)

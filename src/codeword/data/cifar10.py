@@ -1,0 +1,109 @@
+"""CIFAR-10 (Krizhevsky 2009) from its official binary or python files, read without trust."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from codeword.config import Cifar10Config
+from codeword.data.augment import flip
+from codeword.data.base import Batch, Dataset, Split
+from codeword.data.cifar10_pickle import read_pickled_batch
+from codeword.data.root import data_root
+from codeword.errors import DataError
+
+BINARY_FOLDER = "cifar-10-batches-bin"
+PYTHON_FOLDER = "cifar-10-batches-py"
+BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+BATCH_IMAGES = 10_000
+IMAGE_BYTES = 3 * 32 * 32
+BINARY_BYTES = BATCH_IMAGES * (1 + IMAGE_BYTES)
+"""Size of each binary file: a label byte and the planes R, G, B of each image."""
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+# First and last image of each split in the official order of all six files. Nothing official sets a
+# validation split apart, so the last 5,000 training images are it.
+_RANGES: dict[Split, tuple[int, int]] = {"train": (0, 45_000), "valid": (45_000, 50_000), "test": (50_000, 60_000)}
+
+_WAYS_OUT = "Run `codeword data fetch cifar10`, or set CODEWORD_DATA to the folder that holds it."
+
+
+class Cifar10(Dataset):
+    """One split of CIFAR-10 in memory: uint8 (3, 32, 32) images, 45,000 / 5,000 / 10,000 of them.
+
+    Only the files that the split needs are opened. With a generator, `take` mirrors half the images
+    where the config says `flip`.
+
+    Raises:
+        DataError: a file is missing, cut short or corrupt.
+    """
+
+    shape = (3, 32, 32)
+    classes = CLASSES
+
+    def __init__(self, config: Cifar10Config, split: Split) -> None:
+        self._flip = config.flip
+        folder = find_cifar10(data_root(config.root))
+        first, last = _RANGES[split]
+        self._images = torch.empty((last - first, *self.shape), dtype=torch.uint8)
+        self._labels = torch.empty(last - first, dtype=torch.int64)
+        for number in range(first // BATCH_IMAGES, -(-last // BATCH_IMAGES)):
+            pixels, labels = _read_batch(folder, BATCHES[number])
+            start = number * BATCH_IMAGES
+            rows = slice(max(first - start, 0), min(last - start, BATCH_IMAGES))
+            here = slice(start + rows.start - first, start + rows.stop - first)
+            self._images[here] = torch.from_numpy(pixels[rows].reshape(-1, *self.shape))
+            self._labels[here] = torch.from_numpy(labels[rows].astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        x = self._images.index_select(0, chosen)
+        if self._flip and generator is not None:
+            x = flip(x, generator=generator)
+        return Batch(x, self._labels.index_select(0, chosen))
+
+
+def find_cifar10(root: Path) -> Path:
+    """The folder of CIFAR-10's files: `root` itself, or its `cifar-10-batches-bin` or `-py`.
+
+    Raises:
+        DataError: none of these holds any of the files.
+    """
+    candidates = [root / BINARY_FOLDER, root / PYTHON_FOLDER, root]
+    for folder in candidates:
+        if any((folder / name).is_file() for batch in BATCHES for name in (batch, f"{batch}.bin")):
+            return folder
+    looked = ", ".join(str(folder) for folder in candidates)
+    raise DataError(f"CIFAR-10 is not in any of {looked}. {_WAYS_OUT}")
+
+
+def _read_batch(folder: Path, batch: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels (10000, 3072) and labels (10000,) of one file, in whichever layout the folder holds."""
+    binary, pickled = folder / f"{batch}.bin", folder / batch
+    try:
+        if not binary.is_file() and pickled.is_file():
+            pixels, labels = read_pickled_batch(pickled, images=BATCH_IMAGES, image_bytes=IMAGE_BYTES)
+        else:
+            pixels, labels = _read_binary_batch(binary)
+    except FileNotFoundError as error:
+        raise DataError(f"CIFAR-10 in {folder} lacks {error.filename}. {_WAYS_OUT}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{error}; delete it and run `codeword data fetch cifar10`.") from error
+    return pixels, labels
+
+
+def _read_binary_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    size = path.stat().st_size
+    if size != BINARY_BYTES:
+        raise ValueError(f"{path} holds {size:,} bytes where {BINARY_BYTES:,} are right")
+    rows = np.fromfile(path, np.uint8).reshape(BATCH_IMAGES, 1 + IMAGE_BYTES)
+    labels = rows[:, 0]
+    if labels.max() >= len(CLASSES):
+        raise ValueError(f"{path} is corrupt: it holds the label {labels.max()} where 0 to {len(CLASSES) - 1} are right")
+    return rows[:, 1:], labels

@@ -1,0 +1,91 @@
+"""Codes of several signals in one `.npz` file, which numpy alone can read."""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from codeword.errors import DataError
+from codeword.store import write_atomically
+
+MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class CodedSignal:
+    """One signal as codes (*G, K) int64, with its name and its size *S."""
+
+    name: str
+    size: tuple[int, ...]
+    codes: Tensor
+
+
+def write_codes(path: Path, signals: Sequence[CodedSignal], *, levels: tuple[int, ...]) -> None:
+    """Write `names`, `sizes` (N, rank), `levels` (K,) and `codes_0` ... `codes_{N-1}`, each (*G, K) int32."""
+    arrays = {f"codes_{i}": s.codes.numpy().astype(np.int32) for i, s in enumerate(signals)}
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        names=np.array([s.name for s in signals]),
+        sizes=np.array([s.size for s in signals], dtype=np.int64),
+        levels=np.array(levels, dtype=np.int64),
+        allow_pickle=False,
+        **arrays,
+    )
+    write_atomically(path, buffer.getvalue())
+
+
+def read_codes(path: Path, *, levels: tuple[int, ...], hop: int) -> list[CodedSignal]:
+    """Read what `write_codes` wrote, for a tokenizer of these `levels` and `hop`.
+
+    Raises:
+        DataError: the file is missing, damaged, larger than any honest one, or made by another tokenizer.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # Each array's claimed size is bounded before numpy allocates for it.
+            if (claimed := sum(entry.file_size for entry in archive.infolist())) > MAX_BYTES:
+                raise DataError(f"{path} would unpack to {claimed} bytes; codes files are held to {MAX_BYTES}.")
+            for entry in archive.infolist():
+                _check_header(archive, entry)
+        with np.load(path, allow_pickle=False) as file:
+            names, sizes, found = file["names"], file["sizes"], tuple(int(n) for n in file["levels"])
+            arrays = [file[f"codes_{i}"] for i in range(len(names))]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError, SyntaxError) as error:
+        raise DataError(f"{path} is not a readable file of codes ({error}); write it again with `codeword encode`.") from error
+    if found != levels:
+        raise DataError(f"{path} holds codes of levels {list(found)}, but this tokenizer has {list(levels)}; use its own.")
+    if sizes.ndim != 2 or len(sizes) != len(names) or sizes.dtype.kind != "i":
+        raise DataError(f"{path}: its sizes {sizes.shape} do not fit its {len(names)} names.")
+    return [
+        _signal(path, str(name), tuple(int(n) for n in size), codes, levels, hop)
+        for name, size, codes in zip(names, sizes, arrays, strict=True)
+    ]
+
+
+def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    with archive.open(entry) as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        bytes_needed = dtype.itemsize
+        for n in shape:
+            bytes_needed *= n
+        if dtype.hasobject or bytes_needed > entry.file_size:
+            raise ValueError(f"{entry.filename} claims {bytes_needed} bytes and holds {entry.file_size}")
+
+
+def _signal(
+    path: Path, name: str, size: tuple[int, ...], codes: np.ndarray, levels: tuple[int, ...], hop: int
+) -> CodedSignal:
+    grid = (*(-(-n // hop) for n in size), len(levels))
+    if codes.dtype.kind not in "iu" or codes.shape != grid or any(n < 1 for n in size):
+        raise DataError(f"{path}: the codes of {name} have shape {codes.shape}; a signal of size {size} needs {grid}.")
+    if codes.size and (codes.min() < 0 or (codes.max(axis=tuple(range(codes.ndim - 1))) >= levels).any()):
+        raise DataError(f"{path}: the codes of {name} go beyond the codebook of {list(levels)}.")
+    return CodedSignal(name, size, torch.from_numpy(codes.astype(np.int64)))

@@ -1,0 +1,168 @@
+"""The report's figures: plain data in, a Matplotlib figure out, without pyplot's global state."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from torch import Tensor
+
+DPI = 150
+WIDTH_INCHES = 10.0
+
+BLUE, ORANGE, GREEN, GREY, INK = "#1f5f99", "#c8601a", "#3f8f5f", "#a9b6c4", "#222b36"
+_CODE_COLOURS = (BLUE, ORANGE, GREEN, "#8a5aa8", "#b0914a", "#4aa3b0", "#b04a6d", "#6d7b8a")
+
+_MAX_MAGNIFICATION = 24
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve; `faint` is for what is noisy and many points, the others carry a dot at each point."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: str
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes; `limit` is a value worth a dashed line, with its name."""
+
+    title: str
+    y_label: str
+    lines: Sequence[Line]
+    x_label: str = "training step"
+    limit: tuple[float, str] | None = None
+    percent: bool = False
+
+
+def panels_figure(panels: Sequence[Panel]) -> Figure:
+    """Curves side by side; losses that span more than a factor of ten get a logarithmic axis."""
+    figure = Figure(figsize=(WIDTH_INCHES, 3.5), layout="constrained")
+    for axes, panel in zip(_row_of_axes(figure, len(panels)), panels, strict=True):
+        _decorate(axes, panel.title, panel.x_label, panel.y_label)
+        for line in panel.lines:
+            style: dict[str, Any] = {"lw": 1.1} if line.faint else {"lw": 1.8, "marker": "o", "ms": 3.5}
+            axes.plot(line.x, line.y, color=line.colour, label=line.label, **style)
+        if panel.limit is not None:
+            axes.axhline(panel.limit[0], color=INK, lw=1, ls=(0, (4, 3)), label=panel.limit[1])
+        values = [y for line in panel.lines for y in line.y]
+        if panel.limit is not None or panel.percent:
+            axes.set_ylim(bottom=0)
+        elif values and min(values) > 0 and max(values) > 10 * min(values):
+            axes.set_yscale("log")
+        if panel.percent:
+            axes.set_ylim(top=1.04)
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    return figure
+
+
+def code_use_figure(counts: Sequence[Tensor]) -> Figure:
+    """How often each codeword occurs, most frequent first, for each of the K histograms `counts` (levels,)."""
+    figure = Figure(figsize=(WIDTH_INCHES, 3.5), layout="constrained")
+    (axes,) = _row_of_axes(figure, 1)
+    _decorate(axes, "", "codeword, the most frequent first", "times used")
+    size = max(len(c) for c in counts)
+    for k, histogram in enumerate(counts):
+        used = histogram.sort(descending=True).values.numpy()
+        used = used[used > 0]
+        colour = _CODE_COLOURS[k % len(_CODE_COLOURS)]
+        label = f"{'codewords' if len(counts) == 1 else f'code {k + 1}'}: {len(used)} of {len(histogram)} used"
+        edges = torch.arange(len(used) + 1).numpy()
+        # The baseline stays below one, so that a codeword used once is still seen on the logarithmic axis.
+        axes.stairs(used, edges, baseline=0.5, fill=len(counts) == 1, color=colour, lw=1.6, label=label)
+        if len(counts) == 1:
+            axes.axhline(float(histogram.sum()) / size, color=INK, lw=1, ls=(0, (4, 3)), label="all used alike")
+            axes.axvspan(len(used), size, color="#f1e3d8", lw=0, label="never used" if len(used) < size else None)
+    axes.set_yscale("log")
+    axes.set_xlim(0, size)
+    axes.set_ylim(bottom=0.5)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=1 + len(counts) // 8)
+    return figure
+
+
+@dataclass(frozen=True)
+class Note:
+    """A short text over a mosaic, at a pixel of the picture in `row` and `column`."""
+
+    row: int
+    column: int
+    x: float
+    y: float
+    text: str
+    colour: str
+    points: float
+
+
+def mosaic_figure(pictures: Tensor, *, row_labels: Sequence[str] = (), notes: Sequence[Note] = ()) -> Figure:
+    """Pictures (rows, columns, 3, H, W) in [0, 1] on white, every pixel magnified by the same whole number."""
+    rows, columns, _, height, width = pictures.shape
+    gap = max(1, round(max(height, width) / 16))
+    canvas = torch.ones(rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * (height + gap), column * (width + gap)
+            canvas[top : top + height, left : left + width] = pictures[row, column].permute(1, 2, 0)
+    margin = 1.05 if row_labels else 0.0
+    room = (WIDTH_INCHES - margin) * DPI
+    magnification = int(min(max(1, room // canvas.shape[1]), _MAX_MAGNIFICATION))
+    # The axes measure a whole number of dots for each pixel: otherwise some pixels are drawn wider than others.
+    across, down = canvas.shape[1] * magnification / DPI, canvas.shape[0] * magnification / DPI
+    figure = Figure(figsize=(margin + across, down))
+    axes = figure.add_axes((margin / (margin + across), 0, across / (margin + across), 1))
+    axes.imshow(canvas.clamp(0, 1).numpy(), interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    for row, label in enumerate(row_labels):
+        # Class names are folder names: a dollar sign in one is no formula.
+        shown = label if len(label) <= 16 else label[:15] + "…"
+        middle = row * (height + gap) + (height - 1) / 2
+        axes.annotate(
+            shown,
+            (-0.5, middle),
+            xytext=(-8, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=9,
+            color=INK,
+            parse_math=False,
+        )
+    for note in notes:
+        x, y = note.column * (width + gap) + note.x, note.row * (height + gap) + note.y
+        axes.text(x, y, note.text, color=note.colour, fontsize=note.points, ha="center", va="center_baseline")
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # A class may be named in a script that the font lacks; a box there is no reason to fail.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _row_of_axes(figure: Figure, count: int) -> list[Axes]:
+    return list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def _decorate(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+    axes.set_xlabel(x_label, color=INK)
+    axes.set_ylabel(y_label, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.tick_params(color=GREY, labelcolor=INK, labelsize=9, which="both")
+    axes.grid(axis="y", color="#e6eaef", lw=0.8)
+    axes.set_axisbelow(True)

@@ -1,0 +1,210 @@
+"""Every number of a run over one split: distortion, use of the codebook, and true bits per dimension."""
+
+from collections.abc import Callable
+from math import log
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from codeword.config import Config
+from codeword.data import Dataset, open_dataset
+from codeword.data.base import Split
+from codeword.errors import UsageError
+from codeword.evaluation.intervals import mean_interval, resampled_interval
+from codeword.priors import Prior
+from codeword.quantizers.usage import histogram
+from codeword.store import write_json
+from codeword.tokenizer import Tokenizer, signal_dims
+from codeword.training.batches import evaluation_batches
+from codeword.training.run import Run
+
+
+class Metric(Config):
+    """A value with its 95 % interval over signals."""
+
+    value: float
+    low: float
+    high: float
+    unit: str
+
+
+class Evaluation(Config):
+    """What `evaluation.json` holds."""
+
+    recipe: str
+    split: Split
+    signals: int
+    seed: int
+    commit: str
+    machine: str
+    metrics: dict[str, Metric]
+
+
+def evaluate(
+    run: Run | str | Path,
+    *,
+    split: Split = "test",
+    device: str | torch.device | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Measure a finished run on one split, and write `evaluation.json` into it.
+
+    All in float32. Bits per dimension are `(-log2 p(codes) - log2 p(x | codes)) / numbers in x`, an upper bound
+    on -log2 p(x); `code_bpd` is without labels, so that `total_bpd` is a statement about images alone.
+
+    Args:
+        run: a run, or its folder.
+        split: "train", "valid" or "test".
+        device: where to compute; by default a GPU if there is one.
+        progress: called with signals done and signals in all.
+
+    Raises:
+        UsageError: there is no run, it is not finished, or it has no such split.
+        DataError, ModelError: data or models cannot be read.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    if split not in ("train", "valid", "test"):
+        raise UsageError(f"There is no split {split!r}; choose train, valid or test.")
+    recipe = run.recipe()
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    tokenizer, prior = run.tokenizer().to(device), run.prior().to(device)
+    data = open_dataset(recipe.data, split)
+    config = recipe.evaluation
+    total = min(len(data), config.limit or len(data))
+    rows: list[dict[str, Tensor]] = []
+    done = 0
+    for batch in evaluation_batches(data, config.batch_size, limit=config.limit):
+        on_device = batch.to(device)
+        row = measure(tokenizer, prior, on_device.x, on_device.label)
+        rows.append({name: values.cpu() for name, values in row.items()})
+        done += len(batch.x)
+        progress(done, total)
+    columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    variance = signal_variance(open_dataset(recipe.data, "train"))
+    environment = run.environment()
+    result = Evaluation(
+        recipe=recipe.name,
+        split=split,
+        signals=done,
+        seed=recipe.seed,
+        commit=environment["commit"],
+        machine=environment["machine"],
+        metrics=_summarise(columns, tokenizer, prior, variance),
+    )
+    write_json(run.evaluation_path, result.model_dump(mode="json"))
+    return result
+
+
+def read_evaluation(run: Run) -> Evaluation:
+    """What the last `evaluate` wrote. Raises UsageError where there is none."""
+    try:
+        text = run.evaluation_path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{run.folder} has not been evaluated; run `codeword evaluate {run.folder}` first."
+        ) from error
+    return TypeAdapter(Evaluation).validate_json(text)
+
+
+@torch.no_grad()
+def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Every figure of each signal of x (B, C, *S): a vector (B,) by name, and `codes` (B, cells * K)."""
+    analysis = tokenizer.analyse(x)
+    likelihood = tokenizer.likelihood
+    expected = likelihood.mean(analysis.features)
+    codes = analysis.quantized.codes
+    intensity, target = expected / (likelihood.values - 1), x.float() / (likelihood.values - 1)
+    mse = (intensity - target).square().flatten(1).mean(1)
+    # The student report's "bpd": the cross-entropy of intensities taken for Bernoulli probabilities.
+    proxy = F.binary_cross_entropy(intensity.clamp(1e-6, 1 - 1e-6), target, reduction="none")
+    figures = {
+        "mse": mse,
+        "psnr_db": -10 * torch.log10(mse.clamp(min=1e-10)),
+        "mse_plus_vq_loss": mse + analysis.quantized.loss.flatten(1).mean(1),
+        "bernoulli_proxy_bits": proxy.flatten(1).mean(1) / log(2),
+        "code_bits": -prior.log_prob(codes) / log(2),
+        "code_bits_given_label": -prior.log_prob(codes, label) / log(2),
+        "signal_bits": -likelihood.log_prob(analysis.features, x) / log(2),
+        "dims": torch.full((len(x),), float(signal_dims(x))),
+        "symbols": torch.full((len(x),), float(codes[0].numel())),
+        "codes": codes.flatten(1),
+    }
+    if x.ndim == 4:
+        figures["ssim"] = _ssim(intensity, target)
+    return figures
+
+
+def signal_variance(data: Dataset) -> float:
+    """Variance over every number of a split, on the scale where the values span 1."""
+    count, total, squares = 0, 0.0, 0.0
+    for batch in evaluation_batches(data, 1000):
+        values = batch.x.double() / 255
+        count += values.numel()
+        total += float(values.sum())
+        squares += float(values.square().sum())
+    return squares / count - (total / count) ** 2
+
+
+def _ssim(image: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) of each image (B,)."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    value: Any = structural_similarity_index_measure(image, target, data_range=1.0, reduction="none")
+    return torch.as_tensor(value)
+
+
+def _summarise(
+    columns: dict[str, Tensor], tokenizer: Tokenizer, prior: Prior, variance: float
+) -> dict[str, Metric]:
+    dims, symbols = columns["dims"], columns["symbols"]
+    per_signal = {
+        "mse": (columns["mse"], "intensity^2, values span 1"),
+        "mse_over_variance": (columns["mse"] / variance, "fraction of the training variance"),
+        "psnr_db": (columns["psnr_db"], "dB, mean over signals"),
+        "mse_plus_vq_loss": (columns["mse_plus_vq_loss"], "signal in [-0.5, 0.5]"),
+        "bits_per_code": (columns["code_bits"] / symbols, "bit/code under the prior"),
+        "code_bpd": (columns["code_bits"] / dims, "bit/dim"),
+        "pixel_bpd": (columns["signal_bits"] / dims, "bit/dim"),
+        "total_bpd": ((columns["code_bits"] + columns["signal_bits"]) / dims, "bit/dim"),
+        "bernoulli_proxy_bits": (columns["bernoulli_proxy_bits"], "bit, not a likelihood"),
+    }
+    if "ssim" in columns:
+        per_signal["ssim"] = (columns["ssim"], "1 is equal")
+    if prior.classes:
+        per_signal["bits_per_code_given_label"] = (
+            columns["code_bits_given_label"] / symbols,
+            "bit/code under the prior, label told",
+        )
+    metrics = {name: _metric(mean_interval(values), unit) for name, (values, unit) in per_signal.items()}
+    levels = tokenizer.quantizer.levels
+    # (N, cells, K) and one histogram for each of the K codebooks, of every signal.
+    codes = columns["codes"].view(len(dims), -1, len(levels))
+
+    def usage(counts: list[Tensor]) -> float:
+        return sum(int((c > 0).sum()) for c in counts) / sum(levels)
+
+    def perplexity(counts: list[Tensor]) -> float:
+        from codeword.quantizers.usage import entropy_bits
+
+        return float(2 ** (sum(entropy_bits(c) for c in counts) / len(counts)))
+
+    def counted(rows: Tensor) -> list[Tensor]:
+        return [histogram(codes[rows][..., k].flatten(), n) for k, n in enumerate(levels)]
+
+    metrics["usage"] = _metric(
+        resampled_interval(lambda rows: usage(counted(rows)), len(dims)), "fraction of codewords"
+    )
+    metrics["perplexity"] = _metric(
+        resampled_interval(lambda rows: perplexity(counted(rows)), len(dims)),
+        "codewords, over the whole split",
+    )
+    return metrics
+
+
+def _metric(interval: tuple[float, float, float], unit: str) -> Metric:
+    value, low, high = interval
+    return Metric(value=value, low=low, high=high, unit=unit)

@@ -1,0 +1,24 @@
+"""Likelihoods p(x | features) over integer signals: what the decoder's features say of every value."""
+
+from typing import assert_never
+
+from codeword.config import CategoricalConfig, GaussianConfig, LikelihoodConfig, LogisticMixtureConfig
+from codeword.likelihoods.base import Likelihood
+from codeword.likelihoods.categorical import Categorical
+from codeword.likelihoods.gaussian import Gaussian
+from codeword.likelihoods.logistic_mixture import LogisticMixture
+
+__all__ = ["Categorical", "Gaussian", "Likelihood", "LogisticMixture", "build_likelihood"]
+
+
+def build_likelihood(config: LikelihoodConfig, *, channels: int, values: int) -> Likelihood:
+    """The likelihood that a recipe describes, for signals of `channels` integers below `values`."""
+    match config:
+        case GaussianConfig():
+            return Gaussian(channels, values)
+        case CategoricalConfig():
+            return Categorical(channels, values)
+        case LogisticMixtureConfig():
+            return LogisticMixture(channels, values, components=config.components)
+        case _:
+            assert_never(config)

@@ -1,0 +1,32 @@
+"""One softmax over all values for each channel, as the VQ-VAE paper reports its bits with."""
+
+import torch
+from torch import Tensor
+
+from codeword.likelihoods.base import Likelihood, uniform
+
+
+class Categorical(Likelihood):
+    """The features are `values` logits for each channel; numbers are independent given the features."""
+
+    def __init__(self, channels: int, values: int) -> None:
+        super().__init__(channels, values)
+        self.features = channels * values
+
+    def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
+        log_probs = self._logits(features).log_softmax(2)
+        return log_probs.gather(2, x.long().unsqueeze(2)).flatten(1).sum(1)
+
+    def mean(self, features: Tensor) -> Tensor:
+        weights = self._logits(features).softmax(2)
+        values = torch.arange(self.values, device=features.device, dtype=weights.dtype)
+        return torch.tensordot(weights, values, dims=([2], [0]))
+
+    def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        logits = self._logits(features)
+        # The Gumbel-max trick: the largest of logits plus Gumbel noise is a draw from their softmax.
+        return (logits - (-uniform(logits.shape, logits, generator).log()).log()).argmax(2)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        """(B, C * values, *S) to (B, C, values, *S)."""
+        return features.float().unflatten(1, (self.channels, self.values))

@@ -1,0 +1,1 @@
+"""Signals on disk: reading and writing them as integer tensors."""

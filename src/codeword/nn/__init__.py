@@ -1,0 +1,1 @@
+"""Layers of any rank: convolutions, residual stacks, encoders and decoders, causal stacks."""

@@ -1,0 +1,23 @@
+"""What must agree on every rank of a multi-process run; all of it does nothing in a single process."""
+
+import torch.distributed as dist
+from torch import Tensor
+
+
+def _active() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def sum_over_ranks(*tensors: Tensor) -> None:
+    """Replace each tensor by its sum over all ranks, in place."""
+    if _active():
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+
+
+def copy_from_first_rank(tensor: Tensor) -> Tensor:
+    """Rank 0's values, on every rank."""
+    if _active():
+        tensor = tensor.contiguous()
+        dist.broadcast(tensor, 0)
+    return tensor

@@ -1,0 +1,133 @@
+"""Encoders (B, C, *S) to (B, D, *G) and decoders (B, D, *G) to (B, F, *S), as the recipe says."""
+
+from math import prod
+from typing import assert_never
+
+from torch import Tensor, nn
+
+from codeword.config import ConvTrunkConfig, ResidualTrunkConfig, TrunkConfig
+from codeword.nn.conv import down, same, up
+from codeword.nn.residual import ResidualBlock, residual_stack
+
+
+def hop(config: TrunkConfig) -> int:
+    """How many signal values one code cell spans along each axis."""
+    return prod(config.strides)
+
+
+def build_encoder(config: TrunkConfig, *, ndim: int, channels: int, dim: int) -> nn.Module:
+    """The encoder of `config` for signals of `channels`, giving vectors of `dim`."""
+    match config:
+        case ConvTrunkConfig():
+            return ConvEncoder(config, ndim, channels, dim)
+        case ResidualTrunkConfig():
+            return ResidualEncoder(config, ndim, channels, dim)
+        case _:
+            assert_never(config)
+
+
+def build_decoder(config: TrunkConfig, *, ndim: int, dim: int, features: int) -> nn.Module:
+    """The decoder of `config` from vectors of `dim` to `features` channels."""
+    match config:
+        case ConvTrunkConfig():
+            return ConvDecoder(config, ndim, dim, features)
+        case ResidualTrunkConfig():
+            return ResidualDecoder(config, ndim, dim, features)
+        case _:
+            assert_never(config)
+
+
+class ConvEncoder(nn.Module):
+    """The report's encoder (sec. 3.1): strided convs with ReLU, a 3x3, a residual stack, a 1x1 to `dim`."""
+
+    def __init__(self, config: ConvTrunkConfig, ndim: int, channels: int, dim: int) -> None:
+        super().__init__()
+        widths = [channels, *_conv_widths(config)]
+        strided = [
+            layer
+            for stride, before, after in zip(config.strides, widths[:-1], widths[1:], strict=True)
+            for layer in (down(ndim, before, after, stride), nn.ReLU())
+        ]
+        self.layers = nn.Sequential(
+            *strided,
+            same(ndim, config.width, config.width, 3),
+            residual_stack(ndim, config.width, config.residual_width, config.residual_blocks),
+            same(ndim, config.width, dim, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.layers(x)
+        return z
+
+
+class ConvDecoder(nn.Module):
+    """The report's decoder (sec. 3.2): a 3x3, a residual stack, transposed convs with ReLU between."""
+
+    def __init__(self, config: ConvTrunkConfig, ndim: int, dim: int, features: int) -> None:
+        super().__init__()
+        widths = [*_conv_widths(config)[::-1], features]
+        transposed = [
+            layer
+            for stride, before, after in zip(config.strides[::-1], widths[:-1], widths[1:], strict=True)
+            for layer in (up(ndim, before, after, stride), nn.ReLU())
+        ]
+        self.layers = nn.Sequential(
+            same(ndim, dim, config.width, 3),
+            residual_stack(ndim, config.width, config.residual_width, config.residual_blocks),
+            *transposed[:-1],
+        )
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        features: Tensor = self.layers(vectors)
+        return features
+
+
+def _conv_widths(config: ConvTrunkConfig) -> list[int]:
+    # Half the width at the finest resolution, where a layer costs most; as in the report and Sonnet.
+    return (
+        [config.width // 2] + [config.width] * (len(config.strides) - 1)
+        if len(config.strides) > 1
+        else [config.width]
+    )
+
+
+class ResidualEncoder(nn.Module):
+    """Residual blocks at each resolution, from the finest down."""
+
+    def __init__(self, config: ResidualTrunkConfig, ndim: int, channels: int, dim: int) -> None:
+        super().__init__()
+        layers = [
+            same(ndim, channels, config.widths[0], 3),
+            *_blocks(ndim, config.widths[0], config.encoder_blocks[0]),
+        ]
+        for i, stride in enumerate(config.strides, start=1):
+            layers.append(down(ndim, config.widths[i - 1], config.widths[i], stride))
+            layers += _blocks(ndim, config.widths[i], config.encoder_blocks[i])
+        self.layers = nn.Sequential(*layers, nn.ReLU(), same(ndim, config.widths[-1], dim, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.layers(x)
+        return z
+
+
+class ResidualDecoder(nn.Module):
+    """Residual blocks at each resolution, from the coarsest up."""
+
+    def __init__(self, config: ResidualTrunkConfig, ndim: int, dim: int, features: int) -> None:
+        super().__init__()
+        layers = [
+            same(ndim, dim, config.widths[-1], 3),
+            *_blocks(ndim, config.widths[-1], config.decoder_blocks[-1]),
+        ]
+        for i, stride in reversed(list(enumerate(config.strides))):
+            layers.append(up(ndim, config.widths[i + 1], config.widths[i], stride))
+            layers += _blocks(ndim, config.widths[i], config.decoder_blocks[i])
+        self.layers = nn.Sequential(*layers, nn.ReLU(), same(ndim, config.widths[0], features, 1))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        features: Tensor = self.layers(vectors)
+        return features
+
+
+def _blocks(ndim: int, width: int, count: int) -> list[nn.Module]:
+    return [ResidualBlock(ndim, width, width) for _ in range(count)]

@@ -1,0 +1,33 @@
+"""Priors p(codes | label): exact log-probabilities, and one cached walk that draws or codes symbols."""
+
+from pathlib import Path
+from typing import assert_never
+
+from codeword.config import FittedPriorConfig, PixelCNNConfig, UniformPriorConfig
+from codeword.priors.base import Prior, walk
+from codeword.priors.choose import Draw
+from codeword.priors.pixelcnn import PixelCNN
+from codeword.priors.uniform import Uniform
+from codeword.store import read_config
+
+__all__ = ["Draw", "PixelCNN", "Prior", "Uniform", "build_prior", "load_prior", "walk"]
+
+
+def build_prior(config: FittedPriorConfig) -> Prior:
+    """The prior that a config describes."""
+    return _prior_class(config)(config)
+
+
+def load_prior(folder: str | Path) -> Prior:
+    """Load whichever kind of prior `folder` holds. Raises ModelError."""
+    return _prior_class(read_config(Path(folder), FittedPriorConfig)).from_pretrained(folder)
+
+
+def _prior_class(config: FittedPriorConfig) -> type[Prior]:
+    match config.architecture:
+        case UniformPriorConfig():
+            return Uniform
+        case PixelCNNConfig():
+            return PixelCNN
+        case _:
+            assert_never(config.architecture)

@@ -1,0 +1,76 @@
+"""What every prior offers, and the walk along its symbols."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codeword.config import FittedPriorConfig
+from codeword.store import Pretrained
+
+Choose = Callable[[Tensor], Tensor]
+"""Logits (B, levels) of the next symbol to the symbols taken (B,): drawn, written or read."""
+
+
+class Prior(Pretrained):
+    """p(codes | label) for codes (B, *G, K), code k out of `levels[k]`; labels (B,) are below `classes`.
+
+    Symbols are numbered in raster order of the grid, the K codes of a cell one after the other.
+    """
+
+    config_class = FittedPriorConfig
+
+    def __init__(self, config: FittedPriorConfig) -> None:
+        super().__init__(config)
+        self.grid, self.levels, self.classes = config.grid, config.levels, config.classes
+
+    @property
+    def symbols(self) -> int:
+        """How many symbols one signal has."""
+        return prod(self.grid) * len(self.levels)
+
+    @abstractmethod
+    def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+        """Codes (B, *G, K) and labels (B,) to log-probabilities (B,) in nats, all symbols in parallel."""
+
+    def forward(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+        """The training loss: nats for each symbol. ()"""
+        return -self.log_prob(codes, label).mean() / codes[0].numel()
+
+    @abstractmethod
+    def start(self, batch: int, label: Tensor | None = None) -> Any:
+        """A fresh state for walking `batch` signals."""
+
+    @abstractmethod
+    def logits(self, state: Any, i: int) -> Tensor:
+        """Logits (B, levels) of symbol i, when all before it have been pushed."""
+
+    @abstractmethod
+    def push(self, state: Any, i: int, symbols: Tensor) -> None:
+        """Make symbol i known: symbols (B,) int64."""
+
+
+@torch.no_grad()
+def walk(
+    prior: Prior,
+    batch: int,
+    choose: Choose,
+    *,
+    label: Tensor | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Tensor:
+    """Visit every symbol in order, letting `choose` take it; returns the codes (B, *G, K).
+
+    `choose` draws (sampling), or writes or reads the symbol (compression): the walk is the same.
+    """
+    state = prior.start(batch, label)
+    taken = []
+    for i in range(prior.symbols):
+        symbols = choose(prior.logits(state, i))
+        prior.push(state, i, symbols)
+        taken.append(symbols)
+        progress(i + 1)
+    return torch.stack(taken, 1).view(batch, *prior.grid, len(prior.levels))

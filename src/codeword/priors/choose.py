@@ -1,0 +1,47 @@
+"""How the walk takes a symbol when it samples."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draws from the softmax of logits (B, n), made sharper, cut to the `top_k` likeliest or the `top_p` mass.
+
+    Temperature 0 takes the likeliest symbol. `top_p` keeps the smallest set of likeliest symbols that holds
+    at least that mass (Holtzman et al. 2020). The generator lives on the CPU.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    generator: torch.Generator | None = None
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise UsageError(f"temperature must be 0 or more, not {self.temperature}.")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"top_k must be 1 or more, not {self.top_k}.")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top_p must lie above 0 and up to 1, not {self.top_p}.")
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Logits (B, n) to symbols (B,)."""
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        probabilities = (logits.float() / self.temperature).softmax(-1)
+        if self.top_k is not None and self.top_k < probabilities.shape[-1]:
+            least = probabilities.topk(self.top_k).values[:, -1:]
+            probabilities = probabilities * (probabilities >= least)
+        if self.top_p < 1:
+            ordered, places = probabilities.sort(-1, descending=True)
+            ordered = ordered / ordered.sum(-1, keepdim=True)
+            # The mass before a symbol decides, so that the likeliest is always kept.
+            kept = ordered * (ordered.cumsum(-1) - ordered < self.top_p)
+            probabilities = torch.zeros_like(probabilities).scatter(-1, places, kept)
+        drawn = torch.multinomial(probabilities.cpu(), 1, generator=self.generator)
+        return drawn.squeeze(-1).to(logits.device)

@@ -1,0 +1,212 @@
+"""Gated PixelCNN over codes, with an exact parallel log-probability and a cached walk."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeword.config import FittedPriorConfig, PixelCNNConfig
+from codeword.nn.causal import GatedLayer, gate, shift
+from codeword.nn.conv import channels_last
+from codeword.priors.base import Prior
+
+
+@dataclass
+class PixelCNNState:
+    """What the walk keeps, so that a symbol costs one column of the network and not the whole.
+
+    For an upper stack, the padded input (B, W, *slab) of each layer. For the last stack, whose slab is a
+    single cell, the padded line (B, G + reach, W) of each layer, and `drives` (G, B, 2W) of each layer: the
+    part of its pre-activation that does not depend on the line being walked.
+    """
+
+    label: Tensor
+    slabs: list[list[Tensor]]
+    lines: list[Tensor]
+    drives: list[Tensor] = field(default_factory=list)
+    hidden: Tensor | None = None
+    cell: list[Tensor] = field(default_factory=list)
+
+
+class PixelCNN(Prior):
+    """One stack of gated layers for each axis, each fed by the one before: no blind spot at any rank.
+
+    On a 2-D grid these are the vertical and the horizontal stack of van den Oord et al. 2016; a sequence has
+    only the latter. The K codes of a cell are modelled one after the other, by a small network over the
+    cell's features and the codes before. With classes, each layer's bias depends on the label (eq. 4 there);
+    one more class, number `classes`, stands for "not told", so that one prior gives p(codes) as well.
+    """
+
+    def __init__(self, config: FittedPriorConfig) -> None:
+        super().__init__(config)
+        architecture = config.architecture
+        assert isinstance(architecture, PixelCNNConfig)
+        ndim, width, head = len(self.grid), architecture.width, architecture.head_width
+        if not architecture.conditional:
+            self.classes = 0
+        self.width, self.reach, self.ndim = width, architecture.kernel // 2, ndim
+        self.embed = nn.ModuleList(nn.Embedding(n, width) for n in self.levels)
+        self.stacks = nn.ModuleList(
+            nn.ModuleList(
+                GatedLayer(ndim, axis, width, architecture.kernel) for _ in range(architecture.layers)
+            )
+            for axis in range(ndim)
+        )
+        self.label_bias = nn.Embedding(self.classes + 1, ndim * architecture.layers * 2 * width)
+        self.head = nn.Linear(width, head)
+        self.within = nn.ModuleList(nn.Embedding(n, head) for n in self.levels[:-1])
+        self.outputs = nn.ModuleList(nn.Linear(head, n) for n in self.levels)
+        nn.init.zeros_(self.label_bias.weight)
+        for embedding in (*self.embed, *self.within):
+            nn.init.normal_(cast(nn.Embedding, embedding).weight, std=0.1)
+
+    def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+        hidden = self._cell_features(codes, self._label(label, len(codes), codes.device))
+        total = torch.zeros(len(codes), device=codes.device)
+        for k, output in enumerate(self.outputs):
+            if k:
+                hidden = hidden + self.within[k - 1](codes[..., k - 1])
+            logits = output(F.relu(hidden)).float()
+            nll = F.cross_entropy(logits.flatten(0, -2), codes[..., k].flatten(), reduction="none")
+            total = total - nll.view(len(codes), -1).sum(1)
+        return total
+
+    def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
+        """Codes (B, *G, K) to what the head says of each cell from those before it (B, *G, head)."""
+        embedded = channels_last(self._embedded(codes).movedim(-1, 1))
+        biases = self._biases(label)
+        above: list[Tensor | None] = [None] * len(cast(nn.ModuleList, self.stacks[0]))
+        skips = torch.zeros_like(embedded)
+        for axis, stack in enumerate(self._layers()):
+            h = shift(embedded, axis)
+            outputs: list[Tensor | None] = []
+            for layer, coming, bias in zip(stack, above, biases[axis], strict=True):
+                h, skip = layer(h, coming, bias.view(*bias.shape, *[1] * self.ndim))
+                outputs.append(h)
+                if skip is not None:
+                    skips = skips + skip
+            above = outputs
+        hidden: Tensor = self.head(F.relu(skips).movedim(1, -1))
+        return hidden
+
+    # The walk ------------------------------------------------------------------------------------
+
+    def start(self, batch: int, label: Tensor | None = None) -> PixelCNNState:
+        device = self.head.weight.device
+        layers, reach = len(self._layers()[0]), self.reach
+        slabs = []
+        for axis in range(self.ndim - 1):
+            later = [n + 2 * reach for n in self.grid[axis + 1 :]]
+            shape = (batch, self.width, *[1] * axis, self.grid[axis] + reach, *later)
+            slabs.append([torch.zeros(shape, device=device) for _ in range(layers)])
+        lines = [torch.zeros(batch, self.grid[-1] + reach, self.width, device=device) for _ in range(layers)]
+        return PixelCNNState(self._label(label, batch, device), slabs, lines)
+
+    def logits(self, state: PixelCNNState, i: int) -> Tensor:
+        cell, k = divmod(i, len(self.levels))
+        place = self._place(cell)
+        if k == 0:
+            if place[-1] == 0:
+                self._begin_line(state, place)
+            state.hidden = self._walk_cell(state, place[-1])
+            state.cell = []
+        assert state.hidden is not None
+        logits: Tensor = self.outputs[k](F.relu(state.hidden))
+        return logits
+
+    def push(self, state: PixelCNNState, i: int, symbols: Tensor) -> None:
+        cell, k = divmod(i, len(self.levels))
+        state.cell.append(symbols)
+        if k < len(self.levels) - 1:
+            state.hidden = state.hidden + self.within[k](symbols)
+            return
+        place = self._place(cell)
+        embedded = self._embedded(torch.stack(state.cell, -1))
+        # One further along each stack's own axis: that is the shift of the parallel form.
+        for axis, inputs in enumerate(state.slabs):
+            if place[axis] + 1 < self.grid[axis]:
+                later = tuple(n + self.reach for n in place[axis + 1 :])
+                inputs[0][(slice(None), slice(None), *[0] * axis, place[axis] + 1 + self.reach, *later)] = (
+                    embedded
+                )
+        if place[-1] + 1 < self.grid[-1]:
+            state.lines[0][:, place[-1] + 1 + self.reach] = embedded
+
+    def _begin_line(self, state: PixelCNNState, place: tuple[int, ...]) -> None:
+        """Run the upper stacks for the line that starts at `place`, and forget the line before."""
+        biases = self._biases(state.label)
+        outputs: list[Tensor] = []
+        for axis, inputs in enumerate(state.slabs):
+            outputs = self._walk_slab(axis, inputs, place[axis], biases[axis], outputs)
+        state.drives = []
+        for n, (layer, bias) in enumerate(zip(self._layers()[-1], biases[-1], strict=True)):
+            state.lines[n].zero_()
+            drive = bias[:, :, None] + cast(Tensor, layer.conv.bias)[:, None]
+            if layer.above is not None:
+                drive = drive + layer.above(outputs[n]).flatten(2)
+            state.drives.append(drive.expand(-1, -1, self.grid[-1]).permute(2, 0, 1).contiguous())
+
+    def _walk_slab(
+        self, axis: int, inputs: list[Tensor], index: int, biases: Tensor, above: list[Tensor]
+    ) -> list[Tensor]:
+        """One slab of an upper stack; returns the output (B, W, *slab) of each of its layers."""
+        outputs = []
+        for n, (layer, bias) in enumerate(zip(self._layers()[axis], biases, strict=True)):
+            window = inputs[n].narrow(axis + 2, index, self.reach + 1)
+            drive = layer.conv(window) + bias.view(*bias.shape, *[1] * self.ndim)
+            if layer.above is not None:
+                drive = drive + layer.above(above[n])
+            here = window.narrow(axis + 2, self.reach, 1)
+            inside = (slice(None),) * (axis + 3) + (slice(self.reach, -self.reach),) * (self.ndim - axis - 1)
+            h, _ = layer.finish(here[inside], drive)
+            outputs.append(h)
+            if n + 1 < len(inputs):
+                inputs[n + 1].narrow(axis + 2, index + self.reach, 1)[inside] = h
+        return outputs
+
+    def _walk_cell(self, state: PixelCNNState, column: int) -> Tensor:
+        """One cell of the last stack, as plain matrix products; returns the head's features (B, head)."""
+        skips: Tensor | None = None
+        layers = self._layers()[-1]
+        for n, layer in enumerate(layers):
+            line = state.lines[n]
+            window = line[:, column : column + self.reach + 1].flatten(1)
+            weight = layer.conv.weight.flatten(2).transpose(1, 2).flatten(1)
+            drive = torch.addmm(state.drives[n][column], window, weight.t())
+            out = F.linear(gate(drive), layer.out.weight.flatten(1), layer.out.bias)
+            residual, skip = out.chunk(2, 1)
+            skips = skip if skips is None else skips + skip
+            if n + 1 < len(layers):
+                state.lines[n + 1][:, column + self.reach] = line[:, column + self.reach] + residual
+        assert skips is not None
+        hidden: Tensor = self.head(F.relu(skips))
+        return hidden
+
+    # Small parts ---------------------------------------------------------------------------------
+
+    def _layers(self) -> list[list[GatedLayer]]:
+        return [list(cast(list[GatedLayer], stack)) for stack in self.stacks]
+
+    def _embedded(self, codes: Tensor) -> Tensor:
+        """Codes (..., K) to the sum of their embeddings (..., W)."""
+        embedded: Tensor = sum(table(codes[..., k]) for k, table in enumerate(self.embed))  # type: ignore[assignment]
+        return embedded
+
+    def _label(self, label: Tensor | None, batch: int, device: torch.device) -> Tensor:
+        if label is None or self.classes == 0:
+            return torch.full((batch,), self.classes, device=device)
+        return label.to(device)
+
+    def _biases(self, label: Tensor) -> Tensor:
+        """Labels (B,) to the biases of every layer (axis, layer, B, 2W)."""
+        biases = self.label_bias(label).view(len(label), self.ndim, -1, 2 * self.width)
+        return biases.permute(1, 2, 0, 3)
+
+    def _place(self, cell: int) -> tuple[int, ...]:
+        place = []
+        for n in reversed(self.grid):
+            cell, index = divmod(cell, n)
+            place.append(index)
+        return tuple(reversed(place))

@@ -1,0 +1,31 @@
+"""The prior that knows nothing: it stands where there is no other."""
+
+from dataclasses import dataclass
+from math import log
+
+import torch
+from torch import Tensor
+
+from codeword.priors.base import Prior
+
+
+@dataclass(frozen=True)
+class UniformState:
+    batch: int
+
+
+class Uniform(Prior):
+    """Every code equally likely, whatever the label."""
+
+    def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+        cells = codes[0, ..., 0].numel()
+        return torch.full((len(codes),), -cells * sum(log(n) for n in self.levels), device=codes.device)
+
+    def start(self, batch: int, label: Tensor | None = None) -> UniformState:
+        return UniformState(batch)
+
+    def logits(self, state: UniformState, i: int) -> Tensor:
+        return torch.zeros(state.batch, self.levels[i % len(self.levels)])
+
+    def push(self, state: UniformState, i: int, symbols: Tensor) -> None:
+        pass

@@ -1,0 +1,31 @@
+"""Quantizers: continuous vectors to discrete codes and back, channels last, so that rank never matters."""
+
+from typing import assert_never
+
+from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, VectorQuantizerConfig
+from codeword.quantizers.base import Quantized, Quantizer
+from codeword.quantizers.finite_scalar import FiniteScalarQuantizer
+from codeword.quantizers.search import nearest
+from codeword.quantizers.usage import CodeUsage
+from codeword.quantizers.vector import VectorQuantizer
+
+__all__ = [
+    "CodeUsage",
+    "FiniteScalarQuantizer",
+    "Quantized",
+    "Quantizer",
+    "VectorQuantizer",
+    "build_quantizer",
+    "nearest",
+]
+
+
+def build_quantizer(config: QuantizerConfig) -> Quantizer:
+    """The quantizer that a recipe describes."""
+    match config:
+        case VectorQuantizerConfig():
+            return VectorQuantizer(config)
+        case FiniteScalarQuantizerConfig():
+            return FiniteScalarQuantizer(config)
+        case _:
+            assert_never(config)

@@ -1,0 +1,108 @@
+"""One codebook: its codewords, how they start, how they follow the data, how dead ones come back."""
+
+import torch
+from torch import Tensor, nn
+
+from codeword.config import VectorQuantizerConfig
+from codeword.nn.distributed import copy_from_first_rank, sum_over_ranks
+from codeword.quantizers.search import nearest
+from codeword.quantizers.usage import histogram
+
+KMEANS_ITERATIONS = 10
+SMOOTHING = 1e-5
+
+
+class Codebook(nn.Module):
+    """`size` codewords of `dim` numbers, learned by gradient or as moving averages of what they stand for.
+
+    The state is `vectors` (size, dim) and the decayed `counts` (size,) and `sums` (size, dim) of the vectors
+    assigned to each codeword (van den Oord et al. 2017, appendix A.1, eq. 6-8). `sums` equals `vectors * counts`
+    from the first step on: averages that start with counts 0 and sums not 0 make nearly every codeword explode.
+    """
+
+    counts: Tensor
+    sums: Tensor
+    ready: Tensor
+
+    def __init__(self, config: VectorQuantizerConfig, size: int, dim: int) -> None:
+        super().__init__()
+        self.config = config
+        vectors = torch.empty(size, dim).uniform_(-1 / size, 1 / size)
+        if config.update == "gradient":
+            self.vectors = nn.Parameter(vectors)
+        else:
+            self.register_buffer("vectors", vectors)
+        self.register_buffer("counts", torch.ones(size))
+        self.register_buffer("sums", vectors.clone())
+        self.register_buffer("ready", torch.tensor(config.init == "uniform"))
+
+    def assign(self, z: Tensor) -> Tensor:
+        """z (N, dim) to codes (N,)."""
+        return nearest(z, self.vectors)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Codes (...) to codewords (..., dim)."""
+        return nn.functional.embedding(codes, self.vectors)
+
+    @torch.no_grad()
+    def prepare(self, z: Tensor, generator: torch.Generator | None) -> None:
+        """Place the codewords on the first training batch z (N, dim); afterwards does nothing."""
+        if self.ready:
+            return
+        vectors = _draw_rows(z, len(self.vectors), generator)
+        if self.config.init == "kmeans":
+            vectors = _lloyd(z, vectors, generator)
+        vectors = copy_from_first_rank(self._normalise(vectors))
+        self.vectors.copy_(vectors)
+        self.counts.fill_(1.0)
+        self.sums.copy_(vectors)
+        self.ready.fill_(True)
+
+    @torch.no_grad()
+    def follow(self, z: Tensor, codes: Tensor, generator: torch.Generator | None) -> None:
+        """Move the averages, and in EMA mode the codewords, toward z (N, dim) assigned to codes (N,)."""
+        counts = histogram(codes, len(self.counts)).to(z.dtype)
+        sums = torch.zeros_like(self.sums).index_add_(0, codes, z)
+        sum_over_ranks(counts, sums)
+        self.counts.lerp_(counts, 1 - self.config.decay)
+        self.sums.lerp_(sums, 1 - self.config.decay)
+        if self.config.update == "ema":
+            total = self.counts.sum()
+            # Laplace smoothing keeps the division finite; it must never flow back into the state.
+            smoothed = (self.counts + SMOOTHING) / (total + len(self.counts) * SMOOTHING) * total
+            self.vectors.copy_(self._normalise(self.sums / smoothed[:, None]))
+        self._revive(z, generator)
+
+    def _revive(self, z: Tensor, generator: torch.Generator | None) -> None:
+        # Without a branch on the data, so that a GPU need not wait for the answer at each step.
+        uniform = self.counts.mean()
+        dead = self.counts < self.config.revive_below * uniform
+        fresh = copy_from_first_rank(self._normalise(_draw_rows(z, len(self.counts), generator)))
+        # Count and sum are reset too: a revived codeword with its old count would die again in one step.
+        self.counts.copy_(torch.where(dead, uniform, self.counts))
+        self.sums.copy_(torch.where(dead[:, None], fresh * uniform, self.sums))
+        self.vectors.copy_(torch.where(dead[:, None], fresh, self.vectors))
+
+    def _normalise(self, vectors: Tensor) -> Tensor:
+        return nn.functional.normalize(vectors, dim=-1) if self.config.cosine else vectors
+
+
+def _draw_rows(z: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """`count` rows of z (N, D), all different where N allows it."""
+    # Drawn on the CPU, where the generator lives, so that one seed gives one codebook on every device.
+    if len(z) >= count:
+        rows = torch.randperm(len(z), generator=generator)[:count]
+    else:
+        rows = torch.randint(len(z), (count,), generator=generator)
+    return z[rows.to(z.device)]
+
+
+def _lloyd(z: Tensor, vectors: Tensor, generator: torch.Generator | None) -> Tensor:
+    """K-means from `vectors` (K, D) on z (N, D); an empty cluster is put onto a random vector."""
+    for _ in range(KMEANS_ITERATIONS):
+        codes = nearest(z, vectors)
+        counts = histogram(codes, len(vectors)).to(z.dtype)
+        sums = torch.zeros_like(vectors).index_add_(0, codes, z)
+        fresh = _draw_rows(z, len(vectors), generator)
+        vectors = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), fresh)
+    return vectors

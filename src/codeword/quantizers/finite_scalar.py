@@ -1,0 +1,61 @@
+"""Finite scalar quantization (Mentzer et al. 2023): no codebook to learn, none to collapse."""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from codeword.config import FiniteScalarQuantizerConfig
+from codeword.quantizers.base import Quantized, Quantizer, straight_through
+
+
+class FiniteScalarQuantizer(Quantizer):
+    """Projects to a few channels, bounds each by tanh and rounds channel i to one of `channel_levels[i]` values.
+
+    The rounded channels are the digits of one code out of prod(channel_levels) (eq. 1 and fig. 2 of the paper).
+    """
+
+    channel_levels: Tensor
+    place_values: Tensor
+
+    def __init__(self, config: FiniteScalarQuantizerConfig) -> None:
+        super().__init__()
+        channels = config.channel_levels
+        self.dim, self.levels = config.dim, (prod(channels),)
+        self.into = nn.Linear(config.dim, len(channels))
+        self.out = nn.Linear(len(channels), config.dim)
+        self.register_buffer("channel_levels", torch.tensor(channels))
+        self.register_buffer("place_values", torch.tensor([prod(channels[:i]) for i in range(len(channels))]))
+
+    def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
+        with torch.autocast(z.device.type, enabled=False):
+            positions = self._positions(z)
+            digits = positions.round()
+            vectors = self.out(self._centred(straight_through(positions, digits)))
+            return Quantized(vectors, self._pack(digits), z.new_zeros(z.shape[:-1], dtype=torch.float32))
+
+    def encode(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            return self._pack(self._positions(z).round())
+
+    def decode(self, codes: Tensor) -> Tensor:
+        digits = codes.div(self.place_values, rounding_mode="floor") % self.channel_levels
+        with torch.autocast(codes.device.type, enabled=False):
+            vectors: Tensor = self.out(self._centred(digits.float()))
+        return vectors
+
+    def codebooks(self) -> list[Tensor]:
+        codes = torch.arange(self.levels[0], device=self.place_values.device)[:, None]
+        return [
+            self._centred((codes.div(self.place_values, rounding_mode="floor") % self.channel_levels).float())
+        ]
+
+    def _positions(self, z: Tensor) -> Tensor:
+        """(..., D) to real positions (..., channels), channel i between 0 and channel_levels[i] - 1."""
+        return (torch.tanh(self.into(z.float())) + 1) / 2 * (self.channel_levels - 1)
+
+    def _centred(self, digits: Tensor) -> Tensor:
+        return digits / (self.channel_levels - 1) * 2 - 1
+
+    def _pack(self, digits: Tensor) -> Tensor:
+        return (digits.long() * self.place_values).sum(-1, keepdim=True)

@@ -1,0 +1,44 @@
+"""Nearest-codeword search in bounded memory."""
+
+import torch
+from torch import Tensor
+
+# Rows of vectors and of codewords handled at a time. On a CPU one block of distances (2 MiB) stays in
+# cache between the product and the minimum, which is what limits the search; a GPU wants larger blocks.
+TILES = {"cpu": (512, 1024), "cuda": (16384, 8192)}
+
+
+@torch.no_grad()
+def nearest(z: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the nearest codeword by Euclidean distance: z (N, D), codebook (K, D) to codes (N,) int64.
+
+    Never holds N x K distances. Computed in float32 whatever the inputs or autocast say: in half precision,
+    features that share an offset get a large part of their codewords wrong.
+    """
+    rows, columns = TILES.get(z.device.type, TILES["cuda"])
+    with torch.autocast(z.device.type, enabled=False):
+        z, codebook = z.float(), codebook.float()
+        # |z - e|^2 = |z|^2 + 2 (|e|^2 / 2 - z.e), and |z|^2 does not change which codeword is nearest.
+        half_norms = codebook.square().sum(1) / 2
+        transposed = codebook.t().contiguous()
+        blocks = [
+            (start, half_norms[start : start + columns], transposed[:, start : start + columns])
+            for start in range(0, len(codebook), columns)
+        ]
+        codes = torch.empty(len(z), dtype=torch.int64, device=z.device)
+        for first in range(0, len(z), rows):
+            tile = z[first : first + rows]
+            best, found = None, None
+            for start, norms, vectors in blocks:
+                # `min` and not `argmin`, which is several times slower on CPU.
+                distance, index = torch.addmm(norms, tile, vectors, alpha=-1).min(1)
+                if best is None or found is None:
+                    best, found = distance, index
+                else:
+                    closer = distance < best
+                    best, found = (
+                        torch.where(closer, distance, best),
+                        torch.where(closer, index + start, found),
+                    )
+            codes[first : first + rows] = found
+    return codes

@@ -1,0 +1,40 @@
+"""How much of the codebook is used, counted over a whole split: averages of per-batch figures mislead."""
+
+import torch
+from torch import Tensor
+
+
+class CodeUsage:
+    """Counts codes over as many batches as are added; K codes, code k out of `levels[k]`."""
+
+    def __init__(self, levels: tuple[int, ...]) -> None:
+        self.counts = [torch.zeros(n, dtype=torch.int64) for n in levels]
+
+    def add(self, codes: Tensor) -> None:
+        """Count codes (..., K), on whatever device they are."""
+        for k, counts in enumerate(self.counts):
+            self.counts[k] = counts.to(codes.device) + histogram(codes[..., k].reshape(-1), len(counts))
+
+    @property
+    def usage(self) -> float:
+        """Fraction of all codewords that occurred at least once."""
+        return sum(int((c > 0).sum()) for c in self.counts) / sum(len(c) for c in self.counts)
+
+    @property
+    def perplexity(self) -> float:
+        """Two to the order-0 entropy in bits; over several codes, of their mean entropy."""
+        return float(2 ** (sum(entropy_bits(c) for c in self.counts) / len(self.counts)))
+
+
+def histogram(codes: Tensor, size: int) -> Tensor:
+    """How often each of `size` codewords occurs in codes (N,), int64."""
+    # Not bincount, which makes a GPU wait to learn the largest code.
+    return torch.zeros(size, dtype=torch.int64, device=codes.device).index_add_(
+        0, codes, torch.ones_like(codes)
+    )
+
+
+def entropy_bits(counts: Tensor) -> float:
+    """Entropy of the histogram `counts` (n,), in bits."""
+    p = counts.double() / counts.sum().clamp(min=1)
+    return float(-(p * p.clamp(min=1e-300).log2()).sum())

@@ -1,0 +1,80 @@
+"""Vector quantization with a learned codebook (van den Oord et al. 2017, sec. 3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeword.config import VectorQuantizerConfig
+from codeword.quantizers.base import Quantized, Quantizer, straight_through
+from codeword.quantizers.codebook import Codebook
+
+
+class VectorQuantizer(Quantizer):
+    """Each of K equal parts of the vector becomes the index of its nearest codeword.
+
+    With `lookup_dim` the search happens in a learned projection of few dimensions (Yu et al. 2021), with
+    `cosine` on the unit sphere. The loss is eq. 3 of the VQ-VAE paper without its first term: the squared
+    distance of the codeword to z, and beta times that of z to the codeword, as means over the vector's numbers.
+    """
+
+    def __init__(self, config: VectorQuantizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.dim, self.levels = config.dim, config.levels
+        searched = config.lookup_dim or config.dim
+        self.into = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
+        self.out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
+        part = searched // len(config.levels)
+        self.books = nn.ModuleList(Codebook(config, size, part) for size in config.levels)
+
+    def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
+        # Autocast would put the projection, and so the distances, in half precision.
+        with torch.autocast(z.device.type, enabled=False):
+            parts = self._parts(z)
+            codes, vectors = [], []
+            for book, part in zip(self._codebooks(), parts, strict=True):
+                flat = part.detach().reshape(-1, part.shape[-1])
+                if self.training:
+                    book.prepare(flat, generator)
+                assigned = book.assign(flat)
+                codes.append(assigned.view(part.shape[:-1]))
+                vectors.append(book.lookup(codes[-1]))
+            searched, found = torch.cat(parts, -1), torch.cat(vectors, -1)
+            # Taken before the straight-through patch, which would make the distance zero.
+            commitment = (searched - found.detach()).square().mean(-1)
+            codebook = (found - searched.detach()).square().mean(-1)
+            if self.config.update == "ema":
+                # No gradient: the averages do its work. Its value stays in, so that losses compare.
+                codebook = codebook.detach()
+            loss = codebook + self.config.beta * commitment
+            quantized = Quantized(self.out(straight_through(searched, found)), torch.stack(codes, -1), loss)
+            if self.training:
+                # Last, so that vectors, codes and loss all speak of the same codebook.
+                for book, part, assigned in zip(self._codebooks(), parts, codes, strict=True):
+                    flat = part.detach().reshape(-1, part.shape[-1])
+                    book.follow(flat, assigned.reshape(-1), generator)
+        return quantized
+
+    def encode(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            codes = [
+                book.assign(part.reshape(-1, part.shape[-1])).view(part.shape[:-1])
+                for book, part in zip(self._codebooks(), self._parts(z), strict=True)
+            ]
+        return torch.stack(codes, -1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        with torch.autocast(codes.device.type, enabled=False):
+            parts = [book.lookup(codes[..., k]) for k, book in enumerate(self._codebooks())]
+            vectors: Tensor = self.out(torch.cat(parts, -1))
+        return vectors
+
+    def codebooks(self) -> list[Tensor]:
+        return [book.vectors.detach() for book in self._codebooks()]
+
+    def _parts(self, z: Tensor) -> list[Tensor]:
+        parts = list(self.into(z.float()).chunk(len(self.levels), -1))
+        return [F.normalize(part, dim=-1) for part in parts] if self.config.cosine else parts
+
+    def _codebooks(self) -> list[Codebook]:
+        return [book for book in self.books if isinstance(book, Codebook)]

@@ -1,0 +1,116 @@
+"""The tokenizer: encoder, quantizer, decoder and likelihood, for signals of any rank."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codeword.config import TokenizerConfig
+from codeword.likelihoods import build_likelihood
+from codeword.nn.conv import channels_last
+from codeword.nn.trunk import build_decoder, build_encoder, hop
+from codeword.quantizers import Quantized, build_quantizer
+from codeword.store import Pretrained
+
+
+class Pass(NamedTuple):
+    """What training sees of one way through the tokenizer: the codes (B, *G, K) and the two parts of the loss ()."""
+
+    codes: Tensor
+    signal_loss: Tensor
+    vq_loss: Tensor
+
+    @property
+    def loss(self) -> Tensor:
+        return self.signal_loss + self.vq_loss
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that one way through the tokenizer gives: what was quantized, and the decoder's features (B, F, *S)."""
+
+    quantized: Quantized
+    features: Tensor
+
+
+class Tokenizer(Pretrained):
+    """Signals x (B, C, *S), integers in [0, values), to codes (B, *G, K) and back.
+
+    `hop` is how many values one cell spans along each axis. A size that is no multiple of it is padded by
+    repeating the edge, and cut off again when decoding is told the size.
+    """
+
+    config_class = TokenizerConfig
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__(config)
+        self.config = config
+        self.hop = hop(config.trunk)
+        self.quantizer = build_quantizer(config.quantizer)
+        self.likelihood = build_likelihood(config.likelihood, channels=config.channels, values=config.values)
+        dim = self.quantizer.dim
+        self.encoder = build_encoder(config.trunk, ndim=config.ndim, channels=config.channels, dim=dim)
+        self.decoder = build_decoder(
+            config.trunk, ndim=config.ndim, dim=dim, features=self.likelihood.features
+        )
+
+    def grid(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """The code grid *G of a signal of size *S."""
+        return tuple(-(-n // self.hop) for n in size)
+
+    def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> Pass:
+        """One training step's way over x (B, C, *S); the codebook learns from it, drawing from `generator`."""
+        analysis = self.analyse(x, generator=generator)
+        signal_loss = self.likelihood.loss(analysis.features, x)
+        return Pass(analysis.quantized.codes, signal_loss, analysis.quantized.loss.mean())
+
+    def analyse(self, x: Tensor, *, generator: torch.Generator | None = None) -> Analysis:
+        """Through encoder, quantizer and decoder, keeping everything. x (B, C, *S)"""
+        quantized = self.quantizer(self._vectors(x), generator=generator)
+        return Analysis(quantized, self._features(quantized.vectors, tuple(x.shape[2:])))
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, C, *S) integers to codes (B, *G, K) int64."""
+        return self.quantizer.encode(self._vectors(x))
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, *, size: tuple[int, ...] | None = None) -> Tensor:
+        """Codes (B, *G, K) to the expected signal (B, C, *S), rounded, int64; by default S = G * hop."""
+        return self.likelihood.mean(self.features(codes, size=size)).round().long()
+
+    def features(self, codes: Tensor, *, size: tuple[int, ...] | None = None) -> Tensor:
+        """Codes (B, *G, K) to the decoder's features (B, F, *S), which the likelihood reads."""
+        size = size or tuple(n * self.hop for n in codes.shape[1:-1])
+        return self._features(self.quantizer.decode(codes), size)
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x | codes of x) of x (B, C, *S), in nats (B,); the codes' own cost comes on top."""
+        return self.likelihood.log_prob(self.features(self.encode(x), size=tuple(x.shape[2:])), x)
+
+    def _vectors(self, x: Tensor) -> Tensor:
+        signal = self.likelihood.centred(x)
+        overhang = [(-n) % self.hop for n in x.shape[2:]]
+        if any(overhang):
+            signal = _pad_edge(signal, overhang)
+        return self.encoder(channels_last(signal)).movedim(1, -1)
+
+    def _features(self, vectors: Tensor, size: tuple[int, ...]) -> Tensor:
+        features: Tensor = self.decoder(channels_last(vectors.movedim(-1, 1)))
+        for axis, n in enumerate(size, start=2):
+            features = features.narrow(axis, 0, n)
+        return features
+
+
+def signal_dims(x: Tensor) -> int:
+    """How many numbers one signal of the batch x (B, C, *S) has: what bits per dimension divide by."""
+    return prod(x.shape[1:])
+
+
+def _pad_edge(x: Tensor, overhang: list[int]) -> Tensor:
+    # F.pad names the axes from the last to the first.
+    return F.pad(x, [n for after in reversed(overhang) for n in (0, after)], mode="replicate")

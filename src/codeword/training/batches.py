@@ -1,0 +1,60 @@
+"""Batches for training: an order that depends only on the seed and the step, prepared ahead of time."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from codeword.data import Batch, Dataset
+
+
+def step_generator(seed: int, step: int, purpose: int) -> torch.Generator:
+    """The source of all that is random in one step; `purpose` keeps independent uses apart."""
+    # Mixed, because generators of neighbouring seeds are not independent in their first draws.
+    mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + purpose * 0x94D049BB133111EB) % (1 << 63)
+    generator = torch.Generator()
+    generator.manual_seed(mixed ^ (mixed >> 31))
+    return generator
+
+
+def step_indices(length: int, batch_size: int, *, seed: int, step: int) -> list[int]:
+    """Which of `length` signals step `step` reads: epochs of random permutations, laid end to end."""
+    first = step * batch_size
+    indices: list[int] = []
+    while len(indices) < batch_size:
+        epoch, offset = divmod(first + len(indices), length)
+        order = torch.randperm(length, generator=step_generator(seed, epoch, purpose=0))
+        indices += order[offset : offset + batch_size - len(indices)].tolist()
+    return indices
+
+
+def training_batches(
+    dataset: Dataset,
+    batch_size: int,
+    *,
+    seed: int,
+    first_step: int,
+    steps: int,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Iterator[Batch]:
+    """The batches of steps first_step .. steps - 1; on several ranks, this rank's share of each."""
+
+    def prepare(step: int) -> Batch:
+        indices = step_indices(len(dataset), batch_size, seed=seed, step=step)[rank::ranks]
+        return dataset.take(indices, generator=step_generator(seed, step * ranks + rank, purpose=1))
+
+    with ThreadPoolExecutor(1) as ahead:
+        upcoming = ahead.submit(prepare, first_step) if first_step < steps else None
+        for step in range(first_step, steps):
+            assert upcoming is not None
+            batch = upcoming.result()
+            upcoming = ahead.submit(prepare, step + 1) if step + 1 < steps else None
+            yield batch
+
+
+def evaluation_batches(dataset: Dataset, batch_size: int, *, limit: int | None = None) -> Iterator[Batch]:
+    """The first `limit` signals in order, never augmented."""
+    length = min(len(dataset), limit or len(dataset))
+    for first in range(0, length, batch_size):
+        yield dataset.take(range(first, min(first + batch_size, length)))

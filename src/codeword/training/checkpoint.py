@@ -1,0 +1,85 @@
+"""What a stopped training needs to go on bit for bit: one safetensors file, written atomically.
+
+There is no random state in it: every draw of a step comes from a generator seeded by the run's seed and the
+step's number, so the step's number is enough.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from codeword.errors import ModelError, TrainingError
+from codeword.store import read_metadata, read_tensors, write_tensors
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes while training: `step` is how many have been done."""
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    step: int = 0
+    elapsed_s: float = 0.0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, the optimizer's included."""
+        named = {f"model.{name}": t for name, t in self.module.state_dict().items()}
+        if self.average is not None:
+            named |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
+        for name, parameter in self.module.named_parameters():
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                named[f"optimizer.{key}.{name}"] = self.optimizer.state[parameter][key]
+        return named
+
+    def prime(self) -> None:
+        """Make the optimizer's state exist, as AdamW would on its first step, so that it can be filled."""
+        for parameter in self.module.parameters():
+            self.optimizer.state[parameter] = {
+                # Where AdamW is fused its step counter is a float32 tensor on the parameter's device.
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            }
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint.
+
+        Raises:
+            TrainingError: a weight is not finite; the checkpoint before is kept.
+        """
+        tensors = self.tensors()
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise not_finite(name, self.step, path)
+        progress = {"step": self.step, "elapsed_s": self.elapsed_s}
+        write_tensors(path, tensors, metadata={"progress": json.dumps(progress)})
+
+    def load(self, path: Path) -> None:
+        """Fill in place from a checkpoint. Raises ModelError."""
+        tensors = self.tensors()
+        stored = read_tensors(path, tensors)
+        try:
+            progress = json.loads(read_metadata(path)["progress"])
+            self.step, self.elapsed_s = int(progress["step"]), float(progress["elapsed_s"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{path} does not say which step it is from; delete it to start again."
+            ) from error
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(stored[name])
+
+
+def not_finite(what: str, step: int, checkpoint: Path) -> TrainingError:
+    """The error for a value that is NaN or infinite."""
+    kept = "The last good checkpoint is kept" if checkpoint.exists() else "No checkpoint had been written yet"
+    return TrainingError(
+        f"{what} is not finite at step {step}; training stopped. {kept}: lower the learning rate "
+        f"(--set tokenizer_training.learning_rate=... or prior_training.learning_rate=...) and start again, "
+        f"or set precision to '32'."
+    )

@@ -1,0 +1,55 @@
+"""What a number depends on beside its recipe and seed: the commit, the versions, the machine."""
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import torch
+
+import codeword
+
+
+def environment() -> dict[str, str]:
+    """The commit of this source tree ("unknown" outside one), library versions and the machine in words."""
+    return {
+        "commit": _commit(),
+        "codeword": codeword.__version__,
+        "torch": torch.__version__,
+        "machine": machine(),
+    }
+
+
+def machine() -> str:
+    """The processor or GPU, and how many cores may be used."""
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"{_processor()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        # A checkout that merely surrounds an installed copy (a virtual environment, say) is not our commit.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("rev-parse", "HEAD") + (
+            "-dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,68 @@
+"""The progress bar: loss, bits or perplexity, signals a second, time left; on stderr, so results stay clean."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from codeword.config import TrainingConfig
+
+SHOWN = {"loss": "loss", "bits_per_code": "bits/code", "perplexity": "perplexity"}
+VALID_SHOWN = {
+    "loss": "valid loss",
+    "signal_bpd": "signal bpd",
+    "bits_per_code": "bits/code",
+    "usage": "usage",
+}
+
+
+class Progress:
+    """Shows how one training goes; on a terminal as a bar, elsewhere as a line for each validation."""
+
+    def __init__(self, part: str, config: TrainingConfig, first_step: int, *, enabled: bool) -> None:
+        self.part, self.config, self.enabled = part, config, enabled
+        self.console = Console(stderr=True)
+        self.bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not enabled or not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task(part, total=config.steps, completed=first_step, figures="")
+        self.step, self.when = first_step, time.perf_counter()
+        self.latest_validation = ""
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def update(self, step: int, values: dict[str, float]) -> None:
+        """Show the figures of training step `step`."""
+        now = time.perf_counter()
+        speed = (step - self.step) * self.config.batch_size / max(now - self.when, 1e-9)
+        self.step, self.when = step, now
+        figures = f"{_shown(values, SHOWN)}  {self.latest_validation}  {speed:.0f}/s"
+        self.bar.update(self.task, completed=step, figures=figures)
+
+    def validated(self, step: int, values: dict[str, float]) -> None:
+        """Print the figures of the validation after training step `step`, and keep them in the bar."""
+        # Validation time is not training speed.
+        self.step, self.when = step, time.perf_counter()
+        self.latest_validation = _shown(values, VALID_SHOWN)
+        if self.enabled:
+            self.console.print(f"{self.part} step {step}: {self.latest_validation}", highlight=False)
+
+
+def _shown(values: dict[str, float], labels: dict[str, str]) -> str:
+    return "  ".join(f"{label} {values[name]:.4g}" for name, label in labels.items() if name in values)

@@ -1,0 +1,134 @@
+"""From a recipe to a finished run: the tokenizer first, then the prior over its codes."""
+
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import TensorBoardLogger
+
+from codeword.config import (
+    FittedPriorConfig,
+    PixelCNNConfig,
+    Recipe,
+    TrainingConfig,
+    UniformPriorConfig,
+    load_recipe,
+)
+from codeword.data import Dataset, open_dataset
+from codeword.errors import RecipeError
+from codeword.priors import Prior, build_prior
+from codeword.tokenizer import Tokenizer
+from codeword.training.loop import fit
+from codeword.training.run import Run
+from codeword.training.tasks import PriorTask, TokenizerTask
+
+
+def train(
+    recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, devices: int | str = "auto"
+) -> Run:
+    """Train all that `recipe` describes into the folder `out`; returns the run.
+
+    Args:
+        recipe: a recipe, the name of a shipped one, or the path of a TOML file.
+        out: a folder that is new, or, with `resume`, one that a training of the same recipe was stopped in.
+        resume: go on where that training stopped; what is finished is not done again.
+        devices: how many devices Fabric uses.
+
+    Raises:
+        RecipeError, DataError, TrainingError: each says what is wrong and what to do.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    train_data, valid_data = open_dataset(recipe.data, "train"), open_dataset(recipe.data, "valid")
+    _must_fit(recipe, train_data)
+    run = Run.create(out, recipe, resume=resume)
+    if not run.tokenizer_path.is_dir():
+        tokenizer = _build_tokenizer(recipe)
+        fabric = _fabric(recipe.tokenizer_training, run, devices)
+        kept = fit(
+            TokenizerTask(tokenizer),
+            recipe.tokenizer_training,
+            train=train_data,
+            valid=valid_data,
+            run=run,
+            fabric=fabric,
+            seed=recipe.seed,
+        )
+        assert isinstance(kept, Tokenizer)
+        _save(kept, run.tokenizer_path, fabric)
+    if not run.prior_path.is_dir():
+        fabric = _fabric(recipe.prior_training, run, devices)
+        tokenizer = run.tokenizer().to(fabric.device)
+        prior = _build_prior(recipe, tokenizer, train_data)
+        if not isinstance(recipe.prior, UniformPriorConfig):
+            assert isinstance(recipe.prior, PixelCNNConfig)
+            task = PriorTask(prior, tokenizer, label_dropout=recipe.prior.label_dropout)
+            kept = fit(
+                task,
+                recipe.prior_training,
+                train=train_data,
+                valid=valid_data,
+                run=run,
+                fabric=fabric,
+                seed=recipe.seed + 1,
+            )
+            assert isinstance(kept, Prior)
+            prior = kept
+        _save(prior, run.prior_path, fabric)
+    return run
+
+
+def resolve_precision(precision: str) -> str:
+    """Fabric's name for the recipe's precision; "auto" is bfloat16 where the machine computes in it."""
+    if precision == "auto":
+        if torch.cuda.is_available():
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16" if fast else "32"
+    return {"32": "32-true", "bf16": "bf16-mixed"}[precision]
+
+
+def _fabric(config: TrainingConfig, run: Run, devices: int | str) -> Fabric:
+    fabric = Fabric(
+        devices=devices if devices != "auto" or torch.cuda.is_available() else 1,
+        precision=resolve_precision(config.precision),
+        loggers=TensorBoardLogger(run.folder, name="tensorboard", version=""),
+    )
+    fabric.launch()
+    return fabric
+
+
+def _save(model: Tokenizer | Prior, folder: Path, fabric: Fabric) -> None:
+    if fabric.is_global_zero:
+        model.save_pretrained(folder)
+    fabric.barrier()
+
+
+def _build_tokenizer(recipe: Recipe) -> Tokenizer:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return Tokenizer(recipe.tokenizer)
+
+
+def _build_prior(recipe: Recipe, tokenizer: Tokenizer, data: Dataset) -> Prior:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed + 1)
+        return build_prior(
+            FittedPriorConfig(
+                architecture=recipe.prior,
+                grid=tokenizer.grid(data.shape[1:]),
+                levels=tokenizer.quantizer.levels,
+                classes=len(data.classes),
+            )
+        )
+
+
+def _must_fit(recipe: Recipe, data: Dataset) -> None:
+    channels, *size = data.shape
+    if recipe.tokenizer.channels != channels or recipe.tokenizer.ndim != len(size):
+        raise RecipeError(
+            f"The recipe's tokenizer takes {recipe.tokenizer.channels} channels of rank {recipe.tokenizer.ndim}, but "
+            f"its data has {channels} of rank {len(size)}; set tokenizer.channels={channels} and "
+            f"tokenizer.ndim={len(size)}."
+        )

@@ -1,0 +1,133 @@
+"""A run: the folder that holds one recipe's models, logs, checkpoints and results."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from codeword.config import Recipe, validate_json
+from codeword.errors import ModelError, TrainingError, UsageError
+from codeword.priors import Prior, load_prior
+from codeword.store import write_atomically, write_json
+from codeword.training.environment import environment
+from codeword.tokenizer import Tokenizer
+
+
+class Run:
+    """Names the files of a run folder, and reads and writes the small ones.
+
+    `recipe.json` is the recipe as it was resolved, `environment.json` the commit and the machine it was
+    started on, `metrics.jsonl` one record a line, `tokenizer/` and
+    `prior/` are model folders, `checkpoints/` holds what `--resume` needs.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.recipe_path = self.folder / "recipe.json"
+        self.metrics_path = self.folder / "metrics.jsonl"
+        self.environment_path = self.folder / "environment.json"
+        self.evaluation_path = self.folder / "evaluation.json"
+        self.tokenizer_path = self.folder / "tokenizer"
+        self.prior_path = self.folder / "prior"
+        self.report_path = self.folder / "report"
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """An existing run.
+
+        Raises:
+            UsageError: there is no run in `folder`.
+        """
+        run = cls(folder)
+        if not run.recipe_path.is_file():
+            raise UsageError(
+                f"There is no run at {folder}: {run.recipe_path.name} is not there. "
+                f"Give the folder that `codeword train ... --out` wrote."
+            )
+        return run
+
+    @classmethod
+    def create(cls, folder: str | Path, recipe: Recipe, *, resume: bool) -> "Run":
+        """A new run for `recipe`; with `resume`, one that is there already.
+
+        Raises:
+            TrainingError: the folder holds another run, or one with another recipe.
+        """
+        run = cls(folder)
+        if run.recipe_path.is_file():
+            if not resume:
+                raise TrainingError(
+                    f"{folder} already holds a run; add --resume to go on with it, or choose another --out."
+                )
+            if run.recipe() != recipe:
+                raise TrainingError(
+                    f"{folder} was started with another recipe than this one; "
+                    f"resume it with the same recipe and --set, or choose another --out."
+                )
+        else:
+            write_json(run.environment_path, environment())
+            write_json(run.recipe_path, recipe.model_dump(mode="json"))
+        return run
+
+    def checkpoint_path(self, part: str) -> Path:
+        """Where training keeps the state of `part` ("tokenizer" or "prior")."""
+        return self.folder / "checkpoints" / f"{part}.safetensors"
+
+    def recipe(self) -> Recipe:
+        """The recipe the run was started with. Raises RecipeError, ModelError."""
+        try:
+            text = self.recipe_path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"Cannot read {self.recipe_path}: {error.strerror}.") from error
+        recipe: Recipe = validate_json(Recipe, text, place=str(self.recipe_path))
+        return recipe
+
+    def environment(self) -> dict[str, str]:
+        """The commit, library versions and machine that the run was started with."""
+        try:
+            stored = json.loads(self.environment_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            stored = {}
+        return {name: str(stored.get(name, "unknown")) for name in ("commit", "codeword", "torch", "machine")}
+
+    def tokenizer(self) -> Tokenizer:
+        """The trained tokenizer. Raises UsageError where training has not finished it."""
+        self._must_exist(self.tokenizer_path)
+        return Tokenizer.from_pretrained(self.tokenizer_path)
+
+    def prior(self) -> Prior:
+        """The trained prior. Raises UsageError where training has not finished it."""
+        self._must_exist(self.prior_path)
+        return load_prior(self.prior_path)
+
+    def _must_exist(self, path: Path) -> None:
+        if not path.is_dir():
+            raise UsageError(
+                f"{self.folder} has no trained {path.name} yet; finish it with "
+                f"`codeword train {self.recipe().name} --out {self.folder} --resume`."
+            )
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one record to `metrics.jsonl`."""
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def records(self, part: str, split: str) -> Iterator[dict[str, Any]]:
+        """The logged records of one part ("tokenizer", "prior") on one split ("train", "valid")."""
+        for record in self._records():
+            if record["part"] == part and record["split"] == split:
+                yield record
+
+    def forget_after(self, part: str, step: int) -> None:
+        """Drop what was logged for `part` after `step`: a resumed run writes those records again."""
+        kept = [r for r in self._records() if r["part"] != part or r["step"] <= step]
+        write_atomically(self.metrics_path, "".join(json.dumps(r) + "\n" for r in kept).encode())
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        if not self.metrics_path.exists():
+            return
+        for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue  # A kill may cut the last line short; resuming writes it again.

@@ -1,0 +1,112 @@
+"""What is trained: the tokenizer, or a prior over its codes. Each gives a loss, figures, and an evaluation."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+from codeword.data import Batch
+from codeword.priors import Prior
+from codeword.quantizers import CodeUsage
+from codeword.tokenizer import Pass, Tokenizer, signal_dims
+
+
+class Task(ABC):
+    """One thing to train; `part` names it in logs and files, `module` is what learns."""
+
+    part: str
+    module: nn.Module
+
+    @abstractmethod
+    def loss(
+        self, module: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss () and figures worth logging (), from `module`, which may be a wrapped `self.module`."""
+
+    def recent(self) -> dict[str, float]:
+        """Figures over all steps since this was last asked."""
+        return {}
+
+    @abstractmethod
+    def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        """Figures over whole validation batches; `loss` among them."""
+
+
+class TokenizerTask(Task):
+    """Signal loss plus quantizer loss."""
+
+    part = "tokenizer"
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.module = tokenizer
+        self.usage = CodeUsage(tokenizer.quantizer.levels)
+
+    def loss(
+        self, module: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        result: Pass = module(batch.x, generator=generator)
+        self.usage.add(result.codes)
+        return result.loss, {"signal_loss": result.signal_loss, "vq_loss": result.vq_loss}
+
+    def recent(self) -> dict[str, float]:
+        figures = {"perplexity": self.usage.perplexity, "usage": self.usage.usage}
+        self.usage = CodeUsage(self.module.quantizer.levels)
+        return figures
+
+    @torch.no_grad()
+    def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        assert isinstance(module, Tokenizer)
+        usage = CodeUsage(module.quantizer.levels)
+        signals, losses, nats = 0, 0.0, 0.0
+        for batch in batches:
+            analysis = module.analyse(batch.x)
+            usage.add(analysis.quantized.codes)
+            loss = module.likelihood.loss(analysis.features, batch.x) + analysis.quantized.loss.mean()
+            losses += float(loss) * len(batch.x)
+            nats -= float(module.likelihood.log_prob(analysis.features, batch.x).sum()) / signal_dims(batch.x)
+            signals += len(batch.x)
+        return {
+            "loss": losses / signals,
+            "signal_bpd": nats / signals / log(2),
+            "perplexity": usage.perplexity,
+            "usage": usage.usage,
+        }
+
+
+class PriorTask(Task):
+    """Nats for each symbol, of codes that a trained tokenizer makes on the way."""
+
+    part = "prior"
+
+    def __init__(self, prior: Prior, tokenizer: Tokenizer, *, label_dropout: float) -> None:
+        self.module = prior
+        self.tokenizer = tokenizer.eval().requires_grad_(False)
+        self.label_dropout = label_dropout
+
+    def loss(
+        self, module: nn.Module, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        hidden = (
+            torch.rand(batch.label.shape, generator=generator).to(batch.label.device) < self.label_dropout
+        )
+        # Class number `classes` stands for a label not told: it teaches p(codes) beside p(codes | label).
+        label = torch.where(hidden, self.module.classes, batch.label)
+        loss = module(self.tokenizer.encode(batch.x), label)
+        return loss, {"bits_per_code": loss.detach() / log(2)}
+
+    @torch.no_grad()
+    def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+        assert isinstance(module, Prior)
+        symbols, nats, conditional_nats = 0, 0.0, 0.0
+        for batch in batches:
+            codes = self.tokenizer.encode(batch.x)
+            symbols += codes.numel()
+            nats -= float(module.log_prob(codes).sum())
+            conditional_nats -= float(module.log_prob(codes, batch.label).sum())
+        return {
+            "loss": nats / symbols,
+            "bits_per_code": nats / symbols / log(2),
+            "bits_per_code_given_label": conditional_nats / symbols / log(2),
+        }
