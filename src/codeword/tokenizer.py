@@ -89,7 +89,7 @@ class Tokenizer(Pretrained):
 
     @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x | codes of x) of x (B, C, *S), in nats (B,); the codes' own cost comes on top."""
+        """Log p(x | codes of x) of x (B, C, *S), in nats (B,); the codes' own cost comes on top."""
         return self.likelihood.log_prob(self.features(self.encode(x), size=tuple(x.shape[2:])), x)
 
     def _vectors(self, x: Tensor) -> Tensor:
@@ -97,7 +97,8 @@ class Tokenizer(Pretrained):
         overhang = [(-n) % self.hop for n in x.shape[2:]]
         if any(overhang):
             signal = _pad_edge(signal, overhang)
-        return self.encoder(channels_last(signal)).movedim(1, -1)
+        z: Tensor = self.encoder(channels_last(signal))
+        return z.movedim(1, -1)
 
     def _features(self, vectors: Tensor, size: tuple[int, ...]) -> Tensor:
         features: Tensor = self.decoder(channels_last(vectors.movedim(-1, 1)))

@@ -26,7 +26,11 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 # First and last image of each split in the official order of all six files. Nothing official sets a
 # validation split apart, so the last 5,000 training images are it.
-_RANGES: dict[Split, tuple[int, int]] = {"train": (0, 45_000), "valid": (45_000, 50_000), "test": (50_000, 60_000)}
+_RANGES: dict[Split, tuple[int, int]] = {
+    "train": (0, 45_000),
+    "valid": (45_000, 50_000),
+    "test": (50_000, 60_000),
+}
 
 _WAYS_OUT = "Run `codeword data fetch cifar10`, or set CODEWORD_DATA to the folder that holds it."
 
@@ -105,5 +109,7 @@ def _read_binary_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
     rows = np.fromfile(path, np.uint8).reshape(BATCH_IMAGES, 1 + IMAGE_BYTES)
     labels = rows[:, 0]
     if labels.max() >= len(CLASSES):
-        raise ValueError(f"{path} is corrupt: it holds the label {labels.max()} where 0 to {len(CLASSES) - 1} are right")
+        raise ValueError(
+            f"{path} is corrupt: it holds the label {labels.max()} where 0 to {len(CLASSES) - 1} are right"
+        )
     return rows[:, 1:], labels

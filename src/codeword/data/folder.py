@@ -40,7 +40,9 @@ class ImageFolder(Dataset):
         self._root = config.root.expanduser()
         self.shape = (3, config.size, config.size)
         if not self._root.is_dir():
-            raise DataError(f"There is no folder {self._root}; set data.root to the folder that holds the images.")
+            raise DataError(
+                f"There is no folder {self._root}; set data.root to the folder that holds the images."
+            )
         names = sorted(_image_names(self._root))
         if not names:
             raise DataError(
@@ -100,7 +102,9 @@ class ImageFolder(Dataset):
                     _log.warning("%s The next image takes its place.", message)
                 continue
             return fit(image, self._config.size, generator=generator), self._label(name)
-        raise DataError(f"None of the images in {self._root} can be read any more; check that the disk is there.")
+        raise DataError(
+            f"None of the images in {self._root} can be read any more; check that the disk is there."
+        )
 
     def _label(self, name: str) -> int:
         return self.classes.index(name.partition("/")[0]) if self.classes else 0

@@ -62,7 +62,9 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
             ],
         )
     ]
-    given_label = _line(run, "prior", "valid", "bits_per_code_given_label", "validation, class told", colour=GREEN)
+    given_label = _line(
+        run, "prior", "valid", "bits_per_code_given_label", "validation, class told", colour=GREEN
+    )
     prior_lines = [
         _line(run, "prior", "train", "bits_per_code", "training batches"),
         _line(run, "prior", "valid", "bits_per_code", "validation split"),
@@ -78,7 +80,9 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
         caption += "The prior's is the number of bits that one code costs. "
     else:
         caption += "This run's prior has nothing to learn, so it has no curve. "
-    caption += "Where validation turns up while training goes on down, the model learns its training data by heart."
+    caption += (
+        "Where validation turns up while training goes on down, the model learns its training data by heart."
+    )
     levels = material.tokenizer.quantizer.levels
     # Perplexity over several codes is that of their mean entropy, so its limit is the geometric mean.
     limit = exp(sum(log(n) for n in levels) / len(levels))
@@ -115,7 +119,10 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
     ]
 
 
-_LOSS_IN_WORDS = {True: "the squared error of a signal between −½ and ½", False: "the nats that each number costs"}
+_LOSS_IN_WORDS = {
+    True: "the squared error of a signal between −½ and ½",
+    False: "the nats that each number costs",
+}
 
 
 def _line(run: Run, part: str, split: str, figure: str, label: str, *, colour: str | None = None) -> Line:
@@ -238,12 +245,15 @@ def _codebook_caption(material: Material) -> str:
     levels = material.tokenizer.quantizer.levels
     shown = min(levels[0], CODEWORDS_SHOWN)
     caption = (
-        f"The {shown:,} most frequent of {levels[0]:,} codewords" if shown < levels[0] else f"All {shown:,} codewords"
+        f"The {shown:,} most frequent of {levels[0]:,} codewords"
+        if shown < levels[0]
+        else f"All {shown:,} codewords"
     )
     if len(levels) > 1:
         caption += f" of the first of {len(levels)} codes, the others held at their most frequent"
     return (
-        caption + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
+        caption
+        + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
         f"dot marks one that none of the first {material.counted:,} images uses."
     )
 

@@ -77,13 +77,19 @@ def code_use_figure(counts: Sequence[Tensor]) -> Figure:
         used = histogram.sort(descending=True).values.numpy()
         used = used[used > 0]
         colour = _CODE_COLOURS[k % len(_CODE_COLOURS)]
-        label = f"{'codewords' if len(counts) == 1 else f'code {k + 1}'}: {len(used)} of {len(histogram)} used"
+        label = (
+            f"{'codewords' if len(counts) == 1 else f'code {k + 1}'}: {len(used)} of {len(histogram)} used"
+        )
         edges = torch.arange(len(used) + 1).numpy()
         # The baseline stays below one, so that a codeword used once is still seen on the logarithmic axis.
         axes.stairs(used, edges, baseline=0.5, fill=len(counts) == 1, color=colour, lw=1.6, label=label)
         if len(counts) == 1:
-            axes.axhline(float(histogram.sum()) / size, color=INK, lw=1, ls=(0, (4, 3)), label="all used alike")
-            axes.axvspan(len(used), size, color="#f1e3d8", lw=0, label="never used" if len(used) < size else None)
+            axes.axhline(
+                float(histogram.sum()) / size, color=INK, lw=1, ls=(0, (4, 3)), label="all used alike"
+            )
+            axes.axvspan(
+                len(used), size, color="#f1e3d8", lw=0, label="never used" if len(used) < size else None
+            )
     axes.set_yscale("log")
     axes.set_xlim(0, size)
     axes.set_ylim(bottom=0.5)

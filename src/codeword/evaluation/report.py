@@ -40,7 +40,10 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
     material = gather(run, evaluation.split, samples=samples, seed=seed)
     figures = [_figure(exhibit, run.report_path) for exhibit in exhibits(run, material)]
     environment = Environment(
-        loader=PackageLoader("codeword.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("codeword.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     page = environment.get_template("report.html.j2").render(
         recipe=run.recipe(),

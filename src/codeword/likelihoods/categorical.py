@@ -15,7 +15,8 @@ class Categorical(Likelihood):
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
         log_probs = self._logits(features).log_softmax(2)
-        return log_probs.gather(2, x.long().unsqueeze(2)).flatten(1).sum(1)
+        taken: Tensor = log_probs.gather(2, x.long().unsqueeze(2))
+        return taken.flatten(1).sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
         weights = self._logits(features).softmax(2)
@@ -25,8 +26,10 @@ class Categorical(Likelihood):
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         logits = self._logits(features)
         # The Gumbel-max trick: the largest of logits plus Gumbel noise is a draw from their softmax.
-        return (logits - (-uniform(logits.shape, logits, generator).log()).log()).argmax(2)
+        gumbel = -(-uniform(logits.shape, logits, generator).log()).log()
+        return (logits + gumbel).argmax(2)
 
     def _logits(self, features: Tensor) -> Tensor:
         """(B, C * values, *S) to (B, C, values, *S)."""
-        return features.float().unflatten(1, (self.channels, self.values))
+        logits: Tensor = features.float().unflatten(1, (self.channels, self.values))
+        return logits

@@ -175,7 +175,9 @@ class PixelCNN(Prior):
             window = line[:, column : column + self.reach + 1].flatten(1)
             weight = layer.conv.weight.flatten(2).transpose(1, 2).flatten(1)
             drive = torch.addmm(state.drives[n][column], window, weight.t())
-            out = F.linear(gate(drive), layer.out.weight.flatten(1), layer.out.bias)
+            out = F.linear(
+                gate(drive), cast(Tensor, layer.out.weight).flatten(1), cast(Tensor, layer.out.bias)
+            )
             residual, skip = out.chunk(2, 1)
             skips = skip if skips is None else skips + skip
             if n + 1 < len(layers):
@@ -191,8 +193,7 @@ class PixelCNN(Prior):
 
     def _embedded(self, codes: Tensor) -> Tensor:
         """Codes (..., K) to the sum of their embeddings (..., W)."""
-        embedded: Tensor = sum(table(codes[..., k]) for k, table in enumerate(self.embed))  # type: ignore[assignment]
-        return embedded
+        return torch.stack([table(codes[..., k]) for k, table in enumerate(self.embed)]).sum(0)
 
     def _label(self, label: Tensor | None, batch: int, device: torch.device) -> Tensor:
         if label is None or self.classes == 0:
@@ -201,7 +202,7 @@ class PixelCNN(Prior):
 
     def _biases(self, label: Tensor) -> Tensor:
         """Labels (B,) to the biases of every layer (axis, layer, B, 2W)."""
-        biases = self.label_bias(label).view(len(label), self.ndim, -1, 2 * self.width)
+        biases: Tensor = self.label_bias(label).view(len(label), self.ndim, -1, 2 * self.width)
         return biases.permute(1, 2, 0, 3)
 
     def _place(self, cell: int) -> tuple[int, ...]:

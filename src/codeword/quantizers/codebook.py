@@ -37,7 +37,7 @@ class Codebook(nn.Module):
         self.register_buffer("ready", torch.tensor(config.init == "uniform"))
 
     def assign(self, z: Tensor) -> Tensor:
-        """z (N, dim) to codes (N,)."""
+        """Z (N, dim) to codes (N,)."""
         return nearest(z, self.vectors)
 
     def lookup(self, codes: Tensor) -> Tensor:

@@ -28,7 +28,8 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
         codes = torch.empty(len(z), dtype=torch.int64, device=z.device)
         for first in range(0, len(z), rows):
             tile = z[first : first + rows]
-            best, found = None, None
+            best: Tensor | None = None
+            found: Tensor | None = None
             for start, norms, vectors in blocks:
                 # `min` and not `argmin`, which is several times slower on CPU.
                 distance, index = torch.addmm(norms, tile, vectors, alpha=-1).min(1)
@@ -40,5 +41,6 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
                         torch.where(closer, distance, best),
                         torch.where(closer, index + start, found),
                     )
+            assert found is not None
             codes[first : first + rows] = found
     return codes

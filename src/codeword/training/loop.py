@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from types import FrameType
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from codeword.config import TrainingConfig
 from codeword.data import Batch, Dataset
@@ -24,6 +25,8 @@ from codeword.training.tasks import Task
 
 LOG_EVERY = 50
 
+M = TypeVar("M", bound=nn.Module)
+
 
 class Interrupted(TrainingError):
     """Ctrl-C or a termination signal; the state has been saved."""
@@ -32,8 +35,15 @@ class Interrupted(TrainingError):
 
 
 def fit(
-    task: Task, config: TrainingConfig, *, train: Dataset, valid: Dataset, run: Run, fabric: Fabric, seed: int
-) -> nn.Module:
+    task: Task[M],
+    config: TrainingConfig,
+    *,
+    train: Dataset,
+    valid: Dataset,
+    run: Run,
+    fabric: Fabric,
+    seed: int,
+) -> M:
     """Train `task.module`, from its checkpoint in `run` if there is one; returns the module to keep.
 
     That is the averaged one where `config.ema_decay` asks for it. Every `checkpoint_every` steps the state is
@@ -42,116 +52,115 @@ def fit(
     Raises:
         TrainingError: the loss or a weight is not finite, or (`Interrupted`) a signal asked to stop.
     """
-    module = task.module.to(fabric.device)
-    if any(p.ndim == 4 for p in module.parameters()):
-        module = module.to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(module, config)
-    average = averaged(module, config.ema_decay) if config.ema_decay else None
-    state = TrainingState(module, optimizer, average)
-    state.prime()
-    path = run.checkpoint_path(task.part)
-    if path.exists():
-        state.load(path)
-    if fabric.is_global_zero:
-        run.forget_after(task.part, state.step)
-    compiled = torch.compile(module) if config.compile else module
-    wrapped, optimizer = fabric.setup(compiled, optimizer)
-
+    fitting = _Fitting(task, config, run, fabric, seed)
     batches = training_batches(
         train,
         config.batch_size,
         seed=seed,
-        first_step=state.step,
+        first_step=fitting.state.step,
         steps=config.steps,
         rank=fabric.global_rank,
         ranks=fabric.world_size,
     )
-    kept = average.module if average is not None else module
-    started = time.perf_counter() - state.elapsed_s
-    wrapped.train()
-    with (
-        Progress(task.part, config, state.step, enabled=fabric.is_global_zero) as progress,
-        _stop_signal() as stop,
-    ):
+    bar = Progress(task.part, config, fitting.state.step, enabled=fabric.is_global_zero)
+    with bar as progress, _stop_signal() as stop:
         for batch in batches:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(state.step, config)
-            figures = _step(
-                task, wrapped, optimizer, batch.to(fabric.device), config, fabric, seed, state.step
-            )
-            state.step += 1
-            if average is not None:
-                average.update_parameters(module)
-            state.elapsed_s = time.perf_counter() - started
-
-            last = state.step == config.steps
-            if state.step % LOG_EVERY == 0 or last:
-                values = {name: float(value) for name, value in figures.items()} | task.recent()
-                if not all(torch.isfinite(torch.tensor(list(values.values())))):
-                    raise not_finite("The loss", state.step, path)
-                progress.update(state.step, values)
-                _log(
-                    run,
-                    fabric,
-                    task,
-                    "train",
-                    state,
-                    values | {"learning_rate": optimizer.param_groups[0]["lr"]},
-                )
-            if state.step % config.evaluate_every == 0 or last:
-                measured = _evaluate(task, kept, valid, config, fabric)
-                wrapped.train()
-                progress.validated(state.step, measured)
-                _log(run, fabric, task, "valid", state, measured)
-            if state.step % config.checkpoint_every == 0 or last or stop.is_set():
-                state.elapsed_s = time.perf_counter() - started
-                if fabric.is_global_zero:
-                    state.save(path)
+            figures = fitting.step(batch.to(fabric.device))
+            step, last = fitting.state.step, fitting.state.step == config.steps
+            if step % LOG_EVERY == 0 or last:
+                progress.update(step, fitting.log_step(figures))
+            if step % config.evaluate_every == 0 or last:
+                progress.validated(step, fitting.validate(valid))
+            if step % config.checkpoint_every == 0 or last or stop.is_set():
+                fitting.save()
             if stop.is_set() and not last:
                 raise Interrupted(
-                    f"Stopped at step {state.step} of {config.steps} ({task.part}) and saved; "
+                    f"Stopped at step {step} of {config.steps} ({task.part}) and saved; "
                     f"add --resume to the same command to go on."
                 )
-    return kept.eval()
+    return fitting.kept.eval()
 
 
-def _step(
-    task: Task,
-    module: nn.Module,
-    optimizer: Any,
-    batch: Batch,
-    config: TrainingConfig,
-    fabric: Fabric,
-    seed: int,
-    step: int,
-) -> dict[str, torch.Tensor]:
-    generator = step_generator(seed, step * fabric.world_size + fabric.global_rank, purpose=2)
-    loss, figures = task.loss(module, batch, generator)
-    fabric.backward(loss)
-    if config.clip_norm:
-        fabric.clip_gradients(module, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-    optimizer.step()
-    optimizer.zero_grad()
-    return {"loss": loss.detach(), **{name: value.detach() for name, value in figures.items()}}
+class _Fitting(Generic[M]):
+    """One `fit` under way: what a step, a log record, a validation and a checkpoint share."""
+
+    def __init__(self, task: Task[M], config: TrainingConfig, run: Run, fabric: Fabric, seed: int) -> None:  # noqa: PLR0917
+        self.task, self.config, self.run, self.fabric, self.seed = task, config, run, fabric, seed
+        self.path = run.checkpoint_path(task.part)
+        module = task.module.to(fabric.device)
+        _lay_out_channels_last(module)
+        optimizer = build_optimizer(module, config)
+        average = averaged(module, config.ema_decay) if config.ema_decay else None
+        self.state = TrainingState(module, optimizer, average)
+        self.state.prime()
+        if self.path.exists():
+            self.state.load(self.path)
+        if fabric.is_global_zero:
+            run.forget_after(task.part, self.state.step)
+        self.kept: M = module if average is None else average.module  # type: ignore[assignment]
+        if config.compile:
+            module.compile()
+        self.module, self.optimizer = fabric.setup(module, optimizer)
+        self.module.train()
+        self.started = time.perf_counter() - self.state.elapsed_s
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One optimizer step; returns the loss and the task's figures (), still on the device."""
+        rate = learning_rate(self.state.step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        # Each rank draws for itself, from its own place in the sequence of all steps and ranks.
+        place = self.state.step * self.fabric.world_size + self.fabric.global_rank
+        loss, figures = self.task.loss(self.module, batch, step_generator(self.seed, place, purpose=2))
+        self.fabric.backward(loss)
+        if self.config.clip_norm:
+            self.fabric.clip_gradients(
+                self.module, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.state.step += 1
+        if self.state.average is not None:
+            self.state.average.update_parameters(self.state.module)
+        return {"loss": loss.detach(), **{name: value.detach() for name, value in figures.items()}}
+
+    def log_step(self, figures: dict[str, Tensor]) -> dict[str, float]:
+        """Log the figures of the step just done. Raises TrainingError where one is not finite."""
+        values = {name: float(value) for name, value in figures.items()} | self.task.recent()
+        if not all(map(isfinite, values.values())):
+            raise not_finite("The loss", self.state.step, self.path)
+        self._log("train", values | {"learning_rate": self.optimizer.param_groups[0]["lr"]})
+        return values
+
+    @torch.no_grad()
+    def validate(self, valid: Dataset) -> dict[str, float]:
+        """Measure the module to keep on the validation split, and log it."""
+        self.kept.eval()
+        batches = evaluation_batches(valid, self.config.batch_size, limit=self.config.valid_images)
+        values = self.task.evaluate(self.kept, (batch.to(self.fabric.device) for batch in batches))
+        self.module.train()
+        self._log("valid", values)
+        return values
+
+    def save(self) -> None:
+        """Write the checkpoint. Raises TrainingError where a weight is not finite."""
+        self.state.elapsed_s = time.perf_counter() - self.started
+        if self.fabric.is_global_zero:
+            self.state.save(self.path)
+
+    def _log(self, split: str, values: dict[str, float]) -> None:
+        part, step = self.task.part, self.state.step
+        if self.fabric.is_global_zero:
+            elapsed_s = round(time.perf_counter() - self.started, 3)
+            self.run.log({"part": part, "split": split, "step": step, "elapsed_s": elapsed_s} | values)
+        self.fabric.log_dict({f"{part}/{split}/{name}": value for name, value in values.items()}, step=step)
 
 
-def _evaluate(
-    task: Task, module: nn.Module, valid: Dataset, config: TrainingConfig, fabric: Fabric
-) -> dict[str, float]:
-    module.eval()
-    batches = evaluation_batches(valid, config.batch_size, limit=config.valid_images)
-    return task.evaluate(module, (batch.to(fabric.device) for batch in batches))
-
-
-def _log(
-    run: Run, fabric: Fabric, task: Task, split: str, state: TrainingState, values: dict[str, float]
-) -> None:
-    if fabric.is_global_zero:
-        run.log(
-            {"part": task.part, "split": split, "step": state.step, "elapsed_s": round(state.elapsed_s, 3)}
-            | values
-        )
-    fabric.log_dict({f"{task.part}/{split}/{name}": value for name, value in values.items()}, step=state.step)
+def _lay_out_channels_last(module: nn.Module) -> None:
+    """Put the weights of 2-D convolutions into the layout that they are fastest in."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from codeword.config import TrainingConfig
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def build_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW; vectors (biases, scales) are never decayed."""
@@ -32,7 +34,7 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 def averaged(module: nn.Module, decay: float) -> AveragedModel:
     """A copy of `module` that follows it as a moving average of weights and codebooks."""
 
-    def follow(average: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+    def follow(average: Tensors, current: Tensors, updates: Tensor | int) -> None:
         if not average[0].is_floating_point():
             for a, c in zip(average, current, strict=True):
                 a.copy_(c)

@@ -1,10 +1,11 @@
 """From a recipe to a finished run: the tokenizer first, then the prior over its codes."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import TensorBoardLogger
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from codeword.config import (
     FittedPriorConfig,
@@ -78,7 +79,7 @@ def train(
     return run
 
 
-def resolve_precision(precision: str) -> str:
+def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:
     """Fabric's name for the recipe's precision; "auto" is bfloat16 where the machine computes in it."""
     if precision == "auto":
         if torch.cuda.is_available():
@@ -86,7 +87,7 @@ def resolve_precision(precision: str) -> str:
         else:
             fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if fast else "32"
-    return {"32": "32-true", "bf16": "bf16-mixed"}[precision]
+    return "bf16-mixed" if precision == "bf16" else "32-true"
 
 
 def _fabric(config: TrainingConfig, run: Run, devices: int | str) -> Fabric:

@@ -9,8 +9,8 @@ from codeword.config import Recipe, validate_json
 from codeword.errors import ModelError, TrainingError, UsageError
 from codeword.priors import Prior, load_prior
 from codeword.store import write_atomically, write_json
-from codeword.training.environment import environment
 from codeword.tokenizer import Tokenizer
+from codeword.training.environment import environment
 
 
 class Run:

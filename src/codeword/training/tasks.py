@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from math import log
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,14 @@ from codeword.priors import Prior
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Pass, Tokenizer, signal_dims
 
+M = TypeVar("M", bound=nn.Module)
 
-class Task(ABC):
+
+class Task(ABC, Generic[M]):
     """One thing to train; `part` names it in logs and files, `module` is what learns."""
 
     part: str
-    module: nn.Module
+    module: M
 
     @abstractmethod
     def loss(
@@ -34,7 +37,7 @@ class Task(ABC):
         """Figures over whole validation batches; `loss` among them."""
 
 
-class TokenizerTask(Task):
+class TokenizerTask(Task[Tokenizer]):
     """Signal loss plus quantizer loss."""
 
     part = "tokenizer"
@@ -75,7 +78,7 @@ class TokenizerTask(Task):
         }
 
 
-class PriorTask(Task):
+class PriorTask(Task[Prior]):
     """Nats for each symbol, of codes that a trained tokenizer makes on the way."""
 
     part = "prior"

@@ -1,0 +1,187 @@
+"""Laws of the quantizers, and the traps that others fell into."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, VectorQuantizerConfig
+from codeword.quantizers import CodeUsage, Quantizer, VectorQuantizer, build_quantizer, nearest
+
+CONFIGS: list[QuantizerConfig] = [
+    VectorQuantizerConfig(levels=(16,), dim=8),
+    VectorQuantizerConfig(levels=(16, 4), dim=8, init="data"),
+    VectorQuantizerConfig(levels=(16,), dim=8, update="gradient", init="uniform"),
+    VectorQuantizerConfig(levels=(16, 16), dim=8, lookup_dim=4),
+    VectorQuantizerConfig(levels=(16,), dim=8, cosine=True),
+    FiniteScalarQuantizerConfig(channel_levels=(5, 4, 3), dim=8),
+]
+
+
+def vectors(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda c: "-".join(str(v) for v in c.model_dump().values())[:60])
+def quantizer(request: pytest.FixtureRequest) -> Quantizer:
+    torch.manual_seed(0)
+    quantizer = build_quantizer(request.param)
+    for seed in range(3):
+        quantizer(vectors(64, 8, seed=seed), generator=torch.Generator().manual_seed(seed))
+    return quantizer.eval()
+
+
+def test_codes_and_vectors_agree_at_any_rank(quantizer: Quantizer, size: tuple[int, ...]) -> None:
+    z = vectors(2, *size, 8)
+    result = quantizer(z)
+    assert result.codes.shape == (2, *size, len(quantizer.levels))
+    assert all(int(result.codes[..., k].min()) >= 0 for k in range(len(quantizer.levels)))
+    assert all(int(result.codes[..., k].max()) < n for k, n in enumerate(quantizer.levels))
+    assert torch.equal(quantizer.encode(z), result.codes)
+    torch.testing.assert_close(quantizer.decode(result.codes), result.vectors, atol=1e-5, rtol=1e-5)
+
+
+def test_quantizing_a_quantized_vector_changes_nothing() -> None:
+    for config in (CONFIGS[0], CONFIGS[1], CONFIGS[4]):
+        quantizer = build_quantizer(config)
+        quantizer(vectors(64, 8))
+        quantizer.eval()
+        once = quantizer(vectors(50, 8, seed=9))
+        again = quantizer(once.vectors)
+        assert torch.equal(once.codes, again.codes)
+        torch.testing.assert_close(once.vectors, again.vectors)
+
+
+def test_finite_scalar_codes_are_a_bijection() -> None:
+    quantizer = build_quantizer(CONFIGS[-1])
+    (book,) = quantizer.codebooks()
+    assert book.shape == (60, 3)
+    assert len(book.unique(dim=0)) == 60
+
+
+def test_gradient_goes_straight_through(quantizer: Quantizer) -> None:
+    z = vectors(10, 8).requires_grad_()
+    quantizer.train()
+    result = quantizer(z, generator=torch.Generator().manual_seed(0))
+    (result.vectors.square().sum() + result.loss.mean()).backward()
+    assert z.grad is not None
+    assert bool((z.grad.abs().sum(1) > 0).all())
+
+
+def test_straight_through_gradient_is_exactly_the_decoders() -> None:
+    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8, beta=0.0, init="uniform")).eval()
+    z, weight = vectors(10, 8).requires_grad_(), vectors(10, 8, seed=1)
+    (quantizer(z).vectors * weight).sum().backward()
+    assert torch.equal(z.grad, weight)  # type: ignore[arg-type]
+
+
+def test_beta_weighs_the_commitment_and_not_the_codebook_term() -> None:
+    z = vectors(32, 8)
+    books = vectors(16, 8, seed=1)
+
+    def gradients(beta: float) -> tuple[Tensor, Tensor]:
+        quantizer = VectorQuantizer(
+            VectorQuantizerConfig(levels=(16,), dim=8, beta=beta, update="gradient", init="uniform")
+        ).eval()
+        book = next(iter(quantizer.books))
+        book.vectors.data.copy_(books)
+        leaf = z.clone().requires_grad_()
+        quantizer(leaf).loss.mean().backward()
+        return leaf.grad, book.vectors.grad  # type: ignore[return-value]
+
+    (z_low, e_low), (z_high, e_high) = gradients(0.25), gradients(1.0)
+    torch.testing.assert_close(z_high, 4 * z_low)
+    torch.testing.assert_close(e_high, e_low)
+
+
+def test_loss_is_measured_before_the_straight_through_patch() -> None:
+    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8, beta=1.0, init="uniform")).eval()
+    z = vectors(10, 8)
+    result = quantizer(z)
+    expected = 2 * (z - quantizer.decode(result.codes)).square().mean(-1)
+    assert float(expected.min()) > 0.1
+    torch.testing.assert_close(result.loss, expected)
+
+
+def test_averages_do_not_explode_in_the_first_steps() -> None:
+    """Counts that start at 0 beside sums that do not make nearly all codewords explode at once."""
+    for init in ("kmeans", "data", "uniform"):
+        quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(64,), dim=8, init=init, revive_below=0))
+        z = vectors(4096, 8)
+        for _ in range(5):
+            quantizer(z, generator=torch.Generator().manual_seed(0))
+            assert float(quantizer.codebooks()[0].norm(dim=1).max()) <= float(z.norm(dim=1).max())
+
+
+def test_averages_keep_sums_equal_to_codebook_times_counts() -> None:
+    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8))
+    book = next(iter(quantizer.books))
+    for seed in range(20):
+        quantizer(vectors(256, 8, seed=seed), generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(book.sums, book.vectors * book.counts[:, None], atol=1e-3, rtol=1e-3)
+
+
+def test_averages_move_to_the_centres_of_what_they_stand_for() -> None:
+    centres = 10 * vectors(16, 8, seed=3)
+    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8, decay=0.8, init="uniform"))
+    book = next(iter(quantizer.books))
+    book.vectors.copy_(centres + vectors(16, 8, seed=4))
+    book.sums.copy_(book.vectors)
+    for seed in range(60):
+        z = centres[torch.arange(512) % 16] + 0.1 * vectors(512, 8, seed=seed)
+        quantizer(z, generator=torch.Generator().manual_seed(seed))
+    assert float((book.vectors - centres).norm(dim=1).max()) < 0.1
+
+
+def test_a_dead_codeword_comes_back_and_stays() -> None:
+    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8, decay=0.9, revive_below=0.1))
+    book = next(iter(quantizer.books))
+    z = vectors(512, 8)
+    quantizer(z, generator=torch.Generator().manual_seed(0))
+    book.vectors[3], book.sums[3], book.counts[3] = 1e4, 0.0, 0.0
+    quantizer(z, generator=torch.Generator().manual_seed(1))
+    assert float(book.vectors[3].norm()) < 100
+    revived = book.vectors[3].clone()
+    quantizer(z, generator=torch.Generator().manual_seed(2))
+    assert float((book.vectors[3] - revived).norm()) < float(revived.norm()), "it died again at the next step"
+    usage = CodeUsage((16,))
+    usage.add(quantizer.encode(z))
+    assert usage.usage == 1.0
+
+
+def test_evaluation_never_moves_the_codebook(quantizer: Quantizer) -> None:
+    before = {name: t.clone() for name, t in quantizer.state_dict().items()}
+    quantizer(vectors(64, 8, seed=7) + 3)
+    assert all(torch.equal(t, before[name]) for name, t in quantizer.state_dict().items())
+
+
+def test_autocast_does_not_reach_the_search() -> None:
+    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(256,), dim=8, lookup_dim=4))
+    z = vectors(2048, 8) + 30  # A shared offset is what makes half precision choose wrong codewords.
+    quantizer(z)
+    quantizer.eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(quantizer.encode(z), quantizer(z).codes)
+        under_autocast = quantizer.encode(z)
+    assert torch.equal(under_autocast, quantizer.encode(z))
+
+
+@given(n=st.integers(1, 1500), k=st.integers(1, 2500), d=st.integers(1, 5), seed=st.integers(0, 99))
+def test_nearest_is_the_true_nearest_over_all_tiles(n: int, k: int, d: int, seed: int) -> None:
+    z, book = vectors(n, d, seed=seed), vectors(k, d, seed=seed + 1)
+    distances = (z.double()[:, None] - book.double()).square().sum(-1)
+    found = distances.gather(1, nearest(z, book)[:, None]).squeeze(1)
+    torch.testing.assert_close(found, distances.min(1).values, atol=1e-5, rtol=1e-5)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=200), st.integers(1, 50))
+def test_usage_and_perplexity_do_not_depend_on_batches(codes: list[int], batch: int) -> None:
+    whole, parts = CodeUsage((10,)), CodeUsage((10,))
+    tensor = torch.tensor(codes)[:, None]
+    whole.add(tensor)
+    for part in tensor.split(batch):
+        parts.add(part)
+    assert (whole.usage, whole.perplexity) == (parts.usage, parts.perplexity)
+    assert whole.usage == len(set(codes)) / 10
+    assert 1 - 1e-9 <= whole.perplexity <= len(set(codes)) + 1e-9

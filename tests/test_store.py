@@ -1,0 +1,124 @@
+"""Model folders: what is saved is what is loaded, and nothing hostile gets further than its header."""
+
+import json
+import os
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codeword.config import ConvTrunkConfig, FiniteScalarQuantizerConfig, TokenizerConfig, UniformPriorConfig
+from codeword.errors import CodewordError, ModelError
+from codeword.priors import PixelCNN, Prior, Uniform, load_prior
+from codeword.store import CONFIG_FILE, WEIGHTS_FILE, write_atomically
+from codeword.tokenizer import Tokenizer
+
+SMALL = TokenizerConfig(
+    trunk=ConvTrunkConfig(width=4, residual_width=2, residual_blocks=1),
+    quantizer=FiniteScalarQuantizerConfig(channel_levels=(3, 3), dim=4),
+)
+
+
+def test_a_tokenizer_comes_back_equal(tokenizer: Tokenizer, size: tuple[int, ...], tmp_path: Path) -> None:
+    x = torch.randint(256, (3, 3, *size), generator=torch.Generator().manual_seed(0))
+    tokenizer(x)
+    tokenizer.eval().save_pretrained(tmp_path / "model")
+    loaded = Tokenizer.from_pretrained(tmp_path / "model")
+    assert loaded.config == tokenizer.config
+    assert torch.equal(loaded.encode(x), tokenizer.encode(x))
+    assert torch.equal(loaded.log_prob(x), tokenizer.log_prob(x))
+    assert sorted(os.listdir(tmp_path / "model")) == [CONFIG_FILE, WEIGHTS_FILE]
+
+
+def test_a_prior_comes_back_equal_and_as_what_it_was(prior: PixelCNN, tmp_path: Path) -> None:
+    codes = torch.stack([torch.randint(n, (2, *prior.grid)) for n in prior.levels], -1)
+    uniform = Uniform(prior._config.model_copy(update={"architecture": UniformPriorConfig()}))  # type: ignore[arg-type]
+    for model in (prior, uniform):
+        model.save_pretrained(tmp_path / "prior")
+        loaded: Prior = load_prior(tmp_path / "prior")
+        assert type(loaded) is type(model)
+        assert torch.equal(loaded.log_prob(codes), model.log_prob(codes))
+
+
+def test_loading_leaves_the_random_state_and_file_alone(tmp_path: Path) -> None:
+    Tokenizer(SMALL).save_pretrained(tmp_path)
+    state = torch.random.get_rng_state()
+    loaded = Tokenizer.from_pretrained(tmp_path)
+    assert torch.equal(state, torch.random.get_rng_state())
+    before = (tmp_path / WEIGHTS_FILE).read_bytes()
+    with torch.no_grad():
+        for parameter in loaded.parameters():
+            parameter.zero_()
+    assert (tmp_path / WEIGHTS_FILE).read_bytes() == before
+
+
+def edit(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    config.update(changes)
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+
+
+def test_damaged_and_hostile_folders_are_refused(tmp_path: Path) -> None:
+    def fresh() -> Path:
+        Tokenizer(SMALL).save_pretrained(tmp_path)
+        return tmp_path
+
+    with pytest.raises(ModelError, match="no model folder"):
+        Tokenizer.from_pretrained(tmp_path / "gone")
+    folder = fresh()
+    (folder / CONFIG_FILE).write_text("{")
+    with pytest.raises(ModelError, match="not valid JSON"):
+        Tokenizer.from_pretrained(folder)
+    edit(fresh(), surprise=1)
+    with pytest.raises(ModelError, match="surprise is not a known field"):
+        Tokenizer.from_pretrained(folder)
+    edit(fresh(), trunk={"kind": "conv", "width": 8192, "residual_width": 8192, "residual_blocks": 200})
+    with pytest.raises(ModelError, match=r"lacks|shape"):  # Terabytes, were they allocated.
+        Tokenizer.from_pretrained(folder)
+    edit(fresh(), trunk={"kind": "conv", "width": 6, "residual_width": 2, "residual_blocks": 1})
+    with pytest.raises(ModelError, match="has shape"):
+        Tokenizer.from_pretrained(folder)
+    (fresh() / CONFIG_FILE).write_text("[" * 100_000)
+    with pytest.raises(ModelError, match="JSON"):
+        Tokenizer.from_pretrained(folder)
+    (fresh() / CONFIG_FILE).write_text(" " * (2 << 20))
+    with pytest.raises(ModelError, match="larger than any config"):
+        Tokenizer.from_pretrained(folder)
+    (fresh() / WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelError, match="does not exist"):
+        Tokenizer.from_pretrained(folder)
+    (fresh() / WEIGHTS_FILE).write_bytes(struct.pack("<Q", 1 << 62))
+    with pytest.raises(ModelError, match="not a readable safetensors file"):
+        Tokenizer.from_pretrained(folder)
+
+
+@given(position=st.floats(0, 1), flip=st.integers(1, 255), cut=st.booleans())
+def test_a_mutated_file_loads_or_is_refused(
+    position: float, flip: int, cut: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    Tokenizer(SMALL).save_pretrained(folder)
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        content = bytearray((folder / name).read_bytes())
+        at = min(int(position * len(content)), len(content) - 1)
+        content[at] ^= flip
+        (folder / name).write_bytes(content[:at] if cut else content)
+    with suppress(ModelError):
+        Tokenizer.from_pretrained(folder)
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    """The device that is always full stands for the disk."""
+    target = tmp_path / "file"
+    write_atomically(target, b"old")
+    with pytest.raises(CodewordError, match="Could not write"):
+        write_atomically(Path("/dev/full/file"), b"new")
+    (tmp_path / "locked").write_text("a file where a folder is needed")
+    with pytest.raises(CodewordError, match="Could not write"):
+        write_atomically(tmp_path / "locked" / "file", b"new")
+    assert target.read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["file", "locked"]
