@@ -17,7 +17,6 @@ _ADMITTED = {
     ("numpy._core.multiarray", "_reconstruct"),  # As numpy >= 2 writes it.
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
-    ("_codecs", "encode"),  # How python 3 writes bytes in the protocol that python 2 reads.
 }
 
 
@@ -71,21 +70,10 @@ def read_pickled_batch(
 def _pixels(path: Path, recorded: Any, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """An array of bytes in C order from its pickled state (version, shape, dtype, is Fortran, bytes)."""
     match recorded:
-        case _Recorded(
-            state=(_, found, _Recorded(arguments=("u1" | b"u1", *_)), False | 0, bytes() | _Recorded() as raw)
-        ):
-            if isinstance(raw, _Recorded):
-                raw = _encoded(raw)
+        case _Recorded(state=(_, found, _Recorded(arguments=("u1" | b"u1", *_)), False | 0, bytes() as raw)):
             if found == shape and len(raw) == shape[0] * shape[1]:
-                return np.frombuffer(raw, np.uint8).reshape(shape)
+                return np.frombuffer(raw, np.uint8).reshape(shape).copy()  # A copy, which may be written to.
     raise ValueError(f"{path} is corrupt: its data are not {shape[0]:,} x {shape[1]:,} bytes")
-
-
-def _encoded(recorded: _Recorded) -> bytes:
-    match recorded.arguments:
-        case (str() as text, "latin1" | b"latin1"):
-            return text.encode("latin1", errors="replace")
-    return b""
 
 
 def _labels(path: Path, labels: Any, images: int) -> NDArray[np.uint8]:

@@ -77,7 +77,7 @@ def read_codes(path: Path, *, levels: tuple[int, ...], hop: int) -> list[CodedSi
     if sizes.ndim != 2 or len(sizes) != len(names) or sizes.dtype.kind != "i":
         raise DataError(f"{path}: its sizes {sizes.shape} do not fit its {len(names)} names.")
     return [
-        _signal(path, str(name), tuple(int(n) for n in size), codes, levels, hop)
+        _signal(path, str(name), tuple(int(n) for n in size), codes, levels=levels, hop=hop)
         for name, size, codes in zip(names, sizes, arrays, strict=True)
     ]
 
@@ -97,7 +97,7 @@ def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
 
 
 def _signal(
-    path: Path, name: str, size: tuple[int, ...], codes: np.ndarray, levels: tuple[int, ...], hop: int
+    path: Path, name: str, size: tuple[int, ...], codes: np.ndarray, *, levels: tuple[int, ...], hop: int
 ) -> CodedSignal:
     grid = (*(-(-n // hop) for n in size), len(levels))
     if codes.dtype.kind not in "iu" or codes.shape != grid or any(n < 1 for n in size):

@@ -8,12 +8,12 @@ A texture takes the same coordinates and gives how much of the shape's second co
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]
+Plane = NDArray[Any]
 
 
 class Shape(NamedTuple):
@@ -54,12 +54,14 @@ def _heart(u: Plane, v: Plane) -> Plane:
 
 def _step(value: Plane, softness: float = 0.12) -> Plane:
     """0 below zero, 1 above, with a soft edge that does not alias."""
-    return np.clip(value / (2 * softness) + 0.5, 0, 1)
+    shade: Plane = np.clip(value / (2 * softness) + 0.5, 0, 1)
+    return shade
 
 
 def _lit(u: Plane, v: Plane) -> Plane:
     """Light from the upper left."""
-    return np.clip(0.15 + 0.75 * np.hypot(u + 0.35, v + 0.4), 0, 1)
+    shade: Plane = np.clip(0.15 + 0.75 * np.hypot(u + 0.35, v + 0.4), 0, 1)
+    return shade
 
 
 SHAPES = {

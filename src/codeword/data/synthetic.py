@@ -92,16 +92,19 @@ def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
     second = _colour(hue + 0.12 + 0.2 * next(p), 0.7, 0.3 + 0.2 * next(p))
     painted = _mix(first, second, shape.texture(u, v))
     canvas = _mix(canvas, painted, _cover(shape.distance(u, v) * radius, size))
-    return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def _cover(distance: Plane, size: int) -> Plane:
     """How much of each pixel lies inside an edge, 0 to 1: the antialiasing."""
-    return np.clip(0.5 - distance * (size / 2), 0, 1)
+    cover: Plane = np.clip(0.5 - distance * (size / 2), 0, 1)
+    return cover
 
 
 def _mix(under: Plane, over: Plane, share: Plane) -> Plane:
-    return under + (over - under) * share
+    mixed: Plane = under + (over - under) * share
+    return mixed
 
 
 def _colour(hue: Plane, saturation: Plane | float, value: Plane) -> Plane:

@@ -87,10 +87,7 @@ def fit(image: Tensor, size: int, *, generator: torch.Generator | None = None) -
     height, width = image.shape[1:]
     side = min(height, width)
     spare = max(height, width) - side
-    if generator is None:
-        start = spare // 2
-    else:
-        start = int(torch.randint(spare + 1, (), generator=generator))
+    start = spare // 2 if generator is None else int(torch.randint(spare + 1, (), generator=generator))
     square = image.narrow(1 if height > width else 2, start, side)
     if side == size:
         return square.contiguous()
@@ -142,7 +139,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     low, high = values.min(), values.max()
     if not np.isfinite(low + high):
         raise ValueError("it holds values that are not finite")
-    if image.mode != "F" and 0 <= low and high <= 65535:  # Pillow's "I" is mostly 16 bits in wider clothes.
+    if image.mode != "F" and low >= 0 and high <= 65535:  # Pillow's "I" is mostly 16 bits in wider clothes.
         low, high = 0, 65535
     scaled = (values - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
     return Image.fromarray(np.rint(scaled).astype(np.uint8))

@@ -1,0 +1,207 @@
+"""Downloads that survive cuts and stalls, and archives that cannot write outside their folder."""
+
+import hashlib
+import shutil
+import tarfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from codeword.data.cifar10 import BATCHES, BINARY_BYTES, BINARY_FOLDER
+from codeword.errors import DataError
+
+RETRIES = 5
+STALL_S = 30.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a file is to be had, how large it is at most, and the MD5 that its publisher gives for it."""
+
+    url: str
+    md5: str
+    max_bytes: int
+
+
+# https://www.cs.toronto.edu/~kriz/cifar.html gives the address and the checksum.
+CIFAR10 = Source(
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", 200_000_000
+)
+
+
+def fetch_cifar10(
+    root: Path, *, source: Source = CIFAR10, stall_s: float = STALL_S, pause_s: float = 1.0
+) -> Path:
+    """Download and unpack CIFAR-10's binary version into `root`; returns its folder, at once if it is there.
+
+    Raises:
+        DataError: the address does not answer, keeps breaking off, or serves something else.
+        CodewordError: the disk is full.
+    """
+    folder = root / BINARY_FOLDER
+    if all(
+        (folder / f"{b}.bin").is_file() and (folder / f"{b}.bin").stat().st_size == BINARY_BYTES
+        for b in BATCHES
+    ):
+        return folder
+    archive = root / source.url.rpartition("/")[2]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        download(source, archive, stall_s=stall_s, pause_s=pause_s)
+        extract(archive, folder, max_bytes=7 * BINARY_BYTES)
+    except OSError as error:
+        raise DataError(
+            f"Could not write into {root}: {error.strerror}; free some space or give another --out, and run the "
+            f"command again: it goes on where it stopped."
+        ) from error
+    archive.unlink(missing_ok=True)
+    return folder
+
+
+def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: float = 1.0) -> None:
+    """Fetch `source` into `path`, through `path.part`, going on where an earlier attempt broke off.
+
+    A cut or a stall of `stall_s` seconds is tried again, `pause_s` seconds later and then twice as long each
+    time. The file appears under its name only when its checksum is right.
+
+    Raises:
+        DataError: no answer after all tries, more bytes than `max_bytes`, or the wrong checksum.
+    """
+    if path.is_file() and _md5(path) == source.md5:
+        return
+    part = path.with_name(path.name + ".part")
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(path.name, total=None)
+
+        def show(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total)
+
+        _with_retries(lambda: _receive(source, part, stall_s, show), source, part, pause_s)
+    found = _md5(part)
+    if found != source.md5:
+        part.unlink()
+        raise DataError(
+            f"{source.url} served a file with MD5 {found} where {source.md5} is right; it was deleted. Try again later."
+        )
+    part.replace(path)
+
+
+def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
+    """Unpack the one folder that a .tar.gz holds as `folder`, or leave nothing.
+
+    Only plain files, by their last name alone, are written, so that no entry can leave the folder.
+
+    Raises:
+        DataError: not an archive, cut short, an entry that is a link or escapes, or more than `max_bytes` in all.
+    """
+    staging = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            total = 0
+            for entry in tar:
+                if entry.isdir():
+                    continue
+                name = Path(entry.name)
+                if not entry.isreg() or name.is_absolute() or ".." in name.parts:
+                    raise DataError(
+                        f"{archive} holds {entry.name!r}, which no data set would; delete the archive."
+                    )
+                total += entry.size
+                if total > max_bytes:
+                    raise DataError(
+                        f"{archive} unpacks to more than {max_bytes:,} bytes; delete the archive."
+                    )
+                content = tar.extractfile(entry)
+                assert content is not None
+                with (staging / name.name).open("wb") as file:
+                    shutil.copyfileobj(content, file)
+        shutil.rmtree(folder, ignore_errors=True)
+        staging.replace(folder)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise DataError(
+            f"{archive} is not a whole .tar.gz archive ({error}); delete it and fetch again."
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _receive(source: Source, part: Path, stall_s: float, show: Callable[[int, int | None], None]) -> None:
+    """One attempt: append what is missing to `part`. Raises httpx.HTTPError where it breaks off."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+    with httpx.stream("GET", source.url, headers=headers, timeout=stall_s, follow_redirects=True) as answer:
+        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # All of it is here already; the checksum decides.
+        answer.raise_for_status()
+        resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT and answer.headers.get(
+            "Content-Range", ""
+        ).startswith(f"bytes {have}-")
+        have = have if resumed else 0
+        announced = answer.headers.get("Content-Length", "")
+        total = have + int(announced) if announced.isdigit() else None
+        if total is not None and total > source.max_bytes:
+            raise _too_large(source)
+        with part.open("ab" if resumed else "wb") as file:
+            # As it arrives: a buffer of our own would be lost in a cut.
+            for chunk in answer.iter_raw():
+                have += len(chunk)
+                if have > source.max_bytes:
+                    raise _too_large(source)
+                file.write(chunk)
+                show(have, total)
+
+
+def _with_retries(attempt: Callable[[], None], source: Source, part: Path, pause_s: float) -> None:
+    for tries in range(RETRIES):
+        try:
+            attempt()
+            return
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code < 500:
+                raise DataError(
+                    f"{source.url} answered {error.response.status_code} {error.response.reason_phrase}; "
+                    f"is the address still right?"
+                ) from error
+            problem: Exception = error
+        except httpx.HTTPError as error:
+            problem = error
+        if tries + 1 < RETRIES:
+            time.sleep(pause_s * 2**tries)
+    kept = f"{part.stat().st_size:,} bytes are kept" if part.exists() else "nothing was received"
+    raise DataError(
+        f"{source.url} broke off {RETRIES} times ({type(problem).__name__}: {problem}); {kept}. "
+        f"Check the connection and run the command again: it goes on from there."
+    ) from problem
+
+
+def _too_large(source: Source) -> DataError:
+    return DataError(
+        f"{source.url} serves more than the {source.max_bytes:,} bytes that are right; nothing was kept."
+    )
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
