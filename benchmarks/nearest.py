@@ -1,0 +1,82 @@
+"""Nearest-codeword search, ours against vector-quantize-pytorch, `torch.cdist` and the one-hot way."""
+
+import torch
+from torch import Tensor
+from vector_quantize_pytorch import VectorQuantize
+
+from benchmarks.memory import growth_in_a_new_process
+from benchmarks.naive import naive_nearest, naive_quantize
+from benchmarks.report import Ratio, Report
+from benchmarks.timing import device, interleaved, say
+from codeword.config import VectorQuantizerConfig
+from codeword.quantizers import VectorQuantizer, nearest
+
+DIM = 64
+# K codewords to N vectors. At the larger K the peer holds four N x K matrices, so that N is kept at 2 GB.
+SIZES = {512: 65536, 8192: 16384}
+QUICK = {16: 64, 32: 64}
+
+
+def measure(*, quick: bool) -> Report:
+    """At a small and a large codebook, on Gaussian data: the time of a search does not depend on them."""
+    reports = [_at(vectors, codewords, quick) for codewords, vectors in (QUICK if quick else SIZES).items()]
+    figures = {name: value for report in reports for name, value in report.figures.items()}
+    return Report([ratio for report in reports for ratio in report.ratios], figures)
+
+
+def data(vectors: int, codewords: int) -> tuple[Tensor, Tensor]:
+    """Vectors (N, D) and a codebook (K, D), the same every time."""
+    generator = torch.Generator().manual_seed(0)
+    z, codebook = (torch.randn(n, DIM, generator=generator).to(device()) for n in (vectors, codewords))
+    return z, codebook
+
+
+def peer(codebook: Tensor) -> VectorQuantize:
+    """vector-quantize-pytorch with our codebook (K, D), evaluating."""
+    vq = VectorQuantize(dim=codebook.shape[1], codebook_size=len(codebook)).to(codebook.device).eval()
+    vq.codebook = codebook
+    return vq
+
+
+def equally_near(z: Tensor, codebook: Tensor, codes: Tensor, others: Tensor) -> bool:
+    """Whether codes (N,) and others (N,) differ only where rounding cannot tell which codeword is nearer."""
+    differ = codes != others
+    distance, other = ((z[differ] - codebook[c[differ]]).double().square().sum(1) for c in (codes, others))
+    return bool(((distance - other).abs() <= 1e-4 * other).all())
+
+
+@torch.no_grad()
+def _at(vectors: int, codewords: int, quick: bool) -> Report:
+    name = f"nearest_k{codewords}"
+    say(f"{vectors} vectors, {codewords} codewords")
+    z, codebook = data(vectors, codewords)
+    vq = peer(codebook)
+    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(codewords,), dim=DIM, init="uniform")).eval()
+    quantizer.codebooks()[0].copy_(codebook)
+    quantizer.to(z.device)
+    codes = nearest(z, codebook)
+    assert equally_near(z, codebook, codes, vq(z)[1]), "vqp finds other codewords"
+    assert equally_near(z, codebook, codes, naive_nearest(z, codebook)), "cdist finds other codewords"
+
+    runs = {
+        "vqp": lambda: vq(z),
+        "ours": lambda: nearest(z, codebook),
+        "cdist": lambda: naive_nearest(z, codebook),
+        "one_hot": lambda: naive_quantize(z, codebook),
+        # The peer's forward also looks the codewords up; this is our call that does as much.
+        "quantizer": lambda: quantizer(z),
+    }
+    times = interleaved(runs, rounds=2 if quick else 7)
+    figures = {f"{name}_{run}_vectors_per_s": vectors / times.median_s(run) for run in runs}
+    figures[f"{name}_vqp_over_quantizer_forward_time_ratio"] = times.ratio("vqp", "quantizer")
+    growth_bytes = growth_in_a_new_process(vectors, codewords)
+    if growth_bytes is not None:
+        figures[f"{name}_peak_memory_growth_mib"] = growth_bytes / 2**20
+    figures[f"{name}_distance_matrix_mib"] = vectors * codewords * 4 / 2**20
+    ratio = Ratio(
+        f"{name}_vs_vqp",
+        times.ratio("vqp", "ours"),
+        f"codeword.quantizers.nearest, N={vectors:,}, D={DIM}",
+        "vector_quantize_pytorch.VectorQuantize, its forward in eval mode",
+    )
+    return Report([ratio], figures)
