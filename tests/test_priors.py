@@ -84,7 +84,7 @@ def test_probabilities_of_all_codes_sum_to_one() -> None:
         cells = torch.cartesian_prod(torch.arange(3), torch.arange(2))
         every = torch.cartesian_prod(*[torch.arange(6)] * 3)
         codes = cells[every].view(-1, *grid, 2)
-        assert float(prior.log_prob(codes).logsumexp(0)) == pytest.approx(0, abs=1e-4)
+        assert prior.log_prob(codes).logsumexp(0).item() == pytest.approx(0, abs=1e-4)
 
 
 def test_labels_matter_and_none_means_not_told(prior: PixelCNN) -> None:

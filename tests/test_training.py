@@ -262,6 +262,34 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
     assert all(torch.isfinite(t).all() for t in weights(run).values() if t.is_floating_point())
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    """As Fabric starts them for two devices: each sees half of every batch, and both agree."""
+    words = [word for override in TINY for word in ("--set", override)]
+    command = [
+        sys.executable,
+        "-m",
+        "codeword",
+        "train",
+        "demo-images",
+        "--out",
+        str(tmp_path / "run"),
+        *words,
+    ]
+    subprocess.run(
+        [*command, "--devices", "2"],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    run = Run.open(tmp_path / "run")
+    alone = train(tiny(), tmp_path / "alone")
+    steps = [r["step"] for r in run.records("tokenizer", "valid")]
+    assert steps == [6, 12], "each record is written once"
+    losses = [list(r.records("tokenizer", "valid"))[-1]["loss"] for r in (run, alone)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_trains(tmp_path: Path) -> None:
     run = train(tiny(), tmp_path / "run")

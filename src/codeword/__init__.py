@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from codeword.config import Recipe, load_recipe
     from codeword.errors import CodewordError
-    from codeword.evaluation import evaluate, report
+    from codeword.evaluation import evaluate
+    from codeword.evaluation.report import report
     from codeword.priors import Prior, build_prior, load_prior, walk
     from codeword.tokenizer import Tokenizer
     from codeword.training import Run, train
@@ -31,7 +32,7 @@ _PLACES = {
     "evaluate": "codeword.evaluation",
     "load_prior": "codeword.priors",
     "load_recipe": "codeword.config",
-    "report": "codeword.evaluation",
+    "report": "codeword.evaluation.report",
     "train": "codeword.training",
     "walk": "codeword.priors",
 }

@@ -272,7 +272,7 @@ def _codebook(material: Material) -> Figure:
     order = torch.cat([row[warmth[row].argsort()] for row in by_luminance])
     middle = (material.tokenizer.hop - 1) / 2
     notes = [
-        Note(*divmod(place, columns), middle, middle, "●", "#d0021b", 4)
+        Note(place // columns, place % columns, middle, middle, "●", "#d0021b", 4)
         for place, used in enumerate((counts[first[order]] > 0).tolist())
         if not used
     ]
@@ -307,4 +307,5 @@ def _rows(pictures: Tensor, columns: int) -> Tensor:
     """(N, 3, H, W) to (rows, columns, 3, H, W); fewer columns for large pictures, and white where none is left."""
     columns = min(columns, len(pictures), max(2, 1400 // pictures.shape[-1]))
     missing = -len(pictures) % columns
-    return F.pad(pictures, [0, 0, 0, 0, 0, 0, 0, missing], value=1.0).unflatten(0, (-1, columns))
+    padded = F.pad(pictures, [0, 0, 0, 0, 0, 0, 0, missing], value=1.0)
+    return padded.view(-1, columns, *pictures.shape[1:])

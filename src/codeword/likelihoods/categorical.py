@@ -14,20 +14,20 @@ class Categorical(Likelihood):
         self.features = channels * values
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
-        log_probs = self._logits(features).log_softmax(2)
-        taken: Tensor = log_probs.gather(2, x.long().unsqueeze(2))
+        log_probs: Tensor = self._logits(features).log_softmax(2)
+        taken = log_probs.gather(2, x.long().unsqueeze(2))
         return taken.flatten(1).sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
-        weights = self._logits(features).softmax(2)
+        weights: Tensor = self._logits(features).softmax(2)
         values = torch.arange(self.values, device=features.device, dtype=weights.dtype)
-        return torch.tensordot(weights, values, dims=([2], [0]))
+        return (weights.movedim(2, -1) @ values).contiguous()
 
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         logits = self._logits(features)
         # The Gumbel-max trick: the largest of logits plus Gumbel noise is a draw from their softmax.
-        gumbel = -(-uniform(logits.shape, logits, generator).log()).log()
-        return (logits + gumbel).argmax(2)
+        gumbel: Tensor = -(-uniform(logits.shape, logits, generator).log()).log()
+        return torch.argmax(logits + gumbel, dim=2)
 
     def _logits(self, features: Tensor) -> Tensor:
         """(B, C * values, *S) to (B, C, values, *S)."""

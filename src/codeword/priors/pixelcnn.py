@@ -1,5 +1,6 @@
 """Gated PixelCNN over codes, with an exact parallel log-probability and a cached walk."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -18,13 +19,14 @@ class PixelCNNState:
     """What the walk keeps, so that a symbol costs one column of the network and not the whole.
 
     For an upper stack, the padded input (B, W, *slab) of each layer. For the last stack, whose slab is a
-    single cell, the padded line (B, G + reach, W) of each layer, and `drives` (G, B, 2W) of each layer: the
-    part of its pre-activation that does not depend on the line being walked.
+    single cell, the padded line (B, G + reach, W) of each layer, its convolution as a matrix in `weights`, and
+    `drives` (G, B, 2W): the part of its pre-activation that does not depend on the line being walked.
     """
 
     label: Tensor
     slabs: list[list[Tensor]]
     lines: list[Tensor]
+    weights: list[Tensor]
     drives: list[Tensor] = field(default_factory=list)
     hidden: Tensor | None = None
     cell: list[Tensor] = field(default_factory=list)
@@ -63,15 +65,19 @@ class PixelCNN(Prior):
             nn.init.normal_(cast(nn.Embedding, embedding).weight, std=0.1)
 
     def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        hidden = self._cell_features(codes, self._label(label, len(codes), codes.device))
         total = torch.zeros(len(codes), device=codes.device)
-        for k, output in enumerate(self.outputs):
-            if k:
-                hidden = hidden + self.within[k - 1](codes[..., k - 1])
-            logits = output(F.relu(hidden)).float()
+        for k, logits in enumerate(self.all_logits(codes, label)):
             nll = F.cross_entropy(logits.flatten(0, -2), codes[..., k].flatten(), reduction="none")
             total = total - nll.view(len(codes), -1).sum(1)
         return total
+
+    def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
+        """For each code k of the cells, its logits (B, *G, levels[k]) given all symbols before it."""
+        hidden = self._cell_features(codes, self._label(label, len(codes), codes.device))
+        for k, output in enumerate(self.outputs):
+            if k:
+                hidden = hidden + self.within[k - 1](codes[..., k - 1])
+            yield output(F.relu(hidden)).float()
 
     def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
         """Codes (B, *G, K) to what the head says of each cell from those before it (B, *G, head)."""
@@ -102,7 +108,11 @@ class PixelCNN(Prior):
             shape = (batch, self.width, *[1] * axis, self.grid[axis] + reach, *later)
             slabs.append([torch.zeros(shape, device=device) for _ in range(layers)])
         lines = [torch.zeros(batch, self.grid[-1] + reach, self.width, device=device) for _ in range(layers)]
-        return PixelCNNState(self._label(label, batch, device), slabs, lines)
+        weights = [
+            cast(Tensor, layer.conv.weight).flatten(2).transpose(1, 2).flatten(1).t().contiguous()
+            for layer in self._layers()[-1]
+        ]
+        return PixelCNNState(self._label(label, batch, device), slabs, lines, weights)
 
     def logits(self, state: PixelCNNState, i: int) -> Tensor:
         cell, k = divmod(i, len(self.levels))
@@ -127,10 +137,11 @@ class PixelCNN(Prior):
         # One further along each stack's own axis: that is the shift of the parallel form.
         for axis, inputs in enumerate(state.slabs):
             if place[axis] + 1 < self.grid[axis]:
-                later = tuple(n + self.reach for n in place[axis + 1 :])
-                inputs[0][(slice(None), slice(None), *[0] * axis, place[axis] + 1 + self.reach, *later)] = (
-                    embedded
-                )
+                later = [n + self.reach for n in place[axis + 1 :]]
+                here = inputs[0].movedim(1, -1)
+                for n in (*[0] * axis, place[axis] + 1 + self.reach, *later):
+                    here = here[:, n]
+                here.copy_(embedded)
         if place[-1] + 1 < self.grid[-1]:
             state.lines[0][:, place[-1] + 1 + self.reach] = embedded
 
@@ -173,8 +184,7 @@ class PixelCNN(Prior):
         for n, layer in enumerate(layers):
             line = state.lines[n]
             window = line[:, column : column + self.reach + 1].flatten(1)
-            weight = layer.conv.weight.flatten(2).transpose(1, 2).flatten(1)
-            drive = torch.addmm(state.drives[n][column], window, weight.t())
+            drive = torch.addmm(state.drives[n][column], window, state.weights[n])
             out = F.linear(
                 gate(drive), cast(Tensor, layer.out.weight).flatten(1), cast(Tensor, layer.out.bias)
             )

@@ -3,18 +3,17 @@
 import os
 import platform
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
-
-import codeword
 
 
 def environment() -> dict[str, str]:
     """The commit of this source tree ("unknown" outside one), library versions and the machine in words."""
     return {
         "commit": _commit(),
-        "codeword": codeword.__version__,
+        "codeword": version("codeword"),
         "torch": torch.__version__,
         "machine": machine(),
     }
@@ -24,7 +23,8 @@ def machine() -> str:
     """The processor or GPU, and how many cores may be used."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    return f"{_processor()}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_processor()}, {cores} cores"
 
 
 def _processor() -> str:

@@ -52,7 +52,7 @@ def fit(
     Raises:
         TrainingError: the loss or a weight is not finite, or (`Interrupted`) a signal asked to stop.
     """
-    fitting = _Fitting(task, config, run, fabric, seed)
+    fitting = Fitting(task, config, run=run, fabric=fabric, seed=seed)
     batches = training_batches(
         train,
         config.batch_size,
@@ -81,10 +81,10 @@ def fit(
     return fitting.kept.eval()
 
 
-class _Fitting(Generic[M]):
+class Fitting(Generic[M]):
     """One `fit` under way: what a step, a log record, a validation and a checkpoint share."""
 
-    def __init__(self, task: Task[M], config: TrainingConfig, run: Run, fabric: Fabric, seed: int) -> None:  # noqa: PLR0917
+    def __init__(self, task: Task[M], config: TrainingConfig, *, run: Run, fabric: Fabric, seed: int) -> None:
         self.task, self.config, self.run, self.fabric, self.seed = task, config, run, fabric, seed
         self.path = run.checkpoint_path(task.part)
         module = task.module.to(fabric.device)

@@ -42,11 +42,15 @@ def train(
         recipe = load_recipe(recipe)
     train_data, valid_data = open_dataset(recipe.data, "train"), open_dataset(recipe.data, "valid")
     _must_fit(recipe, train_data)
-    run = Run.create(out, recipe, resume=resume)
+    run = Run(out)
+    fabric = _fabric(recipe.tokenizer_training, run, devices)
+    # Launching may start further processes of this same command; the first of them owns the folder.
+    if fabric.is_global_zero:
+        Run.create(out, recipe, resume=resume)
+    fabric.barrier()
     if not run.tokenizer_path.is_dir():
         tokenizer = _build_tokenizer(recipe)
-        fabric = _fabric(recipe.tokenizer_training, run, devices)
-        kept = fit(
+        tokenizer = fit(
             TokenizerTask(tokenizer),
             recipe.tokenizer_training,
             train=train_data,
@@ -55,8 +59,7 @@ def train(
             fabric=fabric,
             seed=recipe.seed,
         )
-        assert isinstance(kept, Tokenizer)
-        _save(kept, run.tokenizer_path, fabric)
+        _save(tokenizer, run.tokenizer_path, fabric)
     if not run.prior_path.is_dir():
         fabric = _fabric(recipe.prior_training, run, devices)
         tokenizer = run.tokenizer().to(fabric.device)
@@ -64,7 +67,7 @@ def train(
         if not isinstance(recipe.prior, UniformPriorConfig):
             assert isinstance(recipe.prior, PixelCNNConfig)
             task = PriorTask(prior, tokenizer, label_dropout=recipe.prior.label_dropout)
-            kept = fit(
+            prior = fit(
                 task,
                 recipe.prior_training,
                 train=train_data,
@@ -73,8 +76,6 @@ def train(
                 fabric=fabric,
                 seed=recipe.seed + 1,
             )
-            assert isinstance(kept, Prior)
-            prior = kept
         _save(prior, run.prior_path, fabric)
     return run
 

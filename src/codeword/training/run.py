@@ -120,6 +120,8 @@ class Run:
 
     def forget_after(self, part: str, step: int) -> None:
         """Drop what was logged for `part` after `step`: a resumed run writes those records again."""
+        if not self.metrics_path.exists():
+            return
         kept = [r for r in self._records() if r["part"] != part or r["step"] <= step]
         write_atomically(self.metrics_path, "".join(json.dumps(r) + "\n" for r in kept).encode())
 
