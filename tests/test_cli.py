@@ -156,6 +156,26 @@ def test_misuse_is_one_sentence_and_an_exit_code(
     assert not (tmp_path / "x").exists()
 
 
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: the checkpoint no longer fits."""
+    overrides = [word for override in TINY for word in ("--set", override)]
+    words = ["train", "demo-images", "--out", str(tmp_path / "run"), *overrides]
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+    source = limit + f"from codeword.cli import main; main({words!r})"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Could not write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "run" / "checkpoints").glob("*")), "half a checkpoint was left"
+    assert run_cli(*words, "--resume") == 0
+
+
+def test_data_check_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("data", "check", "demo-images", "--set", "data.train=20", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["train"], found["valid"], found["shape"]) == (20, 512, [3, 32, 32])
+
+
 def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli("evaluate", "nowhere", "--debug") == 2
     assert "Traceback" in capsys.readouterr().err
