@@ -167,7 +167,10 @@ def test_autocast_does_not_reach_the_search() -> None:
     assert torch.equal(under_autocast, quantizer.encode(z))
 
 
-@given(n=st.integers(1, 1500), k=st.integers(1, 2500), d=st.integers(1, 5), seed=st.integers(0, 99))
+SIZES_OF_CODEBOOKS = st.one_of(st.integers(1, 2500), st.sampled_from([64, 128, 1024, 2112]))
+
+
+@given(n=st.integers(1, 1500), k=SIZES_OF_CODEBOOKS, d=st.integers(1, 5), seed=st.integers(0, 99))
 def test_nearest_is_the_true_nearest_over_all_tiles(n: int, k: int, d: int, seed: int) -> None:
     z, book = vectors(n, d, seed=seed), vectors(k, d, seed=seed + 1)
     distances = (z.double()[:, None] - book.double()).square().sum(-1)

@@ -19,6 +19,7 @@ app.command(data)
 
 RESULTS = Group("Results", sort_key=1)
 Json = Annotated[bool, Parameter(name="--json", negative="", group=RESULTS)]
+Flag = Annotated[bool, Parameter(negative="")]
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)]
 
 

@@ -25,10 +25,14 @@ class Batch:
 
 
 class Dataset(ABC):
-    """One split. `shape` is (C, *S) of one signal; `classes` names the labels, and may be empty."""
+    """One split. `shape` is (C, *S) of one signal; `classes` names the labels, and may be empty.
+
+    Where `in_memory`, `take` is so quick that preparing batches ahead, in another thread, would only cost.
+    """
 
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
+    in_memory: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...

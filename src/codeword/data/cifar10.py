@@ -47,6 +47,7 @@ class Cifar10(Dataset):
 
     shape = (3, 32, 32)
     classes = CLASSES
+    in_memory = True
 
     def __init__(self, config: Cifar10Config, split: Split) -> None:
         self._flip = config.flip

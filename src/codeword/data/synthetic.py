@@ -30,6 +30,7 @@ class SyntheticImages(Dataset):
     """
 
     classes = tuple(SHAPES)
+    in_memory = True
 
     def __init__(self, config: SyntheticImagesConfig, split: Split) -> None:
         count = {"train": config.train, "valid": config.valid, "test": config.test}[split]

@@ -44,6 +44,10 @@ def training_batches(
         indices = step_indices(len(dataset), batch_size, seed=seed, step=step)[rank::ranks]
         return dataset.take(indices, generator=step_generator(seed, step * ranks + rank, purpose=1))
 
+    if dataset.in_memory:
+        # A second thread that computes has its own pool of workers, which take the cores from the training step.
+        yield from map(prepare, range(first_step, steps))
+        return
     with ThreadPoolExecutor(1) as ahead:
         upcoming = ahead.submit(prepare, first_step) if first_step < steps else None
         for step in range(first_step, steps):
