@@ -145,11 +145,11 @@ def test_a_stall_is_cut_off_and_tried_again(server: Server, tmp_path: Path) -> N
 def test_a_server_that_never_finishes_is_given_up_and_keeps_what_came(server: Server, tmp_path: Path) -> None:
     def cut(handler: BaseHTTPRequestHandler, start: int) -> bool:
         announce(handler, len(CONTENT) - start, start)
-        handler.wfile.write(CONTENT[start : start + 100])
+        handler.wfile.write(CONTENT[start:30_000])
         return True
 
     server.misbehave = cut
-    with pytest.raises(DataError, match=r"broke off 5 times.*are kept.*goes on from there"):
+    with pytest.raises(DataError, match=r"broke off 5 times.*30,000 bytes are kept.*goes on from there"):
         fetch(server, tmp_path / "file")
     assert CONTENT.startswith((tmp_path / "file.part").read_bytes())
     assert not (tmp_path / "file").exists()
@@ -174,6 +174,25 @@ def test_more_than_is_right_is_never_kept(server: Server, tmp_path: Path, announ
         fetch(server, tmp_path / "file")
     held = sum(p.stat().st_size for p in tmp_path.iterdir())
     assert held <= 1 << 20
+
+
+def test_a_line_that_always_cuts_but_brings_something_gets_there(server: Server, tmp_path: Path) -> None:
+    def cut(handler: BaseHTTPRequestHandler, start: int) -> bool:
+        announce(handler, len(CONTENT) - start, start)
+        handler.wfile.write(CONTENT[start : start + 30_000])
+        return True
+
+    server.misbehave = cut
+    fetch(server, tmp_path / "file")
+    assert len(server.starts) == 10
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_part_of_another_file_is_started_over(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(b"x" * 1000)
+    fetch(server, tmp_path / "file")
+    assert server.starts == [1000, 0]
+    assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 def test_wrong_bytes_are_deleted(server: Server, tmp_path: Path) -> None:
@@ -253,6 +272,14 @@ def test_a_cut_archive_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"not a whole \.tar\.gz"):
         extract(packed, tmp_path / "out", max_bytes=1 << 20)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["old"]
+
+
+def test_unpacking_leaves_files_of_others_alone(tmp_path: Path) -> None:
+    packed = archive(tmp_path / "a.tar.gz", {"folder/one": b"1"})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").write_text("mine")
+    extract(packed, tmp_path / "out", max_bytes=10)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["notes", "one"]
 
 
 def test_cifar10_is_fetched_once(server: Server, tmp_path: Path) -> None:

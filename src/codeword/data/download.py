@@ -96,8 +96,13 @@ def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: f
         def show(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
+        resumed = part.exists()
         _with_retries(lambda: _receive(source, part, stall_s, show), source, part, pause_s)
-    found = _md5(part)
+        if (found := _md5(part)) != source.md5 and resumed:
+            # What an earlier run left may be of another file than the server has now: once more, from the start.
+            part.unlink()
+            _with_retries(lambda: _receive(source, part, stall_s, show), source, part, pause_s)
+            found = _md5(part)
     if found != source.md5:
         part.unlink()
         raise DataError(
@@ -107,7 +112,7 @@ def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: f
 
 
 def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
-    """Unpack the one folder that a .tar.gz holds as `folder`, or leave nothing.
+    """Unpack the one folder that a .tar.gz holds into `folder`, when all of it has proved good.
 
     Only plain files, by their last name alone, are written, so that no entry can leave the folder.
 
@@ -137,8 +142,9 @@ def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
                 assert content is not None
                 with (staging / name.name).open("wb") as file:
                     shutil.copyfileobj(content, file)
-        shutil.rmtree(folder, ignore_errors=True)
-        staging.replace(folder)
+        folder.mkdir(exist_ok=True)
+        for unpacked in staging.iterdir():
+            unpacked.replace(folder / unpacked.name)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise DataError(
             f"{archive} is not a whole .tar.gz archive ({error}); delete it and fetch again."
@@ -162,19 +168,21 @@ def _receive(source: Source, part: Path, stall_s: float, show: Callable[[int, in
         announced = answer.headers.get("Content-Length", "")
         total = have + int(announced) if announced.isdigit() else None
         if total is not None and total > source.max_bytes:
-            raise _too_large(source)
+            raise _too_large(source, part)
         with part.open("ab" if resumed else "wb") as file:
             # As it arrives: a buffer of our own would be lost in a cut.
             for chunk in answer.iter_raw():
                 have += len(chunk)
                 if have > source.max_bytes:
-                    raise _too_large(source)
+                    raise _too_large(source, part)
                 file.write(chunk)
                 show(have, total)
 
 
 def _with_retries(attempt: Callable[[], None], source: Source, part: Path, pause_s: float) -> None:
-    for tries in range(RETRIES):
+    tries = 0
+    while tries < RETRIES:
+        had = part.stat().st_size if part.exists() else 0
         try:
             attempt()
             return
@@ -187,16 +195,20 @@ def _with_retries(attempt: Callable[[], None], source: Source, part: Path, pause
             problem: Exception = error
         except httpx.HTTPError as error:
             problem = error
-        if tries + 1 < RETRIES:
+        # A line that keeps cutting but brings something each time will get there.
+        came = part.exists() and part.stat().st_size > had
+        tries = 1 if came else tries + 1
+        if tries < RETRIES:
             time.sleep(pause_s * 2**tries)
     kept = f"{part.stat().st_size:,} bytes are kept" if part.exists() else "nothing was received"
     raise DataError(
-        f"{source.url} broke off {RETRIES} times ({type(problem).__name__}: {problem}); {kept}. "
+        f"{source.url} broke off {RETRIES} times in a row ({type(problem).__name__}: {problem}); {kept}. "
         f"Check the connection and run the command again: it goes on from there."
     ) from problem
 
 
-def _too_large(source: Source) -> DataError:
+def _too_large(source: Source, part: Path) -> DataError:
+    part.unlink(missing_ok=True)
     return DataError(
         f"{source.url} serves more than the {source.max_bytes:,} bytes that are right; nothing was kept."
     )

@@ -30,8 +30,8 @@ def _box(u: Plane, v: Plane, half_width: float, half_height: float) -> Plane:
     return np.hypot(np.maximum(du, 0), np.maximum(dv, 0)) + np.minimum(np.maximum(du, dv), 0)
 
 
-def _polygon(u: Plane, v: Plane, corners: int, depth: float, sharpness: float) -> Plane:
-    """A star of radius 1 whose edges leave its tips at an angle; `depth` 1 and the right angle: a polygon."""
+def _polygon(u: Plane, v: Plane, corners: int, depth: float) -> Plane:
+    """A star with tips at radius 1 and notches at radius `depth`; depth cos(pi / corners): a regular polygon."""
     sector = 2 * np.pi / corners
     angle = np.arctan2(u, -v)
     angle = np.abs(angle - sector * np.rint(angle / sector))
@@ -40,7 +40,7 @@ def _polygon(u: Plane, v: Plane, corners: int, depth: float, sharpness: float) -
     # The edge runs from the tip (1, 0) to the notch, on the border of the sector.
     notch_x, notch_y = depth * np.cos(sector / 2), depth * np.sin(sector / 2)
     length = np.hypot(1 - notch_x, notch_y)
-    return np.asarray(((x - 1) * notch_y + y * (1 - notch_x)) / length * sharpness, np.float32)
+    return np.asarray(((x - 1) * notch_y + y * (1 - notch_x)) / length, np.float32)
 
 
 def _heart(u: Plane, v: Plane) -> Plane:
@@ -50,6 +50,14 @@ def _heart(u: Plane, v: Plane) -> Plane:
     tip = np.minimum(x**2 + (y - 1) ** 2, (x - diagonal) ** 2 + (y - diagonal) ** 2)
     distance = np.where(x + y > 1, lobe, np.sqrt(tip) * np.sign(x - y))
     return np.asarray(1.55 * distance, np.float32)
+
+
+def _crescent(u: Plane, v: Plane) -> Plane:
+    # A disc less another. The third term, the line through both tips, cuts nothing off; it makes the
+    # distance right beyond the tips, where a shadow would otherwise show the whole second disc.
+    return np.maximum(
+        np.maximum(np.hypot(u, v) - 0.95, 0.75 - np.hypot(u - 0.5, v + 0.1)), 0.98 * u - 0.196 * v - 0.588
+    )
 
 
 def _step(value: Plane, softness: float = 0.12) -> Plane:
@@ -72,7 +80,7 @@ SHAPES = {
         0.35,
     ),
     "triangle": Shape(
-        lambda u, v: _polygon(u, v + 0.1, 3, 0.5, 1),
+        lambda u, v: _polygon(u, v + 0.1, 3, 0.5),
         lambda u, v: np.clip(0.5 + 0.6 * v, 0, 1),
         0.5,
     ),
@@ -83,20 +91,20 @@ SHAPES = {
     ),
     "cross": Shape(
         lambda u, v: np.minimum(_box(u, v, 0.95, 0.3), _box(u, v, 0.3, 0.95)),
-        lambda u, v: _step(0.38 - np.maximum(np.abs(u), np.abs(v))),
-        0.8,
+        lambda u, v: 0.8 * _step(np.abs(u) - np.abs(v)),
+        0.6,
     ),
     "star": Shape(
-        lambda u, v: _polygon(u, v, 5, 0.42, 1),
+        lambda u, v: _polygon(u, v, 5, 0.42),
         lambda u, v: np.clip(1 - 1.5 * np.hypot(u, v), 0, 1),
         0.6,
     ),
     "crescent": Shape(
-        lambda u, v: np.maximum(np.hypot(u, v) - 0.95, 0.75 - np.hypot(u - 0.5, v + 0.1)),
+        _crescent,
         lambda u, v: _step(0.5 - np.hypot(u, v)),
         0.5,
     ),
-    "heart": Shape(_heart, lambda u, v: _step(0.22 - np.hypot(u + 0.35, v + 0.35)), 0.35),
+    "heart": Shape(_heart, lambda u, v: np.clip(1.6 * np.hypot(u + 0.35, v + 0.35) - 0.6, 0, 1) * 0.7, 0.35),
     "stripes": Shape(
         lambda u, v: _box(u, v, 0.65, 0.4) - 0.3,
         lambda u, v: _step(np.sin(9.5 * u), 0.3),

@@ -69,9 +69,9 @@ def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
     ground_hue = sky_hue + 0.2 + 0.3 * next(p)
     horizon = -0.2 + 0.8 * next(p) + 0.15 * next(p) * np.sin(3 * x + 6.28 * next(p))
     is_ground = _cover(horizon - y, size)
-    sky = _colour(sky_hue, 0.35 + 0.3 * next(p), 0.55 + 0.2 * next(p) + 0.2 * y)
+    sky = _colour(sky_hue, 0.25 + 0.3 * next(p), 0.72 + 0.15 * next(p) + 0.18 * y)
     waves = np.sin((3 + 8 * next(p)) * x + (10 + 8 * next(p)) * y + 6.28 * next(p))
-    ground = _colour(ground_hue, 0.5, 0.32 + 0.2 * next(p) - 0.1 * y + 0.05 * waves)
+    ground = _colour(ground_hue, 0.45, 0.4 + 0.2 * next(p) - 0.1 * y + 0.05 * waves)
     canvas = _mix(sky, ground, is_ground)
 
     radius = 0.42 + 0.25 * next(p)

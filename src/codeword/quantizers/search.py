@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-# Rows of vectors and of codewords handled at a time. On a CPU one block of distances (2 MiB) stays in
+# Rows of vectors and of codewords handled at a time. On a CPU one block of distances (4 MiB) stays in
 # cache between the product and the minimum, which is what limits the search; a GPU wants larger blocks.
-TILES = {"cpu": (512, 1024), "cuda": (16384, 8192)}
+TILES = {"cpu": (512, 2048), "cuda": (16384, 8192)}
 LANES = 64
 
 
