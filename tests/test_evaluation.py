@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from test_training import tiny
 
 from codeword.data import open_dataset
-from codeword.errors import UsageError
+from codeword.errors import ModelError, UsageError
 from codeword.evaluation import Evaluation, evaluate
 from codeword.evaluation.intervals import mean_interval, resampled_interval
 from codeword.evaluation.metrics import measure, read_evaluation, signal_variance
@@ -105,10 +105,21 @@ def test_a_split_that_is_not_there_is_refused(run: Run) -> None:
         evaluate(run, split="tset")  # type: ignore[arg-type]
 
 
+def test_a_damaged_evaluation_is_refused(run: Run, evaluation: Evaluation) -> None:
+    text = run.evaluation_path.read_text()
+    try:
+        for damaged in ("{}", text[:-20], text.replace('"metrics"', '"matrics"')):
+            run.evaluation_path.write_text(damaged)
+            with pytest.raises(ModelError, match=r"evaluation\.json.*codeword evaluate .* again"):
+                read_evaluation(run)
+    finally:
+        run.evaluation_path.write_text(text)
+
+
 def test_variance_is_over_every_number(run: Run) -> None:
     data = open_dataset(run.recipe().data, "valid")
     everything = data.take(range(len(data))).x.double() / 255
-    assert signal_variance(data) == pytest.approx(float(everything.var(correction=0)))
+    assert signal_variance(data, values=256) == pytest.approx(float(everything.var(correction=0)))
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=50))

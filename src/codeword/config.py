@@ -221,8 +221,8 @@ class PixelCNNConfig(Config):
     head_width: Width = 256
     conditional: bool = True
     """Learn p(codes | label) beside p(codes), where the data has classes."""
-    label_dropout: Fraction = 0.5
-    """How often a training example hides its label, which teaches p(codes)."""
+    label_dropout: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """How often a training example hides its label; above 0, for that alone teaches p(codes)."""
 
     @model_validator(mode="after")
     def _odd_kernel(self) -> Self:

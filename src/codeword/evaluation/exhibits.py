@@ -1,54 +1,32 @@
 """What the report shows: each exhibit a figure with a title and a caption that says what one sees."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import product
 from math import exp, log
-
-import torch
-import torch.nn.functional as F
-from matplotlib.figure import Figure
-from torch import Tensor
 
 from codeword.config import GaussianConfig
 from codeword.evaluation.figures import (
     BLUE,
     GREEN,
     GREY,
+    Exhibit,
     Line,
-    Note,
     Panel,
     code_use_figure,
-    mosaic_figure,
     panels_figure,
 )
-from codeword.evaluation.material import Material, decode_alone
+from codeword.evaluation.image_exhibits import image_exhibits
+from codeword.evaluation.material import Material
 from codeword.training.run import Run
-
-ERROR_AMPLIFICATION = 4
-CODEWORDS_SHOWN = 1024
-
-_LARGEST_PICTURE = 256  # Pixels along a side; larger images are shown reduced, so that the page stays light.
-_LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """One figure of the report; `name` is what its file is called."""
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], Figure]
 
 
 def exhibits(run: Run, material: Material) -> list[Exhibit]:
     """All that the report of this run shows, in reading order."""
-    by_rank = {1: list[Exhibit], 2: lambda: _image_exhibits(material)}
-    return [*_curve_exhibits(run, material), _code_use(material), *by_rank[material.tokenizer.config.ndim]()]
+    of_this_rank = _BY_RANK[material.tokenizer.config.ndim](material)
+    return [*_curve_exhibits(run, material), _code_use(material), *of_this_rank]
 
 
-# Any signal --------------------------------------------------------------------------------------
+# What only signals of one rank have beside the figures below.
+_BY_RANK: dict[int, Callable[[Material], list[Exhibit]]] = {1: lambda material: [], 2: image_exhibits}
 
 
 def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
@@ -63,7 +41,7 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
         )
     ]
     given_label = _line(
-        run, "prior", "valid", "bits_per_code_given_label", "validation, class told", colour=GREEN
+        run, "prior", "valid", "bits_per_code_given_label", "validation, class told", told=True
     )
     prior_lines = [
         _line(run, "prior", "train", "bits_per_code", "training batches"),
@@ -72,7 +50,7 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
     ]
     caption = (
         "The tokenizer's loss is "
-        + _LOSS_IN_WORDS[isinstance(run.recipe().tokenizer.likelihood, GaussianConfig)]
+        + _LOSS_IN_WORDS[isinstance(material.tokenizer.config.likelihood, GaussianConfig)]
         + " plus the quantizer's loss. "
     )
     if any(line.x for line in prior_lines):
@@ -91,7 +69,7 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
             "Perplexity",
             "codewords",
             [
-                _line(run, "tokenizer", "train", "perplexity", "since the last point"),
+                _line(run, "tokenizer", "train", "perplexity", "training batches"),
                 _line(run, "tokenizer", "valid", "perplexity", "validation split"),
             ],
             limit=(limit, "all used alike"),
@@ -100,7 +78,7 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
             "Usage",
             "share of the codewords",
             [
-                _line(run, "tokenizer", "train", "usage", "since the last point"),
+                _line(run, "tokenizer", "train", "usage", "training batches"),
                 _line(run, "tokenizer", "valid", "usage", "validation split"),
             ],
             percent=True,
@@ -125,15 +103,16 @@ _LOSS_IN_WORDS = {
 }
 
 
-def _line(run: Run, part: str, split: str, figure: str, label: str, *, colour: str | None = None) -> Line:
+def _line(run: Run, part: str, split: str, figure: str, label: str, *, told: bool = False) -> Line:
     records = [record for record in run.records(part, split) if figure in record]
     faint = split == "train"
     return Line(
         label,
         [record["step"] for record in records],
         [record[figure] for record in records],
-        colour or (GREY if faint else BLUE),
+        GREEN if told else GREY if faint else BLUE,
         faint=faint,
+        dashed=told,
     )
 
 
@@ -145,167 +124,3 @@ def _code_use(material: Material) -> Exhibit:
         f"{material.split} split, on a logarithmic axis. The flatter, the more each code can say.",
         lambda: code_use_figure(material.counts),
     )
-
-
-# Images ------------------------------------------------------------------------------------------
-
-
-def _image_exhibits(material: Material) -> list[Exhibit]:
-    found = [
-        Exhibit(
-            "reconstructions",
-            "Reconstructions",
-            f"The first images of the {material.split} split, not chosen; below each what its codes decode to, and "
-            f"the difference, {ERROR_AMPLIFICATION} times amplified: mid-grey is no error, brighter is where the "
-            "reconstruction is too bright.",
-            lambda: _reconstructions(material),
-        ),
-        Exhibit("code-maps", "Images as codes", _code_map_caption(material), lambda: _code_maps(material)),
-        Exhibit("codebook", "The codebook", _codebook_caption(material), lambda: _codebook(material)),
-        Exhibit(
-            "samples",
-            "Samples",
-            f"Codes drawn from the prior and decoded; temperature 1, seed {material.seed}, not chosen.",
-            lambda: mosaic_figure(_rows(_pictures(material, material.samples), 12)),
-        ),
-    ]
-    if material.class_names:
-        found.append(
-            Exhibit(
-                "samples-by-class",
-                "Samples of each class",
-                "The prior is told the class and draws; one row for each: "
-                + ", ".join(material.class_names)
-                + f". Temperature 1, seed {material.seed}, not chosen.",
-                lambda: _samples_by_class(material),
-            )
-        )
-    return found
-
-
-def _reconstructions(material: Material) -> Figure:
-    size = tuple(material.x.shape[2:])
-    original = _pictures(material, material.x)
-    decoded = _pictures(material, material.tokenizer.decode(material.codes, size=size))
-    error = (0.5 + ERROR_AMPLIFICATION * (decoded - original) / 2).clamp(0, 1)
-    stacked = [_rows(pictures, 8) for pictures in (original, decoded, error)]
-    blocks = torch.stack(stacked, 1).flatten(0, 1)
-    labels = ["original", "reconstruction", f"error × {ERROR_AMPLIFICATION}"] * len(stacked[0])
-    return mosaic_figure(blocks, row_labels=labels)
-
-
-def _code_map_caption(material: Material) -> str:
-    grid, levels = material.tokenizer.grid(tuple(material.x.shape[2:])), material.tokenizer.quantizer.levels
-    across = " × ".join(str(n) for n in grid)
-    if len(levels) == 1:
-        return (
-            f"Between encoder and decoder an image is {across} numbers below {levels[0]:,}, and nothing else. Each "
-            "cell has the mean colour that its codeword decodes to by itself; the decoder, which sees the neighbours "
-            "too, makes more of it."
-        )
-    return (
-        f"Between encoder and decoder an image is {across} cells of {len(levels)} codes, and nothing else. Each cell "
-        "has the mean colour that its codes decode to by themselves; the decoder, which sees the neighbours too, "
-        "makes more of it."
-    )
-
-
-def _code_maps(material: Material) -> Figure:
-    shown = min(4, len(material.x))
-    x, codes = material.x[:shown], material.codes[:shown]
-    size = tuple(x.shape[2:])
-    distinct, which = codes.flatten(0, -2).unique(dim=0, return_inverse=True)
-    # (n, 3), and from it a picture (shown, 3, *G) with one pixel for each cell.
-    colours = _as_rgb(material, decode_alone(material.tokenizer, distinct)).mean((2, 3))
-    cells = colours[which].view(*codes.shape[:-1], 3).movedim(-1, 1)
-    hop = material.tokenizer.hop
-    maps = cells.repeat_interleave(hop, 2).repeat_interleave(hop, 3)[..., : size[0], : size[1]]
-    originals = _pictures(material, x)
-    decoded = _pictures(material, material.tokenizer.decode(codes, size=size))
-    pictures = torch.stack([originals, _reduced(maps), decoded])
-    labels = ["original", "codes", "reconstruction"]
-    hop_pixels = hop * originals.shape[-1] / size[1]
-    return mosaic_figure(pictures, row_labels=labels, notes=_code_numbers(codes, cells, hop_pixels))
-
-
-def _code_numbers(codes: Tensor, cells: Tensor, hop_pixels: float) -> list[Note]:
-    """Each code written on its cell of the maps, where there are few enough to be read."""
-    count, *grid, k = codes.shape
-    if k > 1 or max(grid) > 10:
-        return []
-    notes = []
-    for image, i, j in product(range(count), range(grid[0]), range(grid[1])):
-        colour = "black" if float(_LUMINANCE @ cells[image, :, i, j]) > 0.5 else "white"
-        x, y = ((place + 0.5) * hop_pixels - 0.5 for place in (j, i))
-        notes.append(Note(1, image, x, y, str(int(codes[image, i, j, 0])), colour, 6))
-    return notes
-
-
-def _codebook_caption(material: Material) -> str:
-    levels = material.tokenizer.quantizer.levels
-    shown = min(levels[0], CODEWORDS_SHOWN)
-    caption = (
-        f"The {shown:,} most frequent of {levels[0]:,} codewords"
-        if shown < levels[0]
-        else f"All {shown:,} codewords"
-    )
-    if len(levels) > 1:
-        caption += f" of the first of {len(levels)} codes, the others held at their most frequent"
-    return (
-        caption
-        + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
-        f"dot marks one that none of the first {material.counted:,} images uses."
-    )
-
-
-def _codebook(material: Material) -> Figure:
-    counts = material.counts[0]
-    # Sorted again, so that ties do not decide the order.
-    first = counts.argsort(descending=True, stable=True)[:CODEWORDS_SHOWN].sort().values
-    codes = torch.tensor([int(c.argmax()) for c in material.counts]).repeat(len(first), 1)
-    codes[:, 0] = first
-    patches = _as_rgb(material, decode_alone(material.tokenizer, codes))
-    colours = patches.mean((2, 3))
-    columns = min(32, max(8, round((2 * len(first)) ** 0.5)), len(first))
-    warmth = colours[:, 0] - colours[:, 2]
-    by_luminance = (colours @ _LUMINANCE).argsort().split(columns)
-    order = torch.cat([row[warmth[row].argsort()] for row in by_luminance])
-    middle = (material.tokenizer.hop - 1) / 2
-    notes = [
-        Note(place // columns, place % columns, middle, middle, "●", "#d0021b", 4)
-        for place, used in enumerate((counts[first[order]] > 0).tolist())
-        if not used
-    ]
-    return mosaic_figure(_rows(patches[order], columns), notes=notes)
-
-
-def _samples_by_class(material: Material) -> Figure:
-    classes, each = material.samples_by_class.shape[:2]
-    pictures = _pictures(material, material.samples_by_class.flatten(0, 1))
-    return mosaic_figure(pictures.unflatten(0, (classes, each)), row_labels=material.class_names)
-
-
-def _as_rgb(material: Material, x: Tensor) -> Tensor:
-    """Integers (N, C, H, W) to colours (N, 3, H, W) in [0, 1]; other than three channels become grey."""
-    intensity = x.float() / (material.tokenizer.config.values - 1)
-    return intensity if x.shape[1] == 3 else intensity.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-
-
-def _pictures(material: Material, x: Tensor) -> Tensor:
-    return _reduced(_as_rgb(material, x))
-
-
-def _reduced(pictures: Tensor) -> Tensor:
-    height, width = pictures.shape[-2:]
-    if max(height, width) <= _LARGEST_PICTURE:
-        return pictures
-    scale = _LARGEST_PICTURE / max(height, width)
-    return F.adaptive_avg_pool2d(pictures, (max(1, round(height * scale)), max(1, round(width * scale))))
-
-
-def _rows(pictures: Tensor, columns: int) -> Tensor:
-    """(N, 3, H, W) to (rows, columns, 3, H, W); fewer columns for large pictures, and white where none is left."""
-    columns = min(columns, len(pictures), max(2, 1400 // pictures.shape[-1]))
-    missing = -len(pictures) % columns
-    padded = F.pad(pictures, [0, 0, 0, 0, 0, 0, 0, missing], value=1.0)
-    return padded.view(-1, columns, *pictures.shape[1:])

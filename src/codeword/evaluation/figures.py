@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,16 @@ _MAX_MAGNIFICATION = 24
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """One figure of the report; `name` is what its file is called."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+@dataclass(frozen=True)
 class Line:
     """One curve; `faint` is for what is noisy and many points, the others carry a dot at each point."""
 
@@ -30,6 +40,7 @@ class Line:
     y: Sequence[float]
     colour: str
     faint: bool = False
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,9 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
         _decorate(axes, panel.title, panel.x_label, panel.y_label)
         for line in panel.lines:
             style: dict[str, Any] = {"lw": 1.1} if line.faint else {"lw": 1.8, "marker": "o", "ms": 3.5}
-            axes.plot(line.x, line.y, color=line.colour, label=line.label, **style)
+            axes.plot(
+                line.x, line.y, color=line.colour, label=line.label, ls="--" if line.dashed else "-", **style
+            )
         if panel.limit is not None:
             axes.axhline(panel.limit[0], color=INK, lw=1, ls=(0, (4, 3)), label=panel.limit[1])
         values = [y for line in panel.lines for y in line.y]
@@ -92,8 +105,18 @@ def code_use_figure(counts: Sequence[Tensor]) -> Figure:
             )
     axes.set_yscale("log")
     axes.set_xlim(0, size)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_ylim(bottom=0.5)
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, ncols=1 + len(counts) // 8)
+    # Above the axes: on a flat histogram there is no free place inside.
+    axes.legend(
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        ncols=4,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0.2,
+    )
     return figure
 
 

@@ -7,16 +7,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import TypeAdapter
 from torch import Tensor
 
-from codeword.config import Config
+from codeword.config import Config, validate_json
 from codeword.data import Dataset, open_dataset
 from codeword.data.base import Split
-from codeword.errors import UsageError
+from codeword.errors import ModelError, RecipeError, UsageError
 from codeword.evaluation.intervals import mean_interval, resampled_interval
 from codeword.priors import Prior
-from codeword.quantizers.usage import histogram
+from codeword.quantizers.usage import entropy_bits, histogram
 from codeword.store import write_json
 from codeword.tokenizer import Tokenizer, signal_dims
 from codeword.training.batches import evaluation_batches
@@ -84,7 +83,7 @@ def evaluate(
         done += len(batch.x)
         progress(done, total)
     columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-    variance = signal_variance(open_dataset(recipe.data, "train"))
+    variance = signal_variance(open_dataset(recipe.data, "train"), values=tokenizer.config.values)
     environment = run.environment()
     result = Evaluation(
         recipe=recipe.name,
@@ -100,14 +99,18 @@ def evaluate(
 
 
 def read_evaluation(run: Run) -> Evaluation:
-    """What the last `evaluate` wrote. Raises UsageError where there is none."""
+    """What the last `evaluate` wrote. Raises UsageError where there is none, ModelError where it is damaged."""
     try:
         text = run.evaluation_path.read_bytes()
     except OSError as error:
         raise UsageError(
             f"{run.folder} has not been evaluated; run `codeword evaluate {run.folder}` first."
         ) from error
-    return TypeAdapter(Evaluation).validate_json(text)
+    try:
+        evaluation: Evaluation = validate_json(Evaluation, text, place=str(run.evaluation_path))
+    except RecipeError as error:
+        raise ModelError(f"{error} Run `codeword evaluate {run.folder}` again.") from error
+    return evaluation
 
 
 @torch.no_grad()
@@ -138,14 +141,14 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
     return figures
 
 
-def signal_variance(data: Dataset) -> float:
-    """Variance over every number of a split, on the scale where the values span 1."""
+def signal_variance(data: Dataset, *, values: int) -> float:
+    """Variance over every number of a split, integers below `values`, on the scale where they span 1."""
     count, total, squares = 0, 0.0, 0.0
     for batch in evaluation_batches(data, 1000):
-        values = batch.x.double() / 255
-        count += values.numel()
-        total += float(values.sum())
-        squares += float(values.square().sum())
+        signal = batch.x.double() / (values - 1)
+        count += signal.numel()
+        total += float(signal.sum())
+        squares += float(signal.square().sum())
     return squares / count - (total / count) ** 2
 
 
@@ -188,8 +191,6 @@ def _summarise(
         return sum(int((c > 0).sum()) for c in counts) / sum(levels)
 
     def perplexity(counts: list[Tensor]) -> float:
-        from codeword.quantizers.usage import entropy_bits
-
         return float(2 ** (sum(entropy_bits(c) for c in counts) / len(counts)))
 
     def counted(rows: Tensor) -> list[Tensor]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from codeword.errors import UsageError
-from codeword.evaluation.exhibits import Exhibit, exhibits
-from codeword.evaluation.figures import WIDTH_INCHES, png
+from codeword.evaluation.exhibits import exhibits
+from codeword.evaluation.figures import WIDTH_INCHES, Exhibit, png
 from codeword.evaluation.material import Material, gather
 from codeword.evaluation.metrics import Evaluation, read_evaluation
 from codeword.evaluation.results import result_rows

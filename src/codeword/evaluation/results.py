@@ -9,8 +9,8 @@ from codeword.evaluation.metrics import Evaluation, Metric
 
 _TITLES = {
     "total_bpd": "Total bits per dimension",
-    "pixel_bpd": "of these, the signal given its codes",
-    "code_bpd": "of these, the codes under the prior",
+    "pixel_bpd": "– the signal, given its codes",
+    "code_bpd": "– the codes, under the prior",
     "bits_per_code": "Bits per code",
     "bits_per_code_given_label": "Bits per code, the class told",
     "usage": "Codebook usage",
@@ -35,7 +35,7 @@ class Reference:
 
 
 _CIFAR10_REFERENCES = (
-    Reference("total_bpd", "4.67", "VQ-VAE, van den Oord et al. 2017"),
+    Reference("total_bpd", "4.67", "VQ-VAE (van den Oord 2017)"),
     Reference("total_bpd", "4.51", "their continuous VAE"),
     Reference("total_bpd", "5.87", "PNG"),
     Reference("total_bpd", "4.61", "WebP, lossless"),

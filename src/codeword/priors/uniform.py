@@ -6,6 +6,7 @@ from math import log
 import torch
 from torch import Tensor
 
+from codeword.config import FittedPriorConfig
 from codeword.priors.base import Prior
 
 
@@ -15,7 +16,11 @@ class UniformState:
 
 
 class Uniform(Prior):
-    """Every code equally likely, whatever the label."""
+    """Every code equally likely, whatever the label: it has no classes."""
+
+    def __init__(self, config: FittedPriorConfig) -> None:
+        super().__init__(config)
+        self.classes = 0
 
     def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
         cells = codes[0, ..., 0].numel()
