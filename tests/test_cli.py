@@ -89,6 +89,20 @@ def test_reconstruct_names_what_it_cannot_read_and_goes_on(
         assert image.size == (21, 37)
 
 
+def test_no_two_reconstructions_land_in_one_place(
+    run: Run, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("cats", "dogs"):
+        (tmp_path / "in" / kind).mkdir(parents=True)
+        (tmp_path / "in" / kind / "1.png").write_bytes((pictures / "one.png").read_bytes())
+    assert run_cli("reconstruct", run.folder, tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "cats" / "1.png").exists()
+    assert (tmp_path / "out" / "dogs" / "1.png").exists()
+    both = [tmp_path / "in" / kind / "1.png" for kind in ("cats", "dogs")]
+    assert run_cli("reconstruct", run.folder, *both, "--out", tmp_path / "flat") == 1
+    assert "give them other names" in capsys.readouterr().err
+
+
 def test_encode_then_decode_is_reconstruct(run: Run, pictures: Path, tmp_path: Path) -> None:
     images = [pictures / "colour.png", pictures / "one.png"]
     assert run_cli("reconstruct", run.tokenizer_path, *images, "--out", tmp_path / "a") == 0
@@ -203,6 +217,7 @@ def test_codes_of_another_tokenizer_or_of_nobody_are_refused(
     assert "beyond the codebook" in decode(codes_0=np.full((2, 2, 2), -1, np.int32))
     assert "needs (2, 2, 2)" in decode(codes_0=np.zeros((1, 2, 2), np.int32))
     assert "do not fit" in decode(sizes=np.array([[8, 8], [4, 4]]))
+    assert "leads out of" in decode(names=np.array(["../escape"]))
     assert "not a readable file of codes" in decode(names=np.array([{"a": 1}], dtype=object))
     (tmp_path / "codes.npz").write_bytes(b"PK\x03\x04 not really")
     assert run_cli("decode", run.folder, tmp_path / "codes.npz", "--out", tmp_path / "out") == 1

@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -71,29 +73,22 @@ def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is missing, cut short, corrupt, or does not fit.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            names = set(file.keys())
-            if missing := expected.keys() - names:
+    with _opened(path) as file:
+        names = set(file.keys())
+        if missing := expected.keys() - names:
+            raise ModelError(
+                f"{path} lacks {_some(missing)}; it was made by another version or another config."
+            )
+        if surplus := names - expected.keys():
+            raise ModelError(f"{path} holds {_some(surplus)}, which its config does not describe.")
+        for name, like in expected.items():
+            shape = tuple(file.get_slice(name).get_shape())
+            if shape != tuple(like.shape):
                 raise ModelError(
-                    f"{path} lacks {_some(missing)}; it was made by another version or another config."
+                    f"{path}: {name} has shape {shape}, but the config describes {tuple(like.shape)}."
                 )
-            if surplus := names - expected.keys():
-                raise ModelError(f"{path} holds {_some(surplus)}, which its config does not describe.")
-            for name, like in expected.items():
-                shape = tuple(file.get_slice(name).get_shape())
-                if shape != tuple(like.shape):
-                    raise ModelError(
-                        f"{path}: {name} has shape {shape}, but the config describes {tuple(like.shape)}."
-                    )
-            # A clone, because the file is mapped: whoever replaces it later must not change our weights.
-            tensors = {name: file.get_tensor(name).clone() for name in expected}
-    except FileNotFoundError as error:
-        raise ModelError(f"{path} does not exist.") from error
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{path} is not a readable safetensors file ({error}); fetch or save it again."
-        ) from error
+        # A clone, because the file is mapped: whoever replaces it later must not change our weights.
+        tensors = {name: file.get_tensor(name).clone() for name in expected}
     for name, like in expected.items():
         if tensors[name].dtype != like.dtype:
             raise ModelError(f"{path}: {name} is {tensors[name].dtype}, but {like.dtype} is needed.")
@@ -102,9 +97,16 @@ def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The text metadata in a safetensors file's header. Raises ModelError."""
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, open; what goes wrong with it becomes a ModelError."""
     try:
         with safe_open(path, "pt") as file:
-            return dict(file.metadata() or {})
+            yield file
     except FileNotFoundError as error:
         raise ModelError(f"{path} does not exist.") from error
     except (SafetensorError, OSError) as error:

@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.cli.show import Outcome
 from codeword.config import FittedPriorConfig, TokenizerConfig
 from codeword.data.codes import CodedSignal, read_codes, write_codes
-from codeword.errors import CodewordError, ModelError, UsageError
+from codeword.errors import CodewordError, DataError, ModelError, UsageError
 from codeword.media.image import IMAGE_SUFFIXES, read_image, write_image
 from codeword.media.mosaic import mosaic
 from codeword.priors import Draw, walk
@@ -28,17 +28,14 @@ def load_tokenizer(model: Path) -> Tokenizer:
 
 def reconstruct(model: Path, inputs: list[Path], out: Path) -> Outcome:
     """Encode and decode each image, writing PNGs into `out`; results are PSNR in dB."""
-    tokenizer, done = load_tokenizer(model), Outcome()
-    for path, image in _images(inputs, done):
+    tokenizer, done, targets = load_tokenizer(model), Outcome(), _Targets(out)
+    for path, name, image in _images(inputs, done):
         decoded = tokenizer.decode(tokenizer.encode(image[None]), size=tuple(image.shape[1:]))[0]
         error = ((decoded - image.long()).double() / 255).square().mean()
         with _noting(done, path):
-            target = out / f"{path.stem}.png"
-            write_image(target, decoded.to(torch.uint8))
-            done.results[str(path)] = {
-                "out": str(target),
-                "psnr_db": round(float(-10 * error.clamp(min=1e-10).log10()), 3),
-            }
+            target = targets.write(name, decoded)
+            psnr_db = round(float(-10 * error.clamp(min=1e-10).log10()), 3)
+            done.results[str(path)] = {"out": str(target), "psnr_db": psnr_db}
     return done
 
 
@@ -46,9 +43,9 @@ def encode(model: Path, inputs: list[Path], out: Path) -> Outcome:
     """Write the codes of every readable image into `out`; results are the code grids."""
     tokenizer, done = load_tokenizer(model), Outcome()
     coded = []
-    for path, image in _images(inputs, done):
+    for path, name, image in _images(inputs, done):
         codes = tokenizer.encode(image[None])[0]
-        coded.append(CodedSignal(path.name, tuple(image.shape[1:]), codes))
+        coded.append(CodedSignal(name, tuple(image.shape[1:]), codes))
         done.results[str(path)] = {"grid": list(codes.shape)}
     if coded:
         write_codes(out, coded, levels=tokenizer.quantizer.levels)
@@ -57,12 +54,11 @@ def encode(model: Path, inputs: list[Path], out: Path) -> Outcome:
 
 def decode(model: Path, codes: Path, out: Path) -> Outcome:
     """Write the image of every entry of `codes` into `out`."""
-    tokenizer, done = load_tokenizer(model), Outcome()
+    tokenizer, done, targets = load_tokenizer(model), Outcome(), _Targets(out)
     for signal in read_codes(codes, levels=tokenizer.quantizer.levels, hop=tokenizer.hop):
+        image = tokenizer.decode(signal.codes[None], size=signal.size)[0]
         with _noting(done, Path(signal.name)):
-            target = out / f"{Path(signal.name).stem}.png"
-            image = tokenizer.decode(signal.codes[None], size=signal.size)[0]
-            write_image(target, image.to(torch.uint8))
+            target = targets.write(signal.name, image)
             done.results[signal.name] = {"out": str(target), "size": list(signal.size)}
     return done
 
@@ -128,19 +124,40 @@ def _label_number(run: Run, label: str, classes: int) -> int:
     )
 
 
-def _images(inputs: list[Path], done: Outcome) -> Iterator[tuple[Path, Tensor]]:
-    """Every readable image of files and folders; what cannot be read is noted in `done`."""
+def _images(inputs: list[Path], done: Outcome) -> Iterator[tuple[Path, str, Tensor]]:
+    """Path, name and picture of every readable image of files and folders; what cannot be read is noted.
+
+    The name of an image in a folder is its path below that folder.
+    """
     for path in inputs:
-        files = (
-            sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
-            if path.is_dir()
-            else [path]
-        )
-        if not files:
-            done.failures[str(path)] = f"{path} holds no image files."
+        files = [path]
+        if path.is_dir():
+            files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
+            if not files:
+                done.failures[str(path)] = f"{path} holds no image files."
         for file in files:
             with _noting(done, file):
-                yield file, read_image(file)
+                yield file, str(file.relative_to(path)) if path.is_dir() else file.name, read_image(file)
+
+
+class _Targets:
+    """Where pictures go: PNGs below one folder, never outside it, no two in one place."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.taken = out, set[Path]()
+
+    def write(self, name: str, image: Tensor) -> Path:
+        """Write an image (C, H, W) of integers under its name; returns its path. Raises CodewordError."""
+        below = Path(name).with_suffix(".png")
+        if below.is_absolute() or ".." in below.parts:
+            raise DataError(f"The name {name!r} leads out of {self.out}; it was left out.")
+        if below in self.taken:
+            raise UsageError(
+                f"{name}: another of the inputs goes to {self.out / below} too; give them other names."
+            )
+        self.taken.add(below)
+        write_image(self.out / below, image.to(torch.uint8))
+        return self.out / below
 
 
 class _noting:
