@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from codeword.config import Recipe, TrainingConfig, UniformPriorConfig, load_rec
 from codeword.data import open_dataset
 from codeword.errors import ModelError, RecipeError, TrainingError, UsageError
 from codeword.priors import Uniform
-from codeword.store import WEIGHTS_FILE
+from codeword.store import CONFIG_FILE, WEIGHTS_FILE
 from codeword.training import Run, train
 from codeword.training.batches import evaluation_batches, step_generator, step_indices, training_batches
 from codeword.training.optim import learning_rate
@@ -191,6 +192,14 @@ def test_missing_and_unfinished_runs_say_what_to_do(tmp_path: Path) -> None:
     Run.create(tmp_path / "run", tiny(), resume=False)
     with pytest.raises(UsageError, match=r"no trained tokenizer yet.*--resume"):
         Run.open(tmp_path / "run").tokenizer()
+
+
+def test_a_model_that_was_only_half_saved_is_saved_again(undisturbed: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed.folder, folder)
+    (folder / "tokenizer" / CONFIG_FILE).unlink()
+    shutil.rmtree(folder / "prior")
+    assert_equal(weights(undisturbed), weights(train(tiny(), folder, resume=True)))
 
 
 def test_a_tokenizer_of_another_shape_than_the_data_is_refused(tmp_path: Path) -> None:

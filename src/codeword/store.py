@@ -129,7 +129,7 @@ class Pretrained(nn.Module):
         self._config = config
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write `config.json` and `model.safetensors` into `folder`, replacing both together.
+        """Write `model.safetensors` and then `config.json` into `folder`, each whole: with a config it is complete.
 
         Raises:
             CodewordError: the folder cannot be written; an older model there is unchanged.

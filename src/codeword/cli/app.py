@@ -68,7 +68,7 @@ def fetch(name: str, *, out: Path | None = None) -> None:
 
     if name != "cifar10":
         raise UsageError(f"There is no data set {name!r} to fetch; there is cifar10.")
-    show.say(f"CIFAR-10 is at {fetch_cifar10(data_root(out))}")
+    print(fetch_cifar10(data_root(out)))
 
 
 @data.command
@@ -145,7 +145,7 @@ def report(run: Path, *, seed: int = 0) -> None:
     """
     from codeword.evaluation import report as report_run
 
-    show.say(f"The report is at {report_run(run, seed=seed).resolve()}")
+    print(report_run(run, seed=seed).resolve())
 
 
 @app.command
@@ -222,7 +222,7 @@ def sample(
 
     with show.bar("sampling") as progress:
         work.sample(run, n, label, Draw(temperature, top_k, top_p), seed=seed, out=out, progress=progress)
-    show.say(f"{n} samples are at {out}")
+    print(out)
 
 
 @app.command

@@ -102,7 +102,7 @@ def describe(model: Path) -> dict[str, Any]:
     parts = {"tokenizer": run.tokenizer_path, "prior": run.prior_path}
     found: dict[str, Any] = {"holds": "run", "recipe": recipe.name, "seed": recipe.seed, **run.environment()}
     for part, path in parts.items():
-        found[part] = "trained" if path.is_dir() else "not trained yet"
+        found[part] = "trained" if run.holds(path) else "not trained yet"
         if records := list(run.records(part, "valid")):
             found[f"{part}_validation"] = {k: v for k, v in records[-1].items() if k not in ("part", "split")}
     found["evaluated"] = run.evaluation_path.is_file()

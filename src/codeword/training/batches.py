@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import torch
 
@@ -23,9 +24,14 @@ def step_indices(length: int, batch_size: int, *, seed: int, step: int) -> list[
     indices: list[int] = []
     while len(indices) < batch_size:
         epoch, offset = divmod(first + len(indices), length)
-        order = torch.randperm(length, generator=step_generator(seed, epoch, purpose=0))
+        order = _epoch_order(length, seed, epoch)
         indices += order[offset : offset + batch_size - len(indices)].tolist()
     return indices
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(length: int, seed: int, epoch: int) -> torch.Tensor:
+    return torch.randperm(length, generator=step_generator(seed, epoch, purpose=0))
 
 
 def training_batches(

@@ -48,7 +48,7 @@ def train(
     if fabric.is_global_zero:
         Run.create(out, recipe, resume=resume)
     fabric.barrier()
-    if not run.tokenizer_path.is_dir():
+    if not run.holds(run.tokenizer_path):
         tokenizer = _build_tokenizer(recipe)
         tokenizer = fit(
             TokenizerTask(tokenizer),
@@ -60,7 +60,7 @@ def train(
             seed=recipe.seed,
         )
         _save(tokenizer, run.tokenizer_path, fabric)
-    if not run.prior_path.is_dir():
+    if not run.holds(run.prior_path):
         fabric = _fabric(recipe.prior_training, run, devices)
         tokenizer = run.tokenizer().to(fabric.device)
         prior = _build_prior(recipe, tokenizer, train_data)
@@ -104,6 +104,7 @@ def _fabric(config: TrainingConfig, run: Run, devices: int | str) -> Fabric:
 def _save(model: Tokenizer | Prior, folder: Path, fabric: Fabric) -> None:
     if fabric.is_global_zero:
         model.save_pretrained(folder)
+        fabric.logger.finalize("success")
     fabric.barrier()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from codeword.config import Recipe, validate_json
 from codeword.errors import ModelError, TrainingError, UsageError
 from codeword.priors import Prior, load_prior
-from codeword.store import write_atomically, write_json
+from codeword.store import CONFIG_FILE, write_atomically, write_json
 from codeword.tokenizer import Tokenizer
 from codeword.training.environment import environment
 
@@ -100,8 +100,12 @@ class Run:
         self._must_exist(self.prior_path)
         return load_prior(self.prior_path)
 
+    def holds(self, part: Path) -> bool:
+        """Whether the model folder `part` is finished: its config is written last."""
+        return (part / CONFIG_FILE).is_file()
+
     def _must_exist(self, path: Path) -> None:
-        if not path.is_dir():
+        if not self.holds(path):
             raise UsageError(
                 f"{self.folder} has no trained {path.name} yet; finish it with "
                 f"`codeword train {self.recipe().name} --out {self.folder} --resume`."
