@@ -58,17 +58,13 @@ def read_codes(path: Path, *, levels: tuple[int, ...], hop: int) -> list[CodedSi
         with np.load(path, allow_pickle=False) as file:
             names, sizes, found = file["names"], file["sizes"], tuple(int(n) for n in file["levels"])
             arrays = [file[f"codes_{i}"] for i in range(len(names))]
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-        SyntaxError,
-    ) as error:
+    except DataError:
+        raise
+    except Exception as error:
+        # zipfile and numpy raise whatever the broken bytes led to: BadZipFile, zlib.error, TokenError, KeyError, ...
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path} is not a readable file of codes ({error}); write it again with `codeword encode`."
+            f"{path} is not a readable file of codes ({reason:.200}); write it again with `codeword encode`."
         ) from error
     if found != levels:
         raise DataError(
