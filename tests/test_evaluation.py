@@ -108,7 +108,7 @@ def test_a_split_that_is_not_there_is_refused(run: Run) -> None:
 def test_a_damaged_evaluation_is_refused(run: Run, evaluation: Evaluation) -> None:
     text = run.evaluation_path.read_text()
     try:
-        for damaged in ("{}", text[:-20], text.replace('"metrics"', '"matrics"')):
+        for damaged in ("{}", text[:-20], text.replace('"metrics"', '"numbers"')):
             run.evaluation_path.write_text(damaged)
             with pytest.raises(ModelError, match=r"evaluation\.json.*codeword evaluate .* again"):
                 read_evaluation(run)
