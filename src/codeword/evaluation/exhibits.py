@@ -38,7 +38,12 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
                 _line(run, "tokenizer", "train", "loss", "training batches"),
                 _line(run, "tokenizer", "valid", "loss", "validation split"),
             ],
-        )
+        ),
+        Panel(
+            "Signal given its codes",
+            "bits per dimension",
+            [_line(run, "tokenizer", "valid", "signal_bpd", "validation split")],
+        ),
     ]
     given_label = _line(
         run, "prior", "valid", "bits_per_code_given_label", "validation, class told", told=True
@@ -51,7 +56,8 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
     caption = (
         "The tokenizer's loss is "
         + _LOSS_IN_WORDS[isinstance(material.tokenizer.config.likelihood, GaussianConfig)]
-        + " plus the quantizer's loss. "
+        + " plus the quantizer's loss, which may rise while the signal's bits fall: the encoder spreads its vectors "
+        "out. "
     )
     if any(line.x for line in prior_lines):
         losses.append(Panel("Prior", "bits per code", prior_lines))
