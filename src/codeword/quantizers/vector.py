@@ -42,10 +42,11 @@ class VectorQuantizer(Quantizer):
             searched, found = torch.cat(parts, -1), torch.cat(vectors, -1)
             # Taken before the straight-through patch, which would make the distance zero.
             commitment = (searched - found.detach()).square().mean(-1)
-            codebook = (found - searched.detach()).square().mean(-1)
-            if self.config.update == "ema":
+            if self.config.update == "gradient":
+                codebook = (found - searched.detach()).square().mean(-1)
+            else:
                 # No gradient: the averages do its work. Its value stays in, so that losses compare.
-                codebook = codebook.detach()
+                codebook = commitment.detach()
             loss = codebook + self.config.beta * commitment
             quantized = Quantized(self.out(straight_through(searched, found)), torch.stack(codes, -1), loss)
             if self.training:
