@@ -35,7 +35,7 @@ def test_the_naive_step_learns_and_so_does_ours() -> None:
     training = TrainingConfig(warmup_steps=1, ema_decay=0.9)
     naive = peer_step(QUICK, batch.x)
     ours = our_step(our_config(QUICK), training, batch)
-    errors, losses = zip(*((naive()[0], ours()) for _ in range(60)), strict=True)
+    errors, losses = zip(*((naive()[0], ours()) for _ in range(120)), strict=True)
     assert errors[-1] < errors[0] / 2
     assert losses[-1] < losses[0] / 2
 
