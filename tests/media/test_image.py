@@ -37,7 +37,7 @@ def test_what_is_written_is_read(
 
 
 @pytest.mark.parametrize(
-    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"]
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"]
 )
 def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
     if mode == "I;16":
@@ -47,10 +47,7 @@ def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
     else:
         image = COLOURS.convert("L").convert(mode) if mode in ("I", "F") else COLOURS.convert(mode)
     path = tmp_path / "image.tiff"
-    try:
-        image.save(path)
-    except OSError:
-        pytest.skip(f"Pillow writes no TIFF of mode {mode}")
+    image.save(path)
     read = read_image(path)
     assert read.shape == (3, 9, 7)
     assert read.dtype == torch.uint8
