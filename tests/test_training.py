@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import load_file
 
 from codeword.config import Recipe, TrainingConfig, UniformPriorConfig, load_recipe
-from codeword.data import open_dataset
+from codeword.data import evaluation_batches, open_dataset
 from codeword.errors import ModelError, RecipeError, TrainingError, UsageError
 from codeword.priors import Uniform
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE
 from codeword.training import Run, train
-from codeword.training.batches import evaluation_batches, step_generator, step_indices, training_batches
+from codeword.training.batches import step_generator, step_indices, training_batches
 from codeword.training.optim import learning_rate
 
 TINY = [

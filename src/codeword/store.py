@@ -140,8 +140,8 @@ class Pretrained(nn.Module):
         try:
             write_json(staging / CONFIG_FILE, self._config.model_dump(mode="json"))
             write_tensors(staging / WEIGHTS_FILE, self.state_dict())
+            folder.mkdir(parents=True, exist_ok=True)
             for name in (WEIGHTS_FILE, CONFIG_FILE):
-                folder.mkdir(parents=True, exist_ok=True)
                 (staging / name).replace(folder / name)
         except OSError as error:
             raise CodewordError(

@@ -1,6 +1,8 @@
 """What the commands on files do, and what each says of every file."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,7 @@ def sample(
     run = Run.open(folder)
     tokenizer, prior = run.tokenizer(), run.prior()
     labels = None if label is None else torch.full((n,), _label_number(run, label, prior.classes))
-    draw = Draw(draw.temperature, draw.top_k, draw.top_p, torch.Generator().manual_seed(seed))
+    draw = replace(draw, generator=torch.Generator().manual_seed(seed))
     codes = walk(prior, n, draw, label=labels, progress=lambda done: progress(done, prior.symbols))
     write_image(out, mosaic(tokenizer.decode(codes).to(torch.uint8)))
 
@@ -160,17 +162,10 @@ class _Targets:
         return self.out / below
 
 
-class _noting:
+@contextmanager
+def _noting(done: Outcome, path: Path) -> Iterator[None]:
     """Turns an error of ours about one file into a note, so that the others go on."""
-
-    def __init__(self, done: Outcome, path: Path) -> None:
-        self.done, self.path = done, path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, CodewordError):
-            self.done.failures[str(self.path)] = str(error)
-            return True
-        return False
+    try:
+        yield
+    except CodewordError as error:
+        done.failures[str(path)] = str(error)

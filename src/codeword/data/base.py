@@ -1,7 +1,7 @@
 """The shape of a data set: what a split offers, and how the one that a recipe names is opened."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -40,6 +40,13 @@ class Dataset(ABC):
     @abstractmethod
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
         """The signals at `indices`; with a generator they are augmented as the recipe says, without it never."""
+
+
+def evaluation_batches(dataset: Dataset, batch_size: int, *, limit: int | None = None) -> Iterator[Batch]:
+    """The first `limit` signals in order, never augmented."""
+    length = min(len(dataset), limit or len(dataset))
+    for first in range(0, length, batch_size):
+        yield dataset.take(range(first, min(first + batch_size, length)))
 
 
 def open_dataset(config: DataConfig, split: Split) -> Dataset:

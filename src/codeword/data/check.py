@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from codeword.config import Cifar10Config, DataConfig
-from codeword.data.base import Dataset, Split, open_dataset
+from codeword.data.base import Dataset, Split, evaluation_batches, open_dataset
 from codeword.errors import DataError
 
 # First half of the SHA-256 over the pixel bytes (N, 32, 32, 3) of all training and all test images, in order.
@@ -50,6 +50,5 @@ def check(config: DataConfig) -> Checked:
 
 
 def _hash_pixels(data: Dataset, digest: "hashlib._Hash") -> None:
-    for first in range(0, len(data), _CHUNK):
-        x = data.take(range(first, min(first + _CHUNK, len(data)))).x
-        digest.update(x.movedim(1, -1).contiguous().numpy().tobytes())
+    for batch in evaluation_batches(data, _CHUNK):
+        digest.update(batch.x.movedim(1, -1).contiguous().numpy().tobytes())

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from codeword.data import open_dataset
+from codeword.data import evaluation_batches, open_dataset
 from codeword.data.base import Split
 from codeword.priors import Draw, Prior, walk
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
-from codeword.training.batches import evaluation_batches
 from codeword.training.run import Run
 
 SIGNALS_SHOWN = 16

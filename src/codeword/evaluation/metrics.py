@@ -10,15 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.config import Config, validate_json
-from codeword.data import Dataset, open_dataset
+from codeword.data import Dataset, evaluation_batches, open_dataset
 from codeword.data.base import Split
 from codeword.errors import ModelError, RecipeError, UsageError
 from codeword.evaluation.intervals import mean_interval, resampled_interval
 from codeword.priors import Prior
-from codeword.quantizers.usage import entropy_bits, histogram
+from codeword.quantizers import CodeUsage
 from codeword.store import write_json
 from codeword.tokenizer import Tokenizer, signal_dims
-from codeword.training.batches import evaluation_batches
 from codeword.training.run import Run
 
 
@@ -92,7 +91,7 @@ def evaluate(
         seed=recipe.seed,
         commit=environment["commit"],
         machine=environment["machine"],
-        metrics=_summarise(columns, tokenizer, prior, variance),
+        metrics=_summarise(columns, tokenizer.quantizer.levels, variance),
     )
     write_json(run.evaluation_path, result.model_dump(mode="json"))
     return result
@@ -115,7 +114,10 @@ def read_evaluation(run: Run) -> Evaluation:
 
 @torch.no_grad()
 def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dict[str, Tensor]:
-    """Every figure of each signal of x (B, C, *S): a vector (B,) by name, and `codes` (B, cells * K)."""
+    """Every figure of each signal of x (B, C, *S): a vector (B,) by name, and `codes` (B, cells * K).
+
+    What needs classes, or images, is left out where there are none.
+    """
     analysis = tokenizer.analyse(x)
     likelihood = tokenizer.likelihood
     expected = likelihood.mean(analysis.features)
@@ -130,12 +132,13 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
         "mse_plus_vq_loss": mse + analysis.quantized.loss.flatten(1).mean(1),
         "bernoulli_proxy_bits": proxy.flatten(1).mean(1) / log(2),
         "code_bits": -prior.log_prob(codes) / log(2),
-        "code_bits_given_label": -prior.log_prob(codes, label) / log(2),
         "signal_bits": -likelihood.log_prob(analysis.features, x) / log(2),
         "dims": torch.full((len(x),), float(signal_dims(x))),
         "symbols": torch.full((len(x),), float(codes[0].numel())),
         "codes": codes.flatten(1),
     }
+    if prior.classes:
+        figures["code_bits_given_label"] = -prior.log_prob(codes, label) / log(2)
     if x.ndim == 4:
         figures["ssim"] = _ssim(intensity, target)
     return figures
@@ -160,9 +163,7 @@ def _ssim(image: Tensor, target: Tensor) -> Tensor:
     return torch.as_tensor(value)
 
 
-def _summarise(
-    columns: dict[str, Tensor], tokenizer: Tokenizer, prior: Prior, variance: float
-) -> dict[str, Metric]:
+def _summarise(columns: dict[str, Tensor], levels: tuple[int, ...], variance: float) -> dict[str, Metric]:
     dims, symbols = columns["dims"], columns["symbols"]
     per_signal = {
         "mse": (columns["mse"], "intensity^2, values span 1"),
@@ -177,30 +178,24 @@ def _summarise(
     }
     if "ssim" in columns:
         per_signal["ssim"] = (columns["ssim"], "1 is equal")
-    if prior.classes:
+    if "code_bits_given_label" in columns:
         per_signal["bits_per_code_given_label"] = (
             columns["code_bits_given_label"] / symbols,
             "bit/code under the prior, label told",
         )
     metrics = {name: _metric(mean_interval(values), unit) for name, (values, unit) in per_signal.items()}
-    levels = tokenizer.quantizer.levels
-    # (N, cells, K) and one histogram for each of the K codebooks, of every signal.
     codes = columns["codes"].view(len(dims), -1, len(levels))
 
-    def usage(counts: list[Tensor]) -> float:
-        return sum(int((c > 0).sum()) for c in counts) / sum(levels)
-
-    def perplexity(counts: list[Tensor]) -> float:
-        return float(2 ** (sum(entropy_bits(c) for c in counts) / len(counts)))
-
-    def counted(rows: Tensor) -> list[Tensor]:
-        return [histogram(codes[rows][..., k].flatten(), n) for k, n in enumerate(levels)]
+    def counted(rows: Tensor) -> CodeUsage:
+        usage = CodeUsage(levels)
+        usage.add(codes[rows])
+        return usage
 
     metrics["usage"] = _metric(
-        resampled_interval(lambda rows: usage(counted(rows)), len(dims)), "fraction of codewords"
+        resampled_interval(lambda rows: counted(rows).usage, len(dims)), "fraction of codewords"
     )
     metrics["perplexity"] = _metric(
-        resampled_interval(lambda rows: perplexity(counted(rows)), len(dims)),
+        resampled_interval(lambda rows: counted(rows).perplexity, len(dims)),
         "codewords, over the whole split",
     )
     return metrics

@@ -29,7 +29,7 @@ class GatedLayer(nn.Module):
         self.pads = [n for pair in reversed(pads) for n in pair]
 
     def forward(self, h: Tensor, above: Tensor | None, bias: Tensor) -> tuple[Tensor, Tensor | None]:
-        """H and `above` (B, W, *G), bias broadcastable to (B, 2W, *G), to the next h and the skip (B, W, *G)."""
+        """From h and `above` (B, W, *G), bias broadcastable to (B, 2W, *G), to the next h and the skip (B, W, *G)."""
         drive = self.conv(F.pad(h, self.pads)) + bias
         if self.above is not None:
             drive = drive + self.above(above)
@@ -45,7 +45,7 @@ class GatedLayer(nn.Module):
 
 
 def gate(drive: Tensor) -> Tensor:
-    """Tanh of one half of the channels times sigmoid of the other. (B, 2W, ...) to (B, W, ...)."""
+    """The tanh of one half of the channels times the sigmoid of the other. (B, 2W, ...) to (B, W, ...)."""
     signal, openness = drive.chunk(2, 1)
     return torch.tanh(signal) * torch.sigmoid(openness)
 

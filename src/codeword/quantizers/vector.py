@@ -1,5 +1,7 @@
 """Vector quantization with a learned codebook (van den Oord et al. 2017, sec. 3)."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,13 +33,12 @@ class VectorQuantizer(Quantizer):
         # Autocast would put the projection, and so the distances, in half precision.
         with torch.autocast(z.device.type, enabled=False):
             parts = self._parts(z)
+            flats = [part.detach().reshape(-1, part.shape[-1]) for part in parts]
             codes, vectors = [], []
-            for book, part in zip(self._codebooks(), parts, strict=True):
-                flat = part.detach().reshape(-1, part.shape[-1])
+            for book, flat in zip(self._codebooks(), flats, strict=True):
                 if self.training:
                     book.prepare(flat, generator)
-                assigned = book.assign(flat)
-                codes.append(assigned.view(part.shape[:-1]))
+                codes.append(book.assign(flat).view(z.shape[:-1]))
                 vectors.append(book.lookup(codes[-1]))
             searched, found = torch.cat(parts, -1), torch.cat(vectors, -1)
             # Taken before the straight-through patch, which would make the distance zero.
@@ -51,8 +52,7 @@ class VectorQuantizer(Quantizer):
             quantized = Quantized(self.out(straight_through(searched, found)), torch.stack(codes, -1), loss)
             if self.training:
                 # Last, so that vectors, codes and loss all speak of the same codebook.
-                for book, part, assigned in zip(self._codebooks(), parts, codes, strict=True):
-                    flat = part.detach().reshape(-1, part.shape[-1])
+                for book, flat, assigned in zip(self._codebooks(), flats, codes, strict=True):
                     book.follow(flat, assigned.reshape(-1), generator)
         return quantized
 
@@ -78,4 +78,4 @@ class VectorQuantizer(Quantizer):
         return [F.normalize(part, dim=-1) for part in parts] if self.config.cosine else parts
 
     def _codebooks(self) -> list[Codebook]:
-        return [book for book in self.books if isinstance(book, Codebook)]
+        return cast(list[Codebook], list(self.books))

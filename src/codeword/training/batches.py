@@ -61,10 +61,3 @@ def training_batches(
             batch = upcoming.result()
             upcoming = ahead.submit(prepare, step + 1) if step + 1 < steps else None
             yield batch
-
-
-def evaluation_batches(dataset: Dataset, batch_size: int, *, limit: int | None = None) -> Iterator[Batch]:
-    """The first `limit` signals in order, never augmented."""
-    length = min(len(dataset), limit or len(dataset))
-    for first in range(0, length, batch_size):
-        yield dataset.take(range(first, min(first + batch_size, length)))

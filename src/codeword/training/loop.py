@@ -14,9 +14,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from codeword.config import TrainingConfig
-from codeword.data import Batch, Dataset
+from codeword.data import Batch, Dataset, evaluation_batches
 from codeword.errors import TrainingError
-from codeword.training.batches import evaluation_batches, step_generator, training_batches
+from codeword.training.batches import step_generator, training_batches
 from codeword.training.checkpoint import TrainingState, not_finite
 from codeword.training.optim import averaged, build_optimizer, learning_rate
 from codeword.training.progress import Progress

@@ -107,9 +107,9 @@ class PriorTask(Task[Prior]):
             codes = self.tokenizer.encode(batch.x)
             symbols += codes.numel()
             nats -= float(module.log_prob(codes).sum())
-            conditional_nats -= float(module.log_prob(codes, batch.label).sum())
-        return {
-            "loss": nats / symbols,
-            "bits_per_code": nats / symbols / log(2),
-            "bits_per_code_given_label": conditional_nats / symbols / log(2),
-        }
+            if module.classes:
+                conditional_nats -= float(module.log_prob(codes, batch.label).sum())
+        figures = {"loss": nats / symbols, "bits_per_code": nats / symbols / log(2)}
+        if module.classes:
+            figures["bits_per_code_given_label"] = conditional_nats / symbols / log(2)
+        return figures
