@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from codeword.config import TokenizerConfig
 from codeword.likelihoods import build_likelihood
 from codeword.nn.conv import channels_last
+from codeword.nn.frontend import build_frontend, build_head
 from codeword.nn.trunk import build_decoder, build_encoder, hop
 from codeword.quantizers import Quantized, build_quantizer
 from codeword.store import Pretrained
@@ -48,29 +49,43 @@ class Tokenizer(Pretrained):
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__(config)
         self.config = config
-        self.hop = hop(config.trunk)
-        self.quantizer = build_quantizer(config.quantizer)
-        self.likelihood = build_likelihood(config.likelihood, channels=config.channels, values=config.values)
-        dim = self.quantizer.dim
-        self.encoder = build_encoder(config.trunk, ndim=config.ndim, channels=config.channels, dim=dim)
-        self.decoder = build_decoder(
-            config.trunk, ndim=config.ndim, dim=dim, features=self.likelihood.features
+        self.classes = len(config.classes)
+        self.frontend = build_frontend(
+            config.frontend, channels=config.channels, sample_rate=config.sample_rate
         )
+        self.hop = self.frontend.hop * hop(config.trunk)
+        self.quantizer = build_quantizer(config.quantizer)
+        self.likelihood = build_likelihood(
+            config.likelihood,
+            channels=config.channels,
+            values=config.values,
+            sample_rate=config.sample_rate,
+        )
+        self.head = build_head(config.head, features=self.likelihood.features)
+        dim = self.quantizer.dim
+        self.encoder = build_encoder(config.trunk, ndim=config.ndim, channels=self.frontend.channels, dim=dim)
+        self.decoder = build_decoder(config.trunk, ndim=config.ndim, dim=dim, features=self.head.channels)
+        # One more row, for a class not told; without classes there is nothing to tell.
+        self.class_vectors = nn.Embedding(self.classes + 1, dim) if self.classes else None
 
     def grid(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """The code grid *G of a signal of size *S."""
         return tuple(-(-n // self.hop) for n in size)
 
-    def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> Pass:
+    def forward(
+        self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Pass:
         """One training step's way over x (B, C, *S); the codebook learns from it, drawing from `generator`."""
-        analysis = self.analyse(x, generator=generator)
+        analysis = self.analyse(x, label, generator=generator)
         signal_loss = self.likelihood.loss(analysis.features, x)
         return Pass(analysis.quantized.codes, signal_loss, analysis.quantized.loss.mean())
 
-    def analyse(self, x: Tensor, *, generator: torch.Generator | None = None) -> Analysis:
-        """Through encoder, quantizer and decoder, keeping everything. x (B, C, *S)"""
+    def analyse(
+        self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Analysis:
+        """Through encoder, quantizer and decoder, keeping everything. x (B, C, *S), label (B,)"""
         quantized = self.quantizer(self._vectors(x), generator=generator)
-        return Analysis(quantized, self._features(quantized.vectors, tuple(x.shape[2:])))
+        return Analysis(quantized, self._features(quantized.vectors, label, tuple(x.shape[2:])))
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -78,33 +93,51 @@ class Tokenizer(Pretrained):
         return self.quantizer.encode(self._vectors(x))
 
     @torch.no_grad()
-    def decode(self, codes: Tensor, *, size: tuple[int, ...] | None = None) -> Tensor:
-        """Codes (B, *G, K) to the expected signal (B, C, *S), rounded, int64; by default S = G * hop."""
-        return self.likelihood.mean(self.features(codes, size=size)).round().long()
+    def decode(
+        self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None
+    ) -> Tensor:
+        """Codes (B, *G, K) to the expected signal (B, C, *S), rounded, int64; by default S = G * hop.
 
-    def features(self, codes: Tensor, *, size: tuple[int, ...] | None = None) -> Tensor:
+        A residual quantizer also takes a prefix of the K codes. `label` (B,) tells a conditional decoder the class, in
+        which the signal is then told: another speaker's label converts the voice.
+        """
+        return self.likelihood.mean(self.features(codes, label, size=size)).round().long()
+
+    def features(
+        self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None
+    ) -> Tensor:
         """Codes (B, *G, K) to the decoder's features (B, F, *S), which the likelihood reads."""
         size = size or tuple(n * self.hop for n in codes.shape[1:-1])
-        return self._features(self.quantizer.decode(codes), size)
+        return self._features(self.quantizer.decode(codes), label, size)
 
     @torch.no_grad()
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Log p(x | codes of x) of x (B, C, *S), in nats (B,); the codes' own cost comes on top."""
-        return self.likelihood.log_prob(self.features(self.encode(x), size=tuple(x.shape[2:])), x)
+        return self.likelihood.log_prob(self.features(self.encode(x), label, size=tuple(x.shape[2:])), x)
 
     def _vectors(self, x: Tensor) -> Tensor:
         signal = self.likelihood.centred(x)
         overhang = [(-n) % self.hop for n in x.shape[2:]]
         if any(overhang):
             signal = _pad_edge(signal, overhang)
-        z: Tensor = self.encoder(channels_last(signal))
+        z: Tensor = self.encoder(channels_last(self.frontend(signal)))
         return z.movedim(1, -1)
 
-    def _features(self, vectors: Tensor, size: tuple[int, ...]) -> Tensor:
-        features: Tensor = self.decoder(channels_last(vectors.movedim(-1, 1)))
+    def _features(self, vectors: Tensor, label: Tensor | None, size: tuple[int, ...]) -> Tensor:
+        frames = self.decoder(channels_last(vectors.movedim(-1, 1)), self._condition(vectors, label))
+        features: Tensor = self.head(frames)
         for axis, n in enumerate(size, start=2):
             features = features.narrow(axis, 0, n)
         return features
+
+    def _condition(self, vectors: Tensor, label: Tensor | None) -> Tensor:
+        """Labels (B,) to what the decoder is told (B, D)."""
+        if self.class_vectors is None:
+            return vectors.new_zeros(len(vectors), vectors.shape[-1])
+        if label is None:
+            label = torch.full((len(vectors),), self.classes, device=vectors.device)
+        condition: Tensor = self.class_vectors(label)
+        return condition
 
 
 def signal_dims(x: Tensor) -> int:

@@ -10,7 +10,8 @@ from PIL import Image
 
 from codeword.config import FolderConfig
 from codeword.data import open_dataset
-from codeword.data.folder import ImageFolder, split_of
+from codeword.data.folder import ImageFolder
+from codeword.data.tree import split_of
 from codeword.errors import DataError
 
 

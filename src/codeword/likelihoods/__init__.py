@@ -2,16 +2,25 @@
 
 from typing import assert_never
 
-from codeword.config import CategoricalConfig, GaussianConfig, LikelihoodConfig, LogisticMixtureConfig
+from codeword.config import (
+    CategoricalConfig,
+    GaussianConfig,
+    LikelihoodConfig,
+    LogisticMixtureConfig,
+    SpectralConfig,
+)
 from codeword.likelihoods.base import Likelihood
 from codeword.likelihoods.categorical import Categorical
 from codeword.likelihoods.gaussian import Gaussian
 from codeword.likelihoods.logistic_mixture import LogisticMixture
+from codeword.likelihoods.spectral import Spectral
 
-__all__ = ["Categorical", "Gaussian", "Likelihood", "LogisticMixture", "build_likelihood"]
+__all__ = ["Categorical", "Gaussian", "Likelihood", "LogisticMixture", "Spectral", "build_likelihood"]
 
 
-def build_likelihood(config: LikelihoodConfig, *, channels: int, values: int) -> Likelihood:
+def build_likelihood(
+    config: LikelihoodConfig, *, channels: int, values: int, sample_rate: int | None = None
+) -> Likelihood:
     """The likelihood that a recipe describes, for signals of `channels` integers below `values`."""
     match config:
         case GaussianConfig():
@@ -20,5 +29,8 @@ def build_likelihood(config: LikelihoodConfig, *, channels: int, values: int) ->
             return Categorical(channels, values)
         case LogisticMixtureConfig():
             return LogisticMixture(channels, values, components=config.components)
+        case SpectralConfig():
+            assert sample_rate is not None
+            return Spectral(config, channels=channels, values=values, sample_rate=sample_rate)
         case _:
             assert_never(config)

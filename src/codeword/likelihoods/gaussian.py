@@ -20,12 +20,16 @@ class Gaussian(Likelihood):
         self.log_scale = nn.Parameter(torch.full((channels,), -2.0))
 
     def loss(self, features: Tensor, x: Tensor) -> Tensor:
-        error = (features.float() - self.centred(x)).square()
-        by_channel = error.detach().transpose(0, 1).flatten(1).mean(1)
-        fit = self.log_scale + by_channel / 2 * torch.exp(-2 * self.log_scale)
-        # fit - fit.detach() is zero: the loss that is read stays the report's, only the scale feels it.
-        fit = fit.mean()
-        return error.mean() + fit - fit.detach()
+        signal = self.centred(x)
+        return (features.float() - signal).square().mean() + self.fit_scale(features, signal)
+
+    def fit_scale(self, features: Tensor, signal: Tensor) -> Tensor:
+        """Zero, with a gradient that moves the scale to the error of features from signal, both (B, C, *S)."""
+        error = (features.detach().float() - signal).square()
+        by_channel = error.transpose(0, 1).flatten(1).mean(1)
+        fit = (self.log_scale + by_channel / 2 * torch.exp(-2 * self.log_scale)).mean()
+        # The loss that is read stays what it is, only the scale feels it.
+        return fit - fit.detach()
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
         scale = self.log_scale.exp().view(-1, *[1] * (x.ndim - 2))

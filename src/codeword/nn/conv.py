@@ -3,10 +3,46 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
-TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
+
+class Conv1d(nn.Conv1d):
+    """A 1-D convolution computed as a 2-D one of height 1, whose channels_last kernels are two to five times faster."""
+
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows = F.conv2d(
+            x.unsqueeze(2),
+            weight.unsqueeze(2),
+            bias,
+            (1, *self.stride),
+            (0, *map(int, self.padding)),
+            (1, *self.dilation),
+            self.groups,
+        )
+        return rows.squeeze(2)
+
+
+class ConvTranspose1d(nn.ConvTranspose1d):
+    """The transposed twin of `Conv1d`."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert output_size is None
+        rows = F.conv_transpose2d(
+            x.unsqueeze(2),
+            self.weight.unsqueeze(2),
+            self.bias,
+            (1, *self.stride),
+            (0, *map(int, self.padding)),
+            (0, *self.output_padding),
+            self.groups,
+            (1, *self.dilation),
+        )
+        return rows.squeeze(2)
+
+
+CONV: dict[int, Any] = {1: Conv1d, 2: nn.Conv2d}
+TRANSPOSED: dict[int, Any] = {1: ConvTranspose1d, 2: nn.ConvTranspose2d}
 
 
 def same(ndim: int, channels_in: int, channels_out: int, kernel: int) -> nn.Module:
@@ -33,6 +69,27 @@ def up(ndim: int, channels_in: int, channels_out: int, stride: int) -> nn.Module
     return conv
 
 
+def depthwise(ndim: int, channels: int, kernel: int) -> nn.Module:
+    """A convolution of odd `kernel` within each channel, which keeps the size."""
+    conv: nn.Module = CONV[ndim](channels, channels, kernel, padding=kernel // 2, groups=channels)
+    return conv
+
+
 def channels_last(x: Tensor) -> Tensor:
-    """The same numbers laid out for fast convolution, where the rank has such a layout."""
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+    """The same numbers (B, C, *S) laid out for fast convolution."""
+    if x.ndim == 3:
+        return x.unsqueeze(2).contiguous(memory_format=torch.channels_last).squeeze(2)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def reach(module: nn.Module) -> float:
+    """How far, at most, an output of these convolutions in a row sees to each side, in cells of the input."""
+    cell, seen = 1.0, 0.0
+    for part in module.modules():
+        if isinstance(part, nn.ConvTranspose1d | nn.ConvTranspose2d):
+            cell /= int(part.stride[-1])
+            seen += cell * (part.kernel_size[-1] - 1) * part.dilation[-1]
+        elif isinstance(part, nn.Conv1d | nn.Conv2d):
+            seen += cell * (part.kernel_size[-1] - 1) * part.dilation[-1]
+            cell *= int(part.stride[-1])
+    return seen

@@ -1,12 +1,16 @@
-"""Encoders (B, C, *S) to (B, D, *G) and decoders (B, D, *G) to (B, F, *S), as the recipe says."""
+"""Encoders (B, C, *S) to (B, D, *G) and decoders (B, D, *G) to (B, F, *S), as the recipe says.
+
+Decoders also take what they are told of the class, as a vector (B, D).
+"""
 
 from math import prod
 from typing import assert_never
 
 from torch import Tensor, nn
 
-from codeword.config import ConvTrunkConfig, ResidualTrunkConfig, TrunkConfig
+from codeword.config import ConvNeXtTrunkConfig, ConvTrunkConfig, ResidualTrunkConfig, TrunkConfig
 from codeword.nn.conv import down, same, up
+from codeword.nn.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from codeword.nn.residual import ResidualBlock, residual_stack
 
 
@@ -22,6 +26,8 @@ def build_encoder(config: TrunkConfig, *, ndim: int, channels: int, dim: int) ->
             return ConvEncoder(config, ndim, channels, dim)
         case ResidualTrunkConfig():
             return ResidualEncoder(config, ndim, channels, dim)
+        case ConvNeXtTrunkConfig():
+            return ConvNeXtEncoder(config, ndim, channels, dim)
         case _:
             assert_never(config)
 
@@ -33,6 +39,8 @@ def build_decoder(config: TrunkConfig, *, ndim: int, dim: int, features: int) ->
             return ConvDecoder(config, ndim, dim, features)
         case ResidualTrunkConfig():
             return ResidualDecoder(config, ndim, dim, features)
+        case ConvNeXtTrunkConfig():
+            return ConvNeXtDecoder(config, ndim, dim, features)
         case _:
             assert_never(config)
 
@@ -77,8 +85,8 @@ class ConvDecoder(nn.Module):
             *transposed[:-1],
         )
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        features: Tensor = self.layers(vectors)
+    def forward(self, vectors: Tensor, condition: Tensor) -> Tensor:
+        features: Tensor = self.layers(_told(vectors, condition))
         return features
 
 
@@ -124,9 +132,13 @@ class ResidualDecoder(nn.Module):
             layers += _blocks(ndim, config.widths[i], config.decoder_blocks[i])
         self.layers = nn.Sequential(*layers, nn.ReLU(), same(ndim, config.widths[0], features, 1))
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        features: Tensor = self.layers(vectors)
+    def forward(self, vectors: Tensor, condition: Tensor) -> Tensor:
+        features: Tensor = self.layers(_told(vectors, condition))
         return features
+
+
+def _told(vectors: Tensor, condition: Tensor) -> Tensor:
+    return vectors + condition.view(*condition.shape, *[1] * (vectors.ndim - 2))
 
 
 def _blocks(ndim: int, width: int, count: int) -> list[nn.Module]:

@@ -2,9 +2,15 @@
 
 from typing import assert_never
 
-from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, VectorQuantizerConfig
+from codeword.config import (
+    FiniteScalarQuantizerConfig,
+    QuantizerConfig,
+    ResidualQuantizerConfig,
+    VectorQuantizerConfig,
+)
 from codeword.quantizers.base import Quantized, Quantizer
 from codeword.quantizers.finite_scalar import FiniteScalarQuantizer
+from codeword.quantizers.residual import ResidualQuantizer
 from codeword.quantizers.search import nearest
 from codeword.quantizers.usage import CodeUsage
 from codeword.quantizers.vector import VectorQuantizer
@@ -14,6 +20,7 @@ __all__ = [
     "FiniteScalarQuantizer",
     "Quantized",
     "Quantizer",
+    "ResidualQuantizer",
     "VectorQuantizer",
     "build_quantizer",
     "nearest",
@@ -25,6 +32,8 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
     match config:
         case VectorQuantizerConfig():
             return VectorQuantizer(config)
+        case ResidualQuantizerConfig():
+            return ResidualQuantizer(config)
         case FiniteScalarQuantizerConfig():
             return FiniteScalarQuantizer(config)
         case _:

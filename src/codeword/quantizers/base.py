@@ -26,6 +26,11 @@ class Quantizer(nn.Module, ABC):
     dim: int
     levels: tuple[int, ...]
 
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """The numbers of codes that `decode` serves, the last of them K."""
+        return (len(self.levels),)
+
     @abstractmethod
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
         """Quantize z (..., D). In training mode this also lets the codebook learn, drawing from `generator`."""

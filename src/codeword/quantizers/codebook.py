@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from codeword.config import VectorQuantizerConfig
+from codeword.config import CodebookConfig
 from codeword.nn.distributed import copy_from_first_rank, sum_over_ranks
 from codeword.quantizers.search import nearest
 from codeword.quantizers.usage import histogram
@@ -24,7 +24,7 @@ class Codebook(nn.Module):
     sums: Tensor
     ready: Tensor
 
-    def __init__(self, config: VectorQuantizerConfig, size: int, dim: int) -> None:
+    def __init__(self, config: CodebookConfig, size: int, dim: int) -> None:
         super().__init__()
         self.config = config
         vectors = torch.empty(size, dim).uniform_(-1 / size, 1 / size)

@@ -6,17 +6,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeword.config import VectorQuantizerConfig
+from codeword.config import CodebookConfig, VectorQuantizerConfig
 from codeword.quantizers.base import Quantized, Quantizer, straight_through
 from codeword.quantizers.codebook import Codebook
+
+
+def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
+    """What finding the codewords `found` for the vectors `searched`, both (..., D), adds to the loss (...).
+
+    Equation 3 of the VQ-VAE paper without its first term, as means over the vector's numbers. To be taken before the
+    straight-through patch, which would make the distance zero.
+    """
+    commitment = (searched - found.detach()).square().mean(-1)
+    if config.update == "gradient":
+        return (found - searched.detach()).square().mean(-1) + config.beta * commitment
+    # No gradient for the codebook: averages do its work. The value stays in, so that losses compare.
+    return commitment.detach() + config.beta * commitment
 
 
 class VectorQuantizer(Quantizer):
     """Each of K equal parts of the vector becomes the index of its nearest codeword.
 
     With `lookup_dim` the search happens in a learned projection of few dimensions (Yu et al. 2021), with
-    `cosine` on the unit sphere. The loss is eq. 3 of the VQ-VAE paper without its first term: the squared
-    distance of the codeword to z, and beta times that of z to the codeword, as means over the vector's numbers.
+    `cosine` on the unit sphere. The loss is `vq_loss`.
     """
 
     def __init__(self, config: VectorQuantizerConfig) -> None:
@@ -41,14 +53,7 @@ class VectorQuantizer(Quantizer):
                 codes.append(book.assign(flat).view(z.shape[:-1]))
                 vectors.append(book.lookup(codes[-1]))
             searched, found = torch.cat(parts, -1), torch.cat(vectors, -1)
-            # Taken before the straight-through patch, which would make the distance zero.
-            commitment = (searched - found.detach()).square().mean(-1)
-            if self.config.update == "gradient":
-                codebook = (found - searched.detach()).square().mean(-1)
-            else:
-                # No gradient: the averages do its work. Its value stays in, so that losses compare.
-                codebook = commitment.detach()
-            loss = codebook + self.config.beta * commitment
+            loss = vq_loss(self.config, searched, found)
             quantized = Quantized(self.out(straight_through(searched, found)), torch.stack(codes, -1), loss)
             if self.training:
                 # Last, so that vectors, codes and loss all speak of the same codebook.

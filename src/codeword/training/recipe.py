@@ -8,8 +8,9 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from codeword.config import (
+    AudioConfig,
     FittedPriorConfig,
-    PixelCNNConfig,
+    LearnedPriorConfig,
     Recipe,
     TrainingConfig,
     UniformPriorConfig,
@@ -49,7 +50,7 @@ def train(
         Run.create(out, recipe, resume=resume)
     fabric.barrier()
     if not run.holds(run.tokenizer_path):
-        tokenizer = _build_tokenizer(recipe)
+        tokenizer = _build_tokenizer(recipe, train_data)
         tokenizer = fit(
             TokenizerTask(tokenizer),
             recipe.tokenizer_training,
@@ -65,7 +66,7 @@ def train(
         tokenizer = run.tokenizer().to(fabric.device)
         prior = _build_prior(recipe, tokenizer, train_data)
         if not isinstance(recipe.prior, UniformPriorConfig):
-            assert isinstance(recipe.prior, PixelCNNConfig)
+            assert isinstance(recipe.prior, LearnedPriorConfig)
             task = PriorTask(prior, tokenizer, label_dropout=recipe.prior.label_dropout)
             prior = fit(
                 task,
@@ -108,10 +109,13 @@ def _save(model: Tokenizer | Prior, folder: Path, fabric: Fabric) -> None:
     fabric.barrier()
 
 
-def _build_tokenizer(recipe: Recipe) -> Tokenizer:
+def _build_tokenizer(recipe: Recipe, data: Dataset) -> Tokenizer:
+    config = recipe.tokenizer
+    if config.conditional:
+        config = config.model_copy(update={"classes": data.classes})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return Tokenizer(recipe.tokenizer)
+        return Tokenizer(config)
 
 
 def _build_prior(recipe: Recipe, tokenizer: Tokenizer, data: Dataset) -> Prior:
@@ -135,3 +139,14 @@ def _must_fit(recipe: Recipe, data: Dataset) -> None:
             f"its data has {channels} of rank {len(size)}; set tokenizer.channels={channels} and "
             f"tokenizer.ndim={len(size)}."
         )
+    if recipe.tokenizer.conditional and not data.classes:
+        raise RecipeError(
+            "The recipe's decoder is to be told classes, but its data has none; set tokenizer.conditional=false."
+        )
+    if isinstance(recipe.data, AudioConfig):
+        for field in ("sample_rate", "values"):
+            wanted, found = getattr(recipe.data, field), getattr(recipe.tokenizer, field)
+            if wanted != found:
+                raise RecipeError(
+                    f"data.{field} is {wanted}, but tokenizer.{field} is {found}; set both to the same."
+                )

@@ -44,12 +44,14 @@ class TokenizerTask(Task[Tokenizer]):
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.module = tokenizer
+        self.label_dropout = tokenizer.config.label_dropout
         self.usage = CodeUsage(tokenizer.quantizer.levels)
 
     def loss(
         self, module: nn.Module, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        result: Pass = module(batch.x, generator=generator)
+        label = _some_hidden(batch.label, self.module.classes, self.label_dropout, generator)
+        result: Pass = module(batch.x, label, generator=generator)
         self.usage.add(result.codes)
         return result.loss, {"signal_loss": result.signal_loss, "vq_loss": result.vq_loss}
 
@@ -64,7 +66,7 @@ class TokenizerTask(Task[Tokenizer]):
         usage = CodeUsage(module.quantizer.levels)
         signals, losses, nats = 0, 0.0, 0.0
         for batch in batches:
-            analysis = module.analyse(batch.x)
+            analysis = module.analyse(batch.x, batch.label)
             usage.add(analysis.quantized.codes)
             loss = module.likelihood.loss(analysis.features, batch.x) + analysis.quantized.loss.mean()
             losses += float(loss) * len(batch.x)
@@ -91,11 +93,7 @@ class PriorTask(Task[Prior]):
     def loss(
         self, module: nn.Module, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        hidden = (
-            torch.rand(batch.label.shape, generator=generator).to(batch.label.device) < self.label_dropout
-        )
-        # Class number `classes` stands for a label not told: it teaches p(codes) beside p(codes | label).
-        label = torch.where(hidden, self.module.classes, batch.label)
+        label = _some_hidden(batch.label, self.module.classes, self.label_dropout, generator)
         loss = module(self.tokenizer.encode(batch.x), label)
         return loss, {"bits_per_code": loss.detach() / log(2)}
 
@@ -113,3 +111,9 @@ class PriorTask(Task[Prior]):
         if module.classes:
             figures["bits_per_code_given_label"] = conditional_nats / symbols / log(2)
         return figures
+
+
+def _some_hidden(label: Tensor, classes: int, dropout: float, generator: torch.Generator) -> Tensor:
+    """Labels (B,), a share `dropout` of them replaced by class number `classes`, which stands for "not told"."""
+    hidden = torch.rand(label.shape, generator=generator).to(label.device) < dropout
+    return torch.where(hidden, classes, label)

@@ -1,0 +1,111 @@
+"""What a recipe may say: frozen models that check themselves, tagged by `kind` where there is a choice.
+
+A recipe is TOML (PyYAML would read `1e-4` as a string and `no` as False). Every part of Codeword is
+built from one of these models and nothing else, and the same models are what `config.json` holds.
+"""
+
+from codeword.config.base import (
+    Config,
+)
+from codeword.config.data import (
+    AudioConfig,
+    AudioFolderConfig,
+    Cifar10Config,
+    DataConfig,
+    FolderConfig,
+    LibriSpeechConfig,
+    SyntheticImagesConfig,
+    SyntheticSpeechConfig,
+)
+from codeword.config.prior import (
+    FittedPriorConfig,
+    LearnedPriorConfig,
+    PixelCNNConfig,
+    PriorConfig,
+    UniformPriorConfig,
+    WaveNetConfig,
+)
+from codeword.config.quantizer import (
+    CodebookConfig,
+    FiniteScalarQuantizerConfig,
+    QuantizerConfig,
+    ResidualQuantizerConfig,
+    VectorQuantizerConfig,
+)
+from codeword.config.reading import (
+    load_recipe,
+    shipped_recipes,
+    validate,
+    validate_json,
+)
+from codeword.config.recipe import (
+    EvaluationConfig,
+    Recipe,
+    TrainingConfig,
+)
+from codeword.config.tokenizer import (
+    CategoricalConfig,
+    GaussianConfig,
+    LikelihoodConfig,
+    LogisticMixtureConfig,
+    SpectralConfig,
+    TokenizerConfig,
+    WaveNetDecoderConfig,
+)
+from codeword.config.trunk import (
+    ConvNeXtTrunkConfig,
+    ConvTrunkConfig,
+    FrontendConfig,
+    HeadConfig,
+    ISTFTConfig,
+    LogMelConfig,
+    ResidualTrunkConfig,
+    SamplesConfig,
+    TrunkConfig,
+)
+
+__all__ = [
+    "AudioConfig",
+    "AudioFolderConfig",
+    "CategoricalConfig",
+    "Cifar10Config",
+    "CodebookConfig",
+    "Config",
+    "ConvNeXtTrunkConfig",
+    "ConvTrunkConfig",
+    "DataConfig",
+    "EvaluationConfig",
+    "FiniteScalarQuantizerConfig",
+    "FittedPriorConfig",
+    "FolderConfig",
+    "FrontendConfig",
+    "GaussianConfig",
+    "HeadConfig",
+    "ISTFTConfig",
+    "LearnedPriorConfig",
+    "LibriSpeechConfig",
+    "LikelihoodConfig",
+    "LogMelConfig",
+    "LogisticMixtureConfig",
+    "PixelCNNConfig",
+    "PriorConfig",
+    "QuantizerConfig",
+    "Recipe",
+    "ResidualQuantizerConfig",
+    "ResidualTrunkConfig",
+    "SamplesConfig",
+    "SpectralConfig",
+    "SyntheticImagesConfig",
+    "SyntheticSpeechConfig",
+    "TokenizerConfig",
+    "TrainingConfig",
+    "TrunkConfig",
+    "UniformPriorConfig",
+    "VectorQuantizerConfig",
+    "WaveNetConfig",
+    "WaveNetDecoderConfig",
+    "load_recipe",
+    "shipped_recipes",
+    "validate",
+    "validate_json",
+]

@@ -1,0 +1,104 @@
+"""Where signals come from."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from codeword.config.base import Config, NonNegative
+
+
+class SyntheticImagesConfig(Config):
+    """Drawn scenes of ten classes; needs no files."""
+
+    kind: Literal["synthetic-images"] = "synthetic-images"
+    size: Annotated[int, Field(ge=8, le=256)] = 32
+    train: PositiveInt = 8192
+    valid: PositiveInt = 512
+    test: PositiveInt = 512
+
+
+class Cifar10Config(Config):
+    """CIFAR-10 in its official binary or python layout, 45,000 / 5,000 / 10,000 images."""
+
+    kind: Literal["cifar10"] = "cifar10"
+    root: Path | None = None
+    flip: bool = True
+
+
+class FolderConfig(Config):
+    """A folder of image files; subfolders, where there are any, are the classes."""
+
+    kind: Literal["folder"] = "folder"
+    root: Path
+    size: Annotated[int, Field(ge=8, le=4096)] = 32
+    crop: Literal["centre", "random"] = "centre"
+    flip: bool = False
+    valid_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+
+
+class AudioConfig(Config):
+    """What every set of recordings says: the crops that training sees, and how their samples become integers."""
+
+    sample_rate: Annotated[int, Field(ge=1000, le=192_000)] = 16_000
+    """Hz; recordings of another rate are resampled, channels are averaged."""
+    crop_samples: Annotated[int, Field(ge=16, le=1 << 24)] = 16_000
+    values: Literal[256, 65536] = 65536
+    """65536 for linear 16-bit samples, 256 for mu-law."""
+    speed: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Training crops are played faster or slower by up to this fraction, which moves pitch and formants too."""
+    gain_db: NonNegative = 0.0
+    """Training crops are made louder or softer by up to this much."""
+
+
+Selector = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,3}$")]
+Selectors = Annotated[tuple[Selector, ...], Field(min_length=1)]
+
+
+class LibriSpeechConfig(AudioConfig):
+    """LibriSpeech in its official layout; the classes are the speakers of the training split.
+
+    Each split names subsets, speakers, chapters or utterances by their path: `train-clean-100`,
+    `train-clean-100/19`, `train-clean-100/19/198`. Where two splits name the same recording, the longer path wins,
+    so that a chapter can be held out of a subset.
+    """
+
+    kind: Literal["librispeech"] = "librispeech"
+    root: Path | None = None
+    """The folder that holds LibriSpeech/; by default $CODEWORD_DATA or the cache."""
+    train: Selectors = ("train-clean-100",)
+    valid: Selectors = ("dev-clean",)
+    test: Selectors = ("test-clean",)
+    alignments: Path | None = None
+    """Phones of the utterances, in the tab format that `codeword align` writes, or a folder of TextGrids; by default
+    `trans.phones.txt` inside LibriSpeech/ or beside it."""
+
+
+class AudioFolderConfig(AudioConfig):
+    """A folder of audio files; subfolders, where there are any, are the classes (speakers)."""
+
+    kind: Literal["audio-folder"] = "audio-folder"
+    root: Path
+    valid_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+
+
+class SyntheticSpeechConfig(AudioConfig):
+    """Spoken syllables from a source-filter model, four voices; needs no files, and its phones are known."""
+
+    kind: Literal["synthetic-speech"] = "synthetic-speech"
+    train: PositiveInt = 256
+    valid: PositiveInt = 16
+    test: PositiveInt = 16
+
+
+DataConfig = Annotated[
+    SyntheticImagesConfig
+    | Cifar10Config
+    | FolderConfig
+    | LibriSpeechConfig
+    | AudioFolderConfig
+    | SyntheticSpeechConfig,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,58 @@
+"""Priors."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from codeword.config.base import Alphabet, Config, Dilations, Width, must_be_odd
+
+
+class UniformPriorConfig(Config):
+    """Every code equally likely."""
+
+    kind: Literal["uniform"] = "uniform"
+
+
+class LearnedPriorConfig(Config):
+    """What every prior that is trained says of labels."""
+
+    conditional: bool = True
+    """Learn p(codes | label) beside p(codes), where the data has classes."""
+    label_dropout: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """How often a training example hides its label; above 0, for that alone teaches p(codes)."""
+
+
+class PixelCNNConfig(LearnedPriorConfig):
+    """Gated PixelCNN (van den Oord et al. 2016): one stack for each axis, no blind spot."""
+
+    kind: Literal["pixelcnn"] = "pixelcnn"
+    layers: Annotated[int, Field(ge=1, le=256)] = 12
+    width: Width = 64
+    kernel: Annotated[int, Field(ge=3, le=31)] = 3
+    head_width: Width = 256
+
+    @model_validator(mode="after")
+    def _odd_kernel(self) -> Self:
+        return must_be_odd(self, "kernel")
+
+
+class WaveNetConfig(LearnedPriorConfig):
+    """WaveNet (van den Oord et al. 2016): dilated causal gated layers over a sequence of codes of any length."""
+
+    kind: Literal["wavenet"] = "wavenet"
+    dilations: Dilations = (1, 2, 4, 8, 16, 32) * 2
+    width: Width = 128
+    skip_width: Width = 256
+    head_width: Width = 256
+
+
+PriorConfig = Annotated[UniformPriorConfig | PixelCNNConfig | WaveNetConfig, Field(discriminator="kind")]
+
+
+class FittedPriorConfig(Config):
+    """A prior together with the codes it was built for: what a prior's `config.json` holds."""
+
+    architecture: PriorConfig
+    grid: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=2)]
+    levels: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)]
+    classes: Annotated[int, Field(ge=0, le=1 << 20)] = 0

@@ -1,0 +1,128 @@
+"""Reading recipes and configs, and saying what is wrong with them in sentences."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from codeword.config.base import Config
+from codeword.config.recipe import Recipe
+from codeword.errors import RecipeError
+
+T = TypeVar("T")
+
+_SHIPPED = resources.files("codeword") / "recipes"
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes inside the package, sorted."""
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe by name, or a TOML file by path, with `a.b=value` overrides.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, or a field that is unknown, of the wrong type or out of range.
+    """
+    text, place = _recipe_text(name_or_path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{place} is not valid TOML: {error}.") from error
+    for override in overrides:
+        _apply(tree, override)
+    tree.setdefault("name", Path(name_or_path).stem)
+    return validate(Recipe, tree, place=place)
+
+
+def validate(model: type[T], tree: Any, *, place: str) -> T:
+    """Build `model` from plain data, or raise one sentence for each thing that is wrong.
+
+    Raises:
+        RecipeError: names each field by its dotted path, the value found and what would be right.
+    """
+    try:
+        return TypeAdapter(model).validate_python(tree)
+    except ValidationError as error:
+        raise RecipeError(f"{place}: {'; '.join(_explain(error))}.") from error
+
+
+def validate_json(model: type[T], text: str | bytes, *, place: str) -> T:
+    """`validate`, from JSON text. Raises RecipeError."""
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{place} is not valid JSON: {error}.") from error
+    return validate(model, tree, place=place)
+
+
+def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.is_file():
+        try:
+            return path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"Cannot read the recipe {path}: {error}.") from error
+    shipped = _SHIPPED / f"{name_or_path}.toml"
+    if str(name_or_path) not in shipped_recipes():
+        raise RecipeError(
+            f"There is no recipe {str(name_or_path)!r}; shipped are {', '.join(shipped_recipes())}. "
+            f"Name one of these or give the path of a .toml file."
+        )
+    return shipped.read_text(encoding="utf-8"), f"recipe {name_or_path}"
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    """Set `a.b=value` in place; the value is TOML, or, where it is not, a string as it stands."""
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise RecipeError(
+            f"--set {override!r} is not of the form field.name=value, for example tokenizer.quantizer.levels=[1024]."
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for key in keys[:-1]:
+        branch = tree.setdefault(key, {})
+        if not isinstance(branch, dict):
+            raise RecipeError(f"--set {override!r}: {key} holds {branch!r}, which has no fields of its own.")
+        tree = branch
+    tree[keys[-1]] = value
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """One clause for each thing that is wrong: its dotted path, what is wrong, what was found."""
+    details = error.errors()
+    wrong_inside = {detail["loc"][: len(detail["loc"]) - 1] for detail in details}
+    # A list whose element is wrong is also said to be too short; the element is the news.
+    return [_clause(d) for d in details if d["type"] != "too_short" or d["loc"] not in wrong_inside]
+
+
+def _clause(detail: Any) -> str:
+    # pydantic puts the tag of a choice into the path, where no user wrote it.
+    place = ".".join(str(part) for part in detail["loc"] if part not in _KINDS) or "the whole"
+    if detail["type"] == "extra_forbidden":
+        return f"{place} is not a known field"
+    if detail["type"] == "missing":
+        return f"{place} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    found = detail.get("input")
+    shown = "" if isinstance(found, dict | Config) else f" (found {found!r:.80})"
+    return f"{place}: {message}{shown}"
+
+
+def _kinds(config: type[Config]) -> set[str]:
+    own = {config.model_fields["kind"].default} if "kind" in config.model_fields else set()
+    return own.union(*map(_kinds, config.__subclasses__()))
+
+
+_KINDS = _kinds(Config)

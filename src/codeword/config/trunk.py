@@ -1,0 +1,98 @@
+"""Encoders and decoders."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from codeword.config.base import Config, Depth, Stride, Width, must_be_odd
+
+
+class ConvTrunkConfig(Config):
+    """The report's encoder and decoder: strided convs, a stack of ReLU-3x3-ReLU-1x1, transposed convs."""
+
+    kind: Literal["conv"] = "conv"
+    width: Annotated[int, Field(ge=2, le=8192)] = 128
+    residual_width: Width = 32
+    residual_blocks: Depth = 2
+    strides: Annotated[tuple[Stride, ...], Field(min_length=1, max_length=8)] = (2, 2)
+
+
+class ResidualTrunkConfig(Config):
+    """Pre-activation residual blocks at every resolution, so that the decoder also works near the pixels."""
+
+    kind: Literal["residual"] = "residual"
+    widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=9)] = (64, 128, 128)
+    encoder_blocks: Annotated[tuple[Depth, ...], Field(min_length=1, max_length=9)] = (1, 2, 2)
+    decoder_blocks: Annotated[tuple[Depth, ...], Field(min_length=1, max_length=9)] = (2, 2, 2)
+    strides: Annotated[tuple[Stride, ...], Field(max_length=8)] = (2, 2)
+
+    @model_validator(mode="after")
+    def _one_width_a_resolution(self) -> Self:
+        resolutions = len(self.strides) + 1
+        for name in ("widths", "encoder_blocks", "decoder_blocks"):
+            if len(getattr(self, name)) != resolutions:
+                raise ValueError(
+                    f"{name} needs {resolutions} values, one for each resolution "
+                    f"(one more than strides), not {len(getattr(self, name))}"
+                )
+        return self
+
+
+class ConvNeXtTrunkConfig(Config):
+    """ConvNeXt blocks (Liu et al. 2022): the encoder's after its strides, the decoder's after them too, at the finest
+    resolution.
+    """
+
+    kind: Literal["convnext"] = "convnext"
+    width: Width = 256
+    hidden: Width = 768
+    kernel: Annotated[int, Field(ge=3, le=31)] = 7
+    encoder_blocks: Depth = 4
+    decoder_blocks: Depth = 6
+    strides: Annotated[tuple[Stride, ...], Field(max_length=8)] = (2,)
+
+    @model_validator(mode="after")
+    def _odd_kernel(self) -> Self:
+        return must_be_odd(self, "kernel")
+
+
+TrunkConfig = Annotated[
+    ConvTrunkConfig | ResidualTrunkConfig | ConvNeXtTrunkConfig, Field(discriminator="kind")
+]
+
+
+class SamplesConfig(Config):
+    """The signal itself: nothing stands between it and the trunk."""
+
+    kind: Literal["samples"] = "samples"
+
+
+class LogMelConfig(Config):
+    """Analysis: the logarithm of a mel spectrogram, one frame every `hop` samples."""
+
+    kind: Literal["log-mel"] = "log-mel"
+    n_fft: Annotated[int, Field(ge=16, le=8192)] = 1024
+    hop: Annotated[int, Field(ge=1, le=4096)] = 160
+    mels: Annotated[int, Field(ge=4, le=512)] = 80
+    normalise: bool = False
+    """Take each band's mean and scale over the whole recording out: loudness and microphone go, streaming too."""
+
+
+class ISTFTConfig(Config):
+    """Synthesis: magnitudes and phases for each frame, put together by an inverse short-time Fourier transform."""
+
+    kind: Literal["istft"] = "istft"
+    n_fft: Annotated[int, Field(ge=16, le=8192)] = 640
+    hop: Annotated[int, Field(ge=1, le=4096)] = 160
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> Self:
+        if self.n_fft % 2 or self.n_fft < 2 * self.hop or (self.n_fft - self.hop) % 2:
+            raise ValueError(
+                f"n_fft must be even, at least twice hop and differ from it by an even number; try {4 * self.hop}"
+            )
+        return self
+
+
+FrontendConfig = Annotated[SamplesConfig | LogMelConfig, Field(discriminator="kind")]
+HeadConfig = Annotated[SamplesConfig | ISTFTConfig, Field(discriminator="kind")]

@@ -1,0 +1,24 @@
+"""Audio that is trained by ear: spectral distances teach the decoder, a fitted Gaussian counts the bits."""
+
+from torch import Tensor
+
+from codeword.config import SpectralConfig
+from codeword.likelihoods.gaussian import Gaussian
+from codeword.losses.spectral import SpectralLoss
+
+
+class Spectral(Gaussian):
+    """The features are the waveform (B, 1, T) in [-1/2, 1/2].
+
+    Training minimises the `SpectralLoss`; the scale is fitted to the waveform's error as in `Gaussian`, so the bits are
+    honest, and large: phases that no ear hears cost as much as what it does hear.
+    """
+
+    def __init__(self, config: SpectralConfig, *, channels: int, values: int, sample_rate: int) -> None:
+        super().__init__(channels, values)
+        self.spectral = SpectralLoss(config, sample_rate)
+
+    def loss(self, features: Tensor, x: Tensor) -> Tensor:
+        signal = self.centred(x)
+        distance: Tensor = self.spectral(2 * features[:, 0].float(), 2 * signal[:, 0])
+        return distance + self.fit_scale(features, signal)

@@ -1,0 +1,1 @@
+"""Losses that are no likelihoods: how signals differ to an ear."""

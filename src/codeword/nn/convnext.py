@@ -1,0 +1,90 @@
+"""ConvNeXt blocks of any rank, told or not told about a class."""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeword.config import ConvNeXtTrunkConfig
+from codeword.nn.conv import channels_last, depthwise, down, same, up
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise convolution, norm, two pointwise layers, residual (Liu et al. 2022, fig. 4).
+
+    With a `condition` its norm is scaled and shifted by what it says (Peebles and Xie 2023, adaLN).
+    """
+
+    def __init__(self, ndim: int, width: int, hidden: int, kernel: int, condition: int = 0) -> None:
+        super().__init__()
+        self.spatial = depthwise(ndim, width, kernel)
+        self.norm = nn.LayerNorm(width, elementwise_affine=not condition)
+        self.adapt = nn.Linear(condition, 2 * width) if condition else None
+        self.into, self.out = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.1))
+        if self.adapt is not None:
+            nn.init.normal_(self.adapt.weight, std=0.02)
+            nn.init.zeros_(self.adapt.bias)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """X (B, W, *S) and condition (B, E) to (B, W, *S)."""
+        h = self.norm(self.spatial(x).movedim(1, -1))
+        if self.adapt is not None:
+            scale, shift = self.adapt(condition).view(len(x), *[1] * (x.ndim - 2), -1).chunk(2, -1)
+            h = h * (1 + scale) + shift
+        h = self.out(F.gelu(self.into(h))) * self.scale
+        out: Tensor = x + h.movedim(-1, 1)
+        return out
+
+
+class ConvNeXtEncoder(nn.Module):
+    """A wide convolution, the strides, then the blocks at the coarsest resolution. (B, C, *S) to (B, D, *G)."""
+
+    def __init__(self, config: ConvNeXtTrunkConfig, ndim: int, channels: int, dim: int) -> None:
+        super().__init__()
+        width = config.width
+        self.layers = nn.Sequential(
+            same(ndim, channels, width, 5),
+            *(down(ndim, width, width, stride) for stride in config.strides),
+            ChannelNorm(width),
+            *(ConvNeXtBlock(ndim, width, config.hidden, config.kernel) for _ in range(config.encoder_blocks)),
+            ChannelNorm(width),
+            same(ndim, width, dim, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.layers(x)
+        return z
+
+
+class ConvNeXtDecoder(nn.Module):
+    """The strides undone, then the blocks at the finest resolution. (B, D, *G) to (B, F, *S)."""
+
+    def __init__(self, config: ConvNeXtTrunkConfig, ndim: int, dim: int, features: int) -> None:
+        super().__init__()
+        width = config.width
+        self.widen = nn.Sequential(
+            same(ndim, dim, width, 3),
+            *(up(ndim, width, width, stride) for stride in reversed(config.strides)),
+            ChannelNorm(width),
+        )
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(ndim, width, config.hidden, config.kernel, condition=dim)
+            for _ in range(config.decoder_blocks)
+        )
+        self.finish = nn.Sequential(ChannelNorm(width), same(ndim, width, features, 1))
+
+    def forward(self, vectors: Tensor, condition: Tensor) -> Tensor:
+        h = channels_last(self.widen(vectors))
+        for block in cast(list[ConvNeXtBlock], self.blocks):
+            h = block(h, condition)
+        features: Tensor = self.finish(h)
+        return features
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, *S)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)

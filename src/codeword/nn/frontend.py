@@ -1,0 +1,89 @@
+"""Frontends (analysis) and heads (synthesis): what stands between a signal and its trunk.
+
+A frontend gives the encoder frames of a signal (B, C, *S), a head makes the decoder's features at the signal's own
+resolution out of frames. `hop` is how many samples a frame spans, `reach` how many beyond its own hop it sees.
+"""
+
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from codeword.config import FrontendConfig, HeadConfig, ISTFTConfig, LogMelConfig, SamplesConfig
+from codeword.nn.spectrum import LogMel, istft
+
+# Log-mels of speech lie around -6 and spread by about 3; put near the unit scale that networks start at.
+_LOG_MEL_CENTRE, _LOG_MEL_SPREAD = -6.0, 3.0
+_LOUDEST = 5.0  # Natural logarithm of the largest magnitude a head may ask for.
+
+
+class Samples(nn.Module):
+    """The signal as it is, both ways."""
+
+    hop, reach = 1, 0
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class LogMelFrontend(nn.Module):
+    """Waveforms (B, 1, T) in [-1/2, 1/2] to scaled log-mel frames (B, mels, T / hop)."""
+
+    def __init__(self, config: LogMelConfig, sample_rate: int) -> None:
+        super().__init__()
+        self.hop, self.channels, self.reach = config.hop, config.mels, config.n_fft
+        self.normalise = config.normalise
+        self.log_mel = LogMel(sample_rate, config.n_fft, config.hop, config.mels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mels: Tensor = self.log_mel(2 * x[:, 0])
+        if self.normalise:
+            # Silence has no scale; the floor keeps it at zero.
+            spread = mels.std(-1, keepdim=True, correction=0).clamp(min=0.1)
+            return (mels - mels.mean(-1, keepdim=True)) / spread
+        return (mels - _LOG_MEL_CENTRE) / _LOG_MEL_SPREAD
+
+
+class ISTFTHead(nn.Module):
+    """Log magnitudes and phases (B, n_fft + 2, N) to waveforms (B, 1, N * hop) (Siuzdak 2023, Vocos, sec. 3.2)."""
+
+    def __init__(self, config: ISTFTConfig) -> None:
+        super().__init__()
+        self.hop, self.channels, self.n_fft = config.hop, config.n_fft + 2, config.n_fft
+        self.reach = config.n_fft
+
+    def forward(self, frames: Tensor) -> Tensor:
+        with torch.autocast(frames.device.type, enabled=False):
+            log_magnitude, phase = frames.float().chunk(2, 1)
+            spectrum = torch.polar(log_magnitude.clamp(max=_LOUDEST).exp(), phase)
+            return istft(spectrum, self.n_fft, self.hop).unsqueeze(1)
+
+
+def build_frontend(
+    config: FrontendConfig, *, channels: int, sample_rate: int | None
+) -> Samples | LogMelFrontend:
+    """The frontend of `config`; its `channels` are what the encoder reads."""
+    match config:
+        case SamplesConfig():
+            return Samples(channels)
+        case LogMelConfig():
+            assert sample_rate is not None
+            return LogMelFrontend(config, sample_rate)
+        case _:
+            assert_never(config)
+
+
+def build_head(config: HeadConfig, *, features: int) -> Samples | ISTFTHead:
+    """The head of `config`; its `channels` are what the decoder gives, `features` what comes out."""
+    match config:
+        case SamplesConfig():
+            return Samples(features)
+        case ISTFTConfig():
+            assert features == 1
+            return ISTFTHead(config)
+        case _:
+            assert_never(config)

@@ -1,0 +1,128 @@
+"""Short-time Fourier transforms and mel spectrograms whose frames tile the signal: hop by hop, none more, none less.
+
+Frame n is centred on the samples [n * hop, (n + 1) * hop): the signal is padded with silence at both ends, so that
+T samples have ceil(T / hop) frames and a piece cut out of a long signal has the same frames as the whole.
+"""
+
+from functools import lru_cache
+from math import log
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FLOOR = 1e-5
+
+
+def stft(x: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Waveforms (B, T) to the complex spectrum (B, n_fft // 2 + 1, ceil(T / hop)), Hann window."""
+    before, after = _margins(n_fft, hop)
+    padded = F.pad(x, (before, after + (-x.shape[-1]) % hop))
+    frames = padded.unfold(-1, n_fft, hop) * _window(n_fft, x)
+    spectrum: Tensor = torch.fft.rfft(frames)
+    return spectrum.transpose(1, 2)
+
+
+def magnitudes(x: Tensor, n_fft: int, hop: int) -> Tensor:
+    """Absolute values of the `stft` of (B, T), (B, bins, N), at least 1e-5 so that logarithms have gradients."""
+    # Real arithmetic: the gradient of a complex absolute value costs several times more.
+    real, imaginary = torch.view_as_real(stft(x, n_fft, hop)).unbind(-1)
+    return (real * real + imaginary * imaginary).clamp(min=FLOOR**2).sqrt()
+
+
+def istft(spectrum: Tensor, n_fft: int, hop: int, length: int | None = None) -> Tensor:
+    """The waveforms (B, length) whose `stft` is nearest to the spectrum (B, bins, N); by default length = N * hop.
+
+    Overlap-add, divided by the sum of squared windows (Griffin and Lim 1984, eq. 6).
+    """
+    batch, _, count = spectrum.shape
+    window = _window(n_fft, spectrum.real)
+    frames = torch.fft.irfft(spectrum.transpose(1, 2), n=n_fft) * window
+    span = (count - 1) * hop + n_fft
+    weight = window.square().expand(1, count, -1)
+    both = torch.cat([frames, weight])
+    summed = F.fold(both.transpose(1, 2), (1, span), (1, n_fft), stride=(1, hop)).view(batch + 1, span)
+    before, _ = _margins(n_fft, hop)
+    summed = summed[:, before : before + count * hop]
+    return (summed[:-1] / summed[-1:].clamp(min=1e-8))[:, :length]
+
+
+def griffin_lim(
+    magnitude: Tensor, n_fft: int, hop: int, *, iterations: int, phase: Tensor | None = None
+) -> Tensor:
+    """A waveform (B, N * hop) whose spectrum has nearly the magnitude (B, bins, N).
+
+    The fast Griffin-Lim algorithm (Perraudin et al. 2013, algorithm 2, alpha 0.99), from `phase` in radians or, without
+    one, from the phases of a sweep that each bin's own frequency would give: no randomness.
+    """
+    if phase is None:
+        bins = torch.arange(magnitude.shape[1], device=magnitude.device, dtype=magnitude.dtype)
+        turns = bins[:, None] * torch.arange(magnitude.shape[2], device=magnitude.device) * (hop / n_fft)
+        phase = 2 * torch.pi * turns.expand_as(magnitude)
+    estimate = torch.polar(magnitude, phase)
+    before = torch.zeros_like(estimate)
+    for _ in range(iterations):
+        consistent = stft(istft(estimate, n_fft, hop), n_fft, hop)
+        moved = consistent + 0.99 * (consistent - before)
+        before = consistent
+        estimate = magnitude * moved / moved.abs().clamp(min=1e-8)
+    return istft(estimate, n_fft, hop)
+
+
+def mel_filters(sample_rate: int, n_fft: int, mels: int) -> Tensor:
+    """Triangles on the mel scale of Slaney's Auditory Toolbox, each of unit area: (mels, n_fft // 2 + 1)."""
+    edges = _hertz(torch.linspace(0, _mel(sample_rate / 2), mels + 2, dtype=torch.float64))
+    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
+    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    return (triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).float()
+
+
+class LogMel(nn.Module):
+    """Waveforms (B, T) in [-1, 1] to natural logarithms of mel magnitudes (B, mels, ceil(T / hop)), floor 1e-5."""
+
+    def __init__(self, sample_rate: int, n_fft: int, hop: int, mels: int) -> None:
+        super().__init__()
+        self.sample_rate, self.n_fft, self.hop, self.mels = sample_rate, n_fft, hop, mels
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Half precision would lose the quiet bands.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.of_magnitude(magnitudes(x.float(), self.n_fft, self.hop))
+
+    def of_magnitude(self, magnitude: Tensor) -> Tensor:
+        """Magnitudes (B, bins, N) to log-mels (B, mels, N)."""
+        mels: Tensor = _filters(self.sample_rate, self.n_fft, self.mels, magnitude.device) @ magnitude
+        return mels.clamp(min=FLOOR).log()
+
+
+@lru_cache(maxsize=32)
+def _filters(sample_rate: int, n_fft: int, mels: int, device: torch.device) -> Tensor:
+    # Not a buffer: models are built without memory when they are loaded, and these would stay without.
+    with torch.inference_mode(False):
+        return mel_filters(sample_rate, n_fft, mels).to(device)
+
+
+def _margins(n_fft: int, hop: int) -> tuple[int, int]:
+    before = (n_fft - hop) // 2
+    return before, n_fft - hop - before
+
+
+def _window(n_fft: int, like: Tensor) -> Tensor:
+    return torch.hann_window(n_fft, device=like.device, dtype=like.dtype)
+
+
+# Linear below 1000 Hz, logarithmic above: 15 mels to the first 1000 Hz, 27 to each factor of 6.4 beyond.
+_BREAK_HZ, _HZ_A_MEL, _STEP = 1000.0, 200.0 / 3, log(6.4) / 27
+
+
+def _mel(hertz: float) -> float:
+    if hertz < _BREAK_HZ:
+        return hertz / _HZ_A_MEL
+    return _BREAK_HZ / _HZ_A_MEL + log(hertz / _BREAK_HZ) / _STEP
+
+
+def _hertz(mel: Tensor) -> Tensor:
+    bend = _BREAK_HZ / _HZ_A_MEL
+    return torch.where(mel < bend, mel * _HZ_A_MEL, _BREAK_HZ * torch.exp((mel - bend) * _STEP))

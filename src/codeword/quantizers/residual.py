@@ -1,0 +1,91 @@
+"""Residual vector quantization: each codebook codes what those before it left over."""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeword.config import ResidualQuantizerConfig
+from codeword.quantizers.base import Quantized, Quantizer, straight_through
+from codeword.quantizers.codebook import Codebook
+from codeword.quantizers.vector import vq_loss
+
+
+class ResidualQuantizer(Quantizer):
+    """RVQ (Zeghidour et al. 2021, SoundStream, algorithm 1): the vector is the sum of one codeword from each codebook.
+
+    `decode` takes any prefix of the codes. With `prefixes` in the config, training decodes each signal from a prefix
+    drawn for it (quantizer dropout, sec. III-C there), so that one model serves several rates; the codebooks learn from
+    all residuals all the same. The loss is the sum of every codebook's `vq_loss`.
+    """
+
+    def __init__(self, config: ResidualQuantizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.dim, self.levels = config.dim, config.levels
+        searched = config.lookup_dim or config.dim
+        self.into = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
+        self.out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
+        self.books = nn.ModuleList(Codebook(config, size, searched) for size in config.levels)
+
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        return (*sorted(self.config.prefixes), len(self.levels))
+
+    def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
+        # Autocast would put the projection, and so the distances, in half precision.
+        with torch.autocast(z.device.type, enabled=False):
+            searched = self._searched(z)
+            kept = self._kept(len(z), generator).to(z.device).view(-1, *[1] * (z.ndim - 1))
+            residual, total = searched, torch.zeros_like(searched)
+            codes, loss = [], torch.zeros_like(searched[..., 0])
+            for k, book in enumerate(self._codebooks()):
+                flat = residual.detach().reshape(-1, residual.shape[-1])
+                if self.training:
+                    book.prepare(flat, generator)
+                assigned = book.assign(flat)
+                codes.append(assigned.view(z.shape[:-1]))
+                found = book.lookup(codes[-1])
+                loss = loss + vq_loss(self.config, residual, found)
+                total = total + found * (kept > k)
+                residual = residual - found.detach()
+                if self.training:
+                    book.follow(flat, assigned, generator)
+            vectors = self.out(straight_through(searched, total))
+        return Quantized(vectors, torch.stack(codes, -1), loss)
+
+    def encode(self, z: Tensor) -> Tensor:
+        with torch.autocast(z.device.type, enabled=False):
+            residual, codes = self._searched(z), []
+            for book in self._codebooks():
+                assigned = book.assign(residual.reshape(-1, residual.shape[-1]))
+                codes.append(assigned.view(z.shape[:-1]))
+                residual = residual - book.lookup(codes[-1])
+        return torch.stack(codes, -1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        with torch.autocast(codes.device.type, enabled=False):
+            books = self._codebooks()[: codes.shape[-1]]
+            total = torch.stack([book.lookup(codes[..., k]) for k, book in enumerate(books)]).sum(0)
+            vectors: Tensor = self.out(total)
+        return vectors
+
+    def codebooks(self) -> list[Tensor]:
+        return [book.vectors.detach() for book in self._codebooks()]
+
+    def _searched(self, z: Tensor) -> Tensor:
+        searched: Tensor = self.into(z.float())
+        return F.normalize(searched, dim=-1) if self.config.cosine else searched
+
+    def _kept(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        """How many codes each signal of the batch is decoded from (B,)."""
+        everything = torch.full((batch,), len(self.levels))
+        if not self.training or not self.config.prefixes:
+            return everything
+        shorter = torch.tensor(self.config.prefixes)
+        drawn = shorter[torch.randint(len(shorter), (batch,), generator=generator)]
+        return torch.where(torch.rand(batch, generator=generator) < self.config.whole, everything, drawn)
+
+    def _codebooks(self) -> list[Codebook]:
+        return cast(list[Codebook], list(self.books))
