@@ -24,7 +24,8 @@ from codeword.errors import UsageError
 from codeword.evaluation.figures import png
 from codeword.evaluation.image_exhibits import image_exhibits
 from codeword.evaluation.material import Material
-from codeword.evaluation.metrics import Evaluation, Metric, evaluate, read_evaluation
+from codeword.evaluation import evaluate
+from codeword.evaluation.result import Evaluation, Metric, read_evaluation
 from codeword.evaluation.report import report
 from codeword.evaluation.results import result_rows
 from codeword.priors import build_prior
@@ -37,7 +38,7 @@ TRAINING = {
     "steps": 4,
     "batch_size": 8,
     "evaluate_every": 2,
-    "valid_images": 8,
+    "valid_signals": 8,
     "warmup_steps": 1,
     "precision": "32",
 }

@@ -45,7 +45,7 @@ TINY = [
             "ema_decay=0.9",
             "checkpoint_every=3",
             "evaluate_every=6",
-            "valid_images=16",
+            "valid_signals=16",
             "warmup_steps=2",
         )
     ),

@@ -28,7 +28,7 @@ class TrainingConfig(Config):
     compile: bool = False
     evaluate_every: PositiveInt = 1000
     checkpoint_every: PositiveInt = 500
-    valid_images: PositiveInt = 2000
+    valid_signals: PositiveInt = 2000
     """How many validation signals the regular evaluation reads."""
 
 

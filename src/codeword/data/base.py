@@ -8,7 +8,15 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor
 
-from codeword.config import Cifar10Config, DataConfig, FolderConfig, SyntheticImagesConfig
+from codeword.config import (
+    AudioFolderConfig,
+    Cifar10Config,
+    DataConfig,
+    FolderConfig,
+    LibriSpeechConfig,
+    SyntheticImagesConfig,
+    SyntheticSpeechConfig,
+)
 
 Split = Literal["train", "valid", "test"]
 
@@ -55,9 +63,12 @@ def open_dataset(config: DataConfig, split: Split) -> Dataset:
     Raises:
         DataError: files are missing or not what they claim to be; the message says how to get them.
     """
+    from codeword.data.audio_folder import AudioFolder
     from codeword.data.cifar10 import Cifar10
     from codeword.data.folder import ImageFolder
+    from codeword.data.librispeech import LibriSpeech
     from codeword.data.synthetic import SyntheticImages
+    from codeword.data.synthetic_speech import SyntheticSpeech
 
     match config:
         case SyntheticImagesConfig():
@@ -66,5 +77,11 @@ def open_dataset(config: DataConfig, split: Split) -> Dataset:
             return Cifar10(config, split)
         case FolderConfig():
             return ImageFolder(config, split)
+        case LibriSpeechConfig():
+            return LibriSpeech(config, split)
+        case AudioFolderConfig():
+            return AudioFolder(config, split)
+        case SyntheticSpeechConfig():
+            return SyntheticSpeech(config, split)
         case _:
             assert_never(config)

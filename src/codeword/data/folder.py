@@ -1,12 +1,9 @@
 """Any folder of image files as a data set: broken files are named and skipped, never a crash."""
 
-import hashlib
 import logging
 import os
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,6 +11,7 @@ from torch import Tensor
 from codeword.config import FolderConfig
 from codeword.data.augment import flip
 from codeword.data.base import Batch, Dataset, Split
+from codeword.data.tree import classes_of, names_below, names_of_split, some
 from codeword.errors import DataError
 from codeword.media.image import IMAGE_SUFFIXES, fit, read_image, read_image_size
 
@@ -43,19 +41,14 @@ class ImageFolder(Dataset):
             raise DataError(
                 f"There is no folder {self._root}; set data.root to the folder that holds the images."
             )
-        names = sorted(_image_names(self._root))
+        names = sorted(names_below(self._root, IMAGE_SUFFIXES))
         if not names:
             raise DataError(
                 f"{self._root} holds no images (no file ends in .png, .jpg or another suffix that Pillow "
                 f"reads); set data.root to the folder that holds them."
             )
-        self.classes = _classes(self._root, names)
-        mine = [name for name in names if split_of(name, config) == split]
-        if not mine:
-            raise DataError(
-                f"No image of the {len(names):,} in {self._root} falls into the {split} split; add images, or "
-                f"change data.valid_fraction ({config.valid_fraction}) and data.test_fraction ({config.test_fraction})."
-            )
+        self.classes = classes_of(self._root, names)
+        mine = names_of_split(names, self._root, config, split)
         with ThreadPoolExecutor(_THREADS) as pool:
             readable = list(pool.map(self._has_good_header, mine))
         self._names = [name for name, good in zip(mine, readable, strict=True) if good]
@@ -64,12 +57,12 @@ class ImageFolder(Dataset):
         if not self._names:
             raise DataError(
                 f"None of the {len(mine):,} images of the {split} split in {self._root} can be read "
-                f"({_some(self.skipped)}); replace them."
+                f"({some(self.skipped)}); replace them."
             )
         if self.skipped:
             _log.warning(
                 "%d of %d images in %s cannot be read and are skipped: %s.",
-                len(self.skipped), len(mine), self._root, _some(self.skipped),
+                len(self.skipped), len(mine), self._root, some(self.skipped),
             )  # fmt: skip
 
     def __len__(self) -> int:
@@ -115,45 +108,3 @@ class ImageFolder(Dataset):
         except DataError:
             return False
         return True
-
-
-def split_of(name: str, config: FolderConfig) -> Split:
-    """The split of an image, from its path below the root (with forward slashes) alone."""
-    # macOS stores names decomposed, others composed: normalised, the same name hashes the same.
-    normal = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
-    place = int.from_bytes(hashlib.sha256(normal).digest()[:8]) / 2**64
-    if place < config.test_fraction:
-        return "test"
-    return "valid" if place < config.test_fraction + config.valid_fraction else "train"
-
-
-def _image_names(root: Path) -> Iterator[str]:
-    """Paths below root, with forward slashes, of all files named as images; hidden ones are left out."""
-    seen = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:  # A link that leads back up would never end.
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        below = Path(folder).relative_to(root)
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield (below / name).as_posix()
-
-
-def _classes(root: Path, names: list[str]) -> tuple[str, ...]:
-    folders = {name.partition("/")[0] for name in names if "/" in name}
-    loose = [name for name in names if "/" not in name]
-    if folders and loose:
-        _log.warning(
-            "Images lie in %s itself (%s) and in its subfolders, so there are no classes; move them into a "
-            "subfolder if the subfolders are classes.", root, _some(loose),
-        )  # fmt: skip
-        return ()
-    return tuple(sorted(folders))
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {rest:,} more" if rest > 0 else "")

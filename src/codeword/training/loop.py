@@ -136,7 +136,7 @@ class Fitting(Generic[M]):
     def validate(self, valid: Dataset) -> dict[str, float]:
         """Measure the module to keep on the validation split, and log it."""
         self.kept.eval()
-        batches = evaluation_batches(valid, self.config.batch_size, limit=self.config.valid_images)
+        batches = evaluation_batches(valid, self.config.batch_size, limit=self.config.valid_signals)
         values = self.task.evaluate(self.kept, (batch.to(self.fabric.device) for batch in batches))
         self.module.train()
         self._log("valid", values)
