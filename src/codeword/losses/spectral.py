@@ -24,6 +24,11 @@ class SpectralLoss(nn.Module):
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Waveforms and targets (B, T) in [-1, 1] to the loss ()."""
+        # Half precision would lose the quiet bands.
+        with torch.autocast(waveform.device.type, enabled=False):
+            return self._distance(waveform, target)
+
+    def _distance(self, waveform: Tensor, target: Tensor) -> Tensor:
         total = torch.zeros((), device=waveform.device)
         for mel in self.mels:
             assert isinstance(mel, LogMel)
