@@ -12,7 +12,8 @@ from codeword.data import open_dataset
 from codeword.errors import ModelError, UsageError
 from codeword.evaluation import Evaluation, evaluate
 from codeword.evaluation.intervals import mean_interval, resampled_interval
-from codeword.evaluation.metrics import measure, read_evaluation, signal_variance
+from codeword.evaluation.metrics import measure, signal_variance
+from codeword.evaluation.result import read_evaluation
 from codeword.training import Run, train
 
 NAMES = {

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, VectorQuantizerConfig
+from codeword.config import (
+    FiniteScalarQuantizerConfig,
+    QuantizerConfig,
+    ResidualQuantizerConfig,
+    VectorQuantizerConfig,
+)
 from codeword.quantizers import CodeUsage, Quantizer, VectorQuantizer, build_quantizer, nearest
 
 CONFIGS: list[QuantizerConfig] = [
@@ -15,6 +20,9 @@ CONFIGS: list[QuantizerConfig] = [
     VectorQuantizerConfig(levels=(16,), dim=8, update="gradient", init="uniform"),
     VectorQuantizerConfig(levels=(16, 16), dim=8, lookup_dim=4),
     VectorQuantizerConfig(levels=(16,), dim=8, cosine=True),
+    ResidualQuantizerConfig(levels=(16, 8, 8), dim=8, lookup_dim=None),
+    ResidualQuantizerConfig(levels=(16, 8), dim=8, lookup_dim=4, prefixes=(1,), cosine=True),
+    ResidualQuantizerConfig(levels=(16, 8), dim=8, update="gradient", init="data"),
     FiniteScalarQuantizerConfig(channel_levels=(5, 4, 3), dim=8),
 ]
 
@@ -165,6 +173,41 @@ def test_autocast_does_not_reach_the_search() -> None:
         assert torch.equal(quantizer.encode(z), quantizer(z).codes)
         under_autocast = quantizer.encode(z)
     assert torch.equal(under_autocast, quantizer.encode(z))
+
+
+def residual(*levels: int, prefixes: tuple[int, ...] = ()) -> Quantizer:
+    """A residual quantizer that has seen some data, in training mode."""
+    quantizer = build_quantizer(
+        ResidualQuantizerConfig(levels=levels, dim=8, lookup_dim=None, prefixes=prefixes, whole=0.0)
+    )
+    for seed in range(10):
+        quantizer(vectors(512, 8, seed=seed), generator=torch.Generator().manual_seed(seed))
+    return quantizer
+
+
+def test_each_residual_code_brings_the_vector_nearer() -> None:
+    quantizer = residual(32, 32, 32, 32).eval()
+    z = vectors(256, 8, seed=99)
+    codes = quantizer.encode(z)
+    errors = [float((z - quantizer.decode(codes[..., :k])).square().mean()) for k in range(1, 5)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < errors[0] / 3
+
+
+def test_training_decodes_each_signal_from_a_prefix_and_evaluation_from_all_codes() -> None:
+    quantizer = residual(16, 16, 16, prefixes=(1, 2))
+    assert quantizer.prefixes == (1, 2, 3)
+    z = vectors(12, 5, 8, seed=99)
+    result = quantizer(z, generator=torch.Generator().manual_seed(7))
+    # The codebooks move only after they were used, so what was decoded is compared with the vectors of this pass.
+    quantizer.eval()
+    whole = quantizer(z)
+    torch.testing.assert_close(whole.vectors, quantizer.decode(whole.codes))
+    distances = torch.stack(
+        [(result.vectors - quantizer.decode(result.codes[..., :k])).flatten(1).norm(dim=1) for k in (1, 2, 3)]
+    )
+    kept = distances.argmin(0) + 1
+    assert set(kept.tolist()) == {1, 2}
 
 
 SIZES_OF_CODEBOOKS = st.one_of(st.integers(1, 2500), st.sampled_from([64, 128, 1024, 2112]))

@@ -21,12 +21,12 @@ from codeword.config import (
     validate,
 )
 from codeword.errors import UsageError
+from codeword.evaluation import evaluate
 from codeword.evaluation.figures import png
 from codeword.evaluation.image_exhibits import image_exhibits
 from codeword.evaluation.material import Material
-from codeword.evaluation import evaluate
-from codeword.evaluation.result import Evaluation, Metric, read_evaluation
 from codeword.evaluation.report import report
+from codeword.evaluation.result import Evaluation, Metric, read_evaluation
 from codeword.evaluation.results import result_rows
 from codeword.priors import build_prior
 from codeword.quantizers import CodeUsage

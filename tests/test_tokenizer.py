@@ -1,15 +1,22 @@
 """Laws of the tokenizer, at both ranks."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from codeword.config import (
+    ConvNeXtTrunkConfig,
     ConvTrunkConfig,
     FiniteScalarQuantizerConfig,
     GaussianConfig,
+    ISTFTConfig,
+    LogMelConfig,
+    ResidualQuantizerConfig,
     ResidualTrunkConfig,
+    SpectralConfig,
     TokenizerConfig,
     TrunkConfig,
 )
@@ -20,6 +27,7 @@ TRUNKS: list[TrunkConfig] = [
     ConvTrunkConfig(width=8, residual_width=4, residual_blocks=0, strides=(4,)),
     ResidualTrunkConfig(widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1, 0), strides=(2,)),
     ResidualTrunkConfig(widths=(4,), encoder_blocks=(1,), decoder_blocks=(1,), strides=()),
+    ConvNeXtTrunkConfig(width=8, hidden=8, encoder_blocks=1, decoder_blocks=1, strides=(2, 3)),
 ]
 
 
@@ -93,3 +101,84 @@ def test_a_few_steps_learn_a_signal(tokenizer: Tokenizer, size: tuple[int, ...])
         optimizer.step()
         losses.append(float(loss.detach()))
     assert min(losses[-5:]) < losses[0] * 0.95
+
+
+SPEECH = TokenizerConfig(
+    ndim=1,
+    channels=1,
+    values=65536,
+    sample_rate=8000,
+    frontend=LogMelConfig(n_fft=64, hop=16, mels=8),
+    trunk=ConvNeXtTrunkConfig(width=8, hidden=16, encoder_blocks=1, decoder_blocks=1, strides=(2,)),
+    quantizer=ResidualQuantizerConfig(levels=(8, 8, 8), dim=8, lookup_dim=4, prefixes=(1,)),
+    head=ISTFTConfig(n_fft=64, hop=16),
+    likelihood=SpectralConfig(windows=(64, 128), mels=8),
+    conditional=True,
+    classes=("ann", "bob"),
+)
+
+
+@pytest.fixture
+def speech_tokenizer() -> Tokenizer:
+    torch.manual_seed(0)
+    return Tokenizer(SPEECH)
+
+
+def waveform(batch: int, samples: int) -> torch.Tensor:
+    noise = torch.randn(batch, 1, samples, generator=torch.Generator().manual_seed(0))
+    return (32768 + 3000 * noise).round().long().clamp(0, 65535)
+
+
+@given(samples=st.one_of(st.integers(1, 200), st.sampled_from([31, 32, 33, 64, 97, 641])))
+def test_a_recording_of_any_length_comes_back_as_long_as_it_was(samples: int) -> None:
+    tokenizer = Tokenizer(SPEECH).eval()
+    x = waveform(2, samples)
+    codes = tokenizer.encode(x)
+    assert codes.shape == (2, -(-samples // 32), 3)
+    for k in (1, 2, 3):
+        decoded = tokenizer.decode(codes[..., :k], torch.tensor([0, 2]), size=(samples,))
+        assert decoded.shape == x.shape
+        assert int(decoded.min()) >= 0
+        assert int(decoded.max()) < 65536
+
+
+def test_every_parameter_of_a_speech_tokenizer_learns(speech_tokenizer: Tokenizer) -> None:
+    speech_tokenizer(waveform(4, 320), torch.tensor([0, 1, 2, 0])).loss.backward()
+    still = [
+        n for n, p in speech_tokenizer.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
+    assert still == []
+
+
+def test_the_class_told_changes_the_signal_and_never_the_codes(speech_tokenizer: Tokenizer) -> None:
+    x = waveform(3, 320)
+    speech_tokenizer(x, torch.tensor([0, 1, 2]))
+    speech_tokenizer.eval()
+    codes = speech_tokenizer.encode(x)
+    ann, bob = (speech_tokenizer.features(codes, torch.full((3,), label)) for label in (0, 1))
+    stranger, untold = speech_tokenizer.features(codes, torch.full((3,), 2)), speech_tokenizer.features(codes)
+    assert not torch.allclose(ann, bob)
+    torch.testing.assert_close(stranger, untold)
+    assert torch.equal(speech_tokenizer.analyse(x, torch.tensor([0, 1, 2])).quantized.codes, codes)
+
+
+def test_silence_is_coded_and_decoded_without_a_nan() -> None:
+    for normalise in (False, True):
+        frontend = LogMelConfig(n_fft=64, hop=16, mels=8, normalise=normalise)
+        tokenizer = Tokenizer(SPEECH.model_copy(update={"frontend": frontend}))
+        silence = torch.full((2, 1, 320), 32768)
+        result = tokenizer(silence)
+        assert bool(result.loss.isfinite())
+        result.loss.backward()
+        assert all(bool(p.grad.isfinite().all()) for p in tokenizer.parameters() if p.grad is not None)
+
+
+def test_a_saved_speech_tokenizer_comes_back_equal(speech_tokenizer: Tokenizer, tmp_path: Path) -> None:
+    x = waveform(2, 500)
+    speech_tokenizer(x)
+    speech_tokenizer.eval().save_pretrained(tmp_path)
+    again = Tokenizer.from_pretrained(tmp_path)
+    assert again.config == SPEECH
+    codes = speech_tokenizer.encode(x)
+    assert torch.equal(again.encode(x), codes)
+    assert torch.equal(again.decode(codes, size=(500,)), speech_tokenizer.decode(codes, size=(500,)))
