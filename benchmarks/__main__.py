@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from benchmarks import gemm, nearest, pixelcnn, train
+from benchmarks import gemm, nearest, pixelcnn, train, wavenet
 from benchmarks.report import Report, as_json, as_tables
 from benchmarks.timing import say
 from codeword.training.environment import machine
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[..., Report]] = {
     "train": train.measure,
     "nearest": nearest.measure,
     "pixelcnn": pixelcnn.measure,
+    "wavenet": wavenet.measure,
     "gemm": gemm.measure,
 }
 

@@ -6,7 +6,8 @@ expansion |z|^2 + |e|^2 - 2 z.e over N x K, `argmin`, an N x K matrix of one-hot
 codewords up and sums the moving averages by matrix products, codewords replaced by new Parameters at each
 step, ReLUs in place, Adam, the loss divided by the data's variance, and loss and perplexity read by `.item()`
 after each step. `naive_sample` is the sampling of the usual PixelCNN repositories: the whole network once for
-each symbol, to read the logits of one cell. None of it is slowed on purpose, and none of it is tuned.
+each symbol, to read the logits of one cell; `naive_continue` that of the usual WaveNet repositories: the whole
+network over its receptive field for each step. None of it is slowed on purpose, and none of it is tuned.
 """
 
 from typing import NamedTuple
@@ -15,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeword.priors import PixelCNN
+from codeword.priors import WaveNet
 from codeword.priors.base import Choose
+from codeword.priors.cell import CellPrior
 
 
 class NaiveSizes(NamedTuple):
@@ -156,18 +158,29 @@ def naive_nearest(z: Tensor, codebook: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def naive_logits(prior: PixelCNN, codes: Tensor, i: int) -> Tensor:
+def naive_logits(prior: CellPrior, codes: Tensor, i: int) -> Tensor:
     """The whole network over codes (B, *G, K), to read the logits (B, levels) of symbol i."""
     cell, k = divmod(i, len(prior.levels))
     return list(prior.all_logits(codes))[k].flatten(1, -2)[:, cell]
 
 
 @torch.no_grad()
-def naive_sample(prior: PixelCNN, batch: int, choose: Choose) -> Tensor:
+def naive_sample(prior: CellPrior, batch: int, choose: Choose) -> Tensor:
     """What `walk` gives, codes (B, *G, K), by one whole pass for each symbol."""
     where = prior.head.weight.device
     symbols = torch.zeros(batch, prior.symbols, dtype=torch.int64, device=where)
     codes = symbols.view(batch, *prior.grid, len(prior.levels))
     for i in range(prior.symbols):
         symbols[:, i] = choose(naive_logits(prior, codes, i))
+    return codes
+
+
+@torch.no_grad()
+def naive_continue(prior: WaveNet, codes: Tensor, cells: int, choose: Choose) -> Tensor:
+    """Codes (B, T, 1) and so many more cells, each from a pass over the cells before that it can see."""
+    for _ in range(cells):
+        # One place more than it sees, which is the one to be read; nothing looks at what stands there.
+        window = torch.cat([codes, torch.zeros_like(codes[:, -1:])], 1)[:, -prior.receptive_field - 1 :]
+        symbols = choose(next(prior.all_logits(window))[:, -1])
+        codes = torch.cat([codes, symbols[:, None, None]], 1)
     return codes

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 from benchmarks import nearest as nearest_part
+from benchmarks import wavenet as wavenet_part
 from benchmarks.__main__ import PARTS, main
-from benchmarks.naive import naive_logits, naive_nearest, naive_quantize, naive_sample
+from benchmarks.naive import naive_continue, naive_logits, naive_nearest, naive_quantize, naive_sample
 from benchmarks.pixelcnn import build, draw
 from benchmarks.timing import interleaved
 from benchmarks.train import QUICK, flop_of, our_config, our_step, peer_step
@@ -21,6 +22,7 @@ RATIOS = {
     "train": {"train_step_vs_naive", "fraction_of_gemm_peak"},
     "nearest": {"nearest_k16_vs_vqp", "nearest_k32_vs_vqp"},
     "pixelcnn": {"pixelcnn_cached_vs_naive"},
+    "wavenet": {"wavenet_cached_vs_naive"},
     "gemm": set(),
 }
 
@@ -89,6 +91,16 @@ def test_naive_logits_are_those_of_the_walk(prior: PixelCNN) -> None:
         torch.testing.assert_close(naive_logits(prior, codes, i), logits, atol=1e-5, rtol=1e-4)
 
 
+def test_naive_continuation_draws_what_the_cached_walk_draws() -> None:
+    """Also behind more cells than the network sees."""
+    prior = wavenet_part.build(dilations=(1, 2, 4), width=8, codewords=16)
+    codes = walk(prior, 3, draw(), grid=(30,))
+    choose = draw()
+    start = walk(prior, 3, choose, grid=(1,))
+    assert torch.equal(naive_continue(prior, start, 29, choose), codes)
+    assert len(set(codes.flatten().tolist())) > 3
+
+
 def test_runs_take_turns_and_the_warm_up_is_not_counted() -> None:
     order: list[str] = []
     times = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2)
@@ -119,4 +131,6 @@ def test_an_unknown_part_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["nearest", "nosuch"]) == 2
     captured = capsys.readouterr()
     assert not captured.out
-    assert captured.err == "There is no part 'nosuch'; the parts are train, nearest, pixelcnn, gemm.\n"
+    assert (
+        captured.err == "There is no part 'nosuch'; the parts are train, nearest, pixelcnn, wavenet, gemm.\n"
+    )

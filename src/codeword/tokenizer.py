@@ -101,7 +101,11 @@ class Tokenizer(Pretrained):
         A residual quantizer also takes a prefix of the K codes. `label` (B,) tells a conditional decoder the class, in
         which the signal is then told: another speaker's label converts the voice.
         """
-        return self.likelihood.mean(self.features(codes, label, size=size)).round().long()
+        signal = self.likelihood.mean(self.features(codes, label, size=size)).round().long()
+        # Where features are frames, the last one may reach beyond the signal.
+        for axis, n in enumerate(size or (), start=2):
+            signal = signal.narrow(axis, 0, n)
+        return signal
 
     def features(
         self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None
@@ -127,7 +131,7 @@ class Tokenizer(Pretrained):
         frames = self.decoder(channels_last(vectors.movedim(-1, 1)), self._condition(vectors, label))
         features: Tensor = self.head(frames)
         for axis, n in enumerate(size, start=2):
-            features = features.narrow(axis, 0, n)
+            features = features.narrow(axis, 0, -(-n // self.likelihood.hop))
         return features
 
     def _condition(self, vectors: Tensor, label: Tensor | None) -> Tensor:

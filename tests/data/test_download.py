@@ -14,8 +14,16 @@ import numpy as np
 import pytest
 
 from codeword.data.cifar10 import BATCHES, BINARY_BYTES
-from codeword.data.download import Source, download, extract, fetch_cifar10
-from codeword.errors import DataError
+from codeword.data.download import (
+    LIBRISPEECH,
+    Source,
+    Subset,
+    download,
+    extract,
+    fetch_cifar10,
+    fetch_librispeech,
+)
+from codeword.errors import DataError, UsageError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 
@@ -228,10 +236,12 @@ def archive(path: Path, entries: dict[str, bytes], extra: list[tarfile.TarInfo] 
     return path
 
 
-def test_archives_unpack_flat(tmp_path: Path) -> None:
-    packed = archive(tmp_path / "a.tar.gz", {"folder/one": b"1", "folder/two": b"22"})
+def test_archives_unpack_without_their_outermost_folder(tmp_path: Path) -> None:
+    packed = archive(tmp_path / "a.tar.gz", {"folder/one": b"1", "./folder/in/two": b"22", "three": b"333"})
     extract(packed, tmp_path / "out", max_bytes=10)
-    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == {"one": b"1", "two": b"22"}
+    out = tmp_path / "out"
+    found = {p.relative_to(out).as_posix(): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert found == {"one": b"1", "in/two": b"22", "three": b"333"}
 
 
 def link(kind: bytes) -> tarfile.TarInfo:
@@ -275,11 +285,11 @@ def test_a_cut_archive_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def test_unpacking_leaves_files_of_others_alone(tmp_path: Path) -> None:
-    packed = archive(tmp_path / "a.tar.gz", {"folder/one": b"1"})
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "notes").write_text("mine")
+    packed = archive(tmp_path / "a.tar.gz", {"folder/one": b"1", "folder/in/two": b"2"})
+    (tmp_path / "out" / "in").mkdir(parents=True)
+    (tmp_path / "out" / "in" / "notes").write_text("mine")
     extract(packed, tmp_path / "out", max_bytes=10)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["notes", "one"]
+    assert sorted(p.name for p in (tmp_path / "out").rglob("*")) == ["in", "notes", "one", "two"]
 
 
 def test_cifar10_is_fetched_once(server: Server, tmp_path: Path) -> None:
@@ -292,3 +302,39 @@ def test_cifar10_is_fetched_once(server: Server, tmp_path: Path) -> None:
     assert [p.name for p in root.iterdir()] == [folder.name]
     assert fetch_cifar10(root, source=server.source()) == folder
     assert server.starts == [0]
+
+
+def test_a_librispeech_subset_joins_those_that_are_there_and_is_fetched_once(
+    server: Server, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    other = root / "LibriSpeech" / "test-clean" / "1" / "2"
+    other.mkdir(parents=True)
+    (other / "1-2-0000.flac").write_bytes(b"there before")
+    # A part of the subset, as someone may have copied it by hand.
+    part = root / "LibriSpeech" / "dev-clean" / "84" / "121123"
+    part.mkdir(parents=True)
+    (part / "84-121123-0000.flac").write_bytes(b"flac 0")
+    names = [f"dev-clean/84/121123/84-121123-000{i}.flac" for i in range(3)]
+    entries = {f"LibriSpeech/{name}": f"flac {i}".encode() for i, name in enumerate(names)}
+    server.content = archive(
+        tmp_path / "served.tar.gz", {"LibriSpeech/SPEAKERS.TXT": b"84 | F", **entries}
+    ).read_bytes()
+    subset = Subset(server.source(), utterances=3)
+    folder = fetch_librispeech(root, "dev-clean", subset=subset, pause_s=0.001)
+    assert folder == root / "LibriSpeech" / "dev-clean"
+    assert [p.read_bytes() for p in sorted(folder.rglob("*.flac"))] == [b"flac 0", b"flac 1", b"flac 2"]
+    assert (other / "1-2-0000.flac").read_bytes() == b"there before"
+    assert (root / "LibriSpeech" / "SPEAKERS.TXT").read_bytes() == b"84 | F"
+    assert [p.name for p in root.iterdir()] == ["LibriSpeech"]
+    fetch_librispeech(root, "dev-clean", subset=subset)
+    assert server.starts == [0]
+
+
+def test_librispeech_has_seven_subsets_at_its_official_address(tmp_path: Path) -> None:
+    assert len(LIBRISPEECH) == 7
+    for name, subset in LIBRISPEECH.items():
+        assert subset.source.url == f"https://www.openslr.org/resources/12/{name}.tar.gz"
+        assert len(subset.source.md5) == 32
+    with pytest.raises(UsageError, match="no subset 'dev'; there is dev-clean"):
+        fetch_librispeech(tmp_path, "dev")

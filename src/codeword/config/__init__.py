@@ -49,6 +49,7 @@ from codeword.config.tokenizer import (
     LikelihoodConfig,
     LogisticMixtureConfig,
     SpectralConfig,
+    SpectrogramConfig,
     TokenizerConfig,
     WaveNetDecoderConfig,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "ResidualTrunkConfig",
     "SamplesConfig",
     "SpectralConfig",
+    "SpectrogramConfig",
     "SyntheticImagesConfig",
     "SyntheticSpeechConfig",
     "TokenizerConfig",

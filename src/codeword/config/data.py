@@ -47,7 +47,7 @@ class AudioConfig(Config):
     values: Literal[256, 65536] = 65536
     """65536 for linear 16-bit samples, 256 for mu-law."""
     speed: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Training crops are played faster or slower by up to this fraction, which moves pitch and formants too."""
+    """Half of the training crops are played faster or slower by up to this fraction: voices of strangers, not told."""
     gain_db: NonNegative = 0.0
     """Training crops are made louder or softer by up to this much."""
 

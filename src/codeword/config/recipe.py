@@ -38,6 +38,8 @@ class EvaluationConfig(Config):
     batch_size: PositiveInt = 250
     limit: PositiveInt | None = None
     """At most this many signals of the split; None reads all."""
+    baselines: bool = True
+    """Measure speech beside k-means codes of log-mels at the same rates, where that codec has them."""
 
 
 class Recipe(Config):

@@ -44,6 +44,16 @@ class SpectralConfig(Config):
     mel_weight: NonNegative = 1.0
 
 
+class SpectrogramConfig(Config):
+    """Audio decoded to log-mel frames, which the Griffin-Lim algorithm makes heard; trained by their absolute error."""
+
+    kind: Literal["spectrogram"] = "spectrogram"
+    n_fft: Annotated[int, Field(ge=16, le=8192)] = 640
+    hop: Annotated[int, Field(ge=1, le=4096)] = 160
+    mels: Annotated[int, Field(ge=4, le=512)] = 80
+    iterations: Annotated[int, Field(ge=0, le=1000)] = 32
+
+
 class WaveNetDecoderConfig(Config):
     """An autoregressive decoder: each sample's distribution given all before it and the features of the codes."""
 
@@ -56,7 +66,12 @@ class WaveNetDecoderConfig(Config):
 
 
 LikelihoodConfig = Annotated[
-    GaussianConfig | CategoricalConfig | LogisticMixtureConfig | SpectralConfig | WaveNetDecoderConfig,
+    GaussianConfig
+    | CategoricalConfig
+    | LogisticMixtureConfig
+    | SpectralConfig
+    | SpectrogramConfig
+    | WaveNetDecoderConfig,
     Field(discriminator="kind"),
 ]
 
@@ -86,12 +101,22 @@ class TokenizerConfig(Config):
         audio = [
             f"tokenizer.{name}" for name in ("frontend", "head") if getattr(self, name).kind != "samples"
         ]
-        audio += ["tokenizer.likelihood"] if isinstance(self.likelihood, SpectralConfig) else []
+        audio += (
+            ["tokenizer.likelihood"]
+            if isinstance(self.likelihood, SpectralConfig | SpectrogramConfig)
+            else []
+        )
         if audio and (self.ndim, self.channels, self.sample_rate is None) != (1, 1, False):
             raise ValueError(f"{', '.join(audio)} is for audio: set ndim = 1, channels = 1 and a sample_rate")
-        if isinstance(self.likelihood, WaveNetDecoderConfig) and (self.ndim, self.channels) != (1, 1):
-            raise ValueError("a wavenet likelihood is for one channel at ndim 1")
-        hops = {getattr(part, "hop", 1) for part in (self.frontend, self.head)}
-        if len(hops) > 1:
-            raise ValueError(f"frontend and head must have one hop, not {min(hops)} and {max(hops)}")
+        if isinstance(self.likelihood, WaveNetDecoderConfig) and (
+            (self.ndim, self.channels) != (1, 1) or self.values > 1024
+        ):
+            raise ValueError("a wavenet likelihood is for one channel at ndim 1 of few values: 256 is mu-law")
+        into = getattr(self.frontend, "hop", 1)
+        out = getattr(self.head, "hop", 1) * getattr(self.likelihood, "hop", 1)
+        if into != out:
+            raise ValueError(
+                f"frontend takes frames of {into} samples, but head and likelihood make them of {out}; "
+                f"give them one hop"
+            )
         return self

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from codeword.data.pronunciation import pronounce
 from codeword.errors import DataError, UsageError
 from codeword.media.audio import read_wave
 from codeword.store import write_atomically
@@ -80,9 +81,11 @@ def write_alignments(path: Path, alignments: Mapping[str, tuple[Phone, ...]]) ->
 def align(path: Path, transcript: str) -> tuple[Phone, ...]:
     """Find the phones of a recording of English whose words are known, with pocketsphinx.
 
+    Words that its dictionary lacks are pronounced by their parts.
+
     Raises:
         UsageError: pocketsphinx is not installed.
-        DataError: the audio cannot be read, a word is in no dictionary, or the words are not in the audio.
+        DataError: the audio cannot be read, the transcript is empty or holds digits, or does not fit the audio.
     """
     try:
         from pocketsphinx import Decoder
@@ -94,11 +97,16 @@ def align(path: Path, transcript: str) -> tuple[Phone, ...]:
     # Without a language model and the search for a best path, which fail on utterances that do align.
     decoder = Decoder(lm=None, bestpath=False, loglevel="FATAL")
     words = re.sub(r"[^\w' ]+", " ", transcript.lower()).split()
-    unknown = sorted({word for word in words if decoder.lookup_word(word) is None})
-    if unknown:
-        raise DataError(
-            f"{path} cannot be aligned: the dictionary lacks {', '.join(unknown)}; spell the words as they are spoken."
-        )
+    if not words:
+        raise DataError(f"{path} cannot be aligned: its transcript has no words; give those that are said.")
+    for word in words:
+        if decoder.lookup_word(word) is None:
+            pronunciation = pronounce(word, decoder.lookup_word)
+            if pronunciation is None:
+                raise DataError(
+                    f"{path} cannot be aligned: nobody knows how {word!r} is said; spell it as it is spoken."
+                )
+            decoder.add_word(word, pronunciation)
     try:
         decoder.set_align_text(" ".join(words))
         _decode(decoder, pcm)

@@ -4,8 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import get_args
 
-from codeword.config import Cifar10Config, DataConfig
+from codeword.config import AudioConfig, Cifar10Config, DataConfig
 from codeword.data.base import Dataset, Split, evaluation_batches, open_dataset
+from codeword.data.recordings import Recordings
+from codeword.data.tree import some
 from codeword.errors import DataError
 
 # First half of the SHA-256 over the pixel bytes (N, 32, 32, 3) of all training and all test images, in order.
@@ -29,24 +31,47 @@ def check(config: DataConfig) -> Checked:
     """Open every split of a data set and read all of it.
 
     Raises:
-        DataError: something is missing, unreadable, or (CIFAR-10) has other pixels than the official images.
+        DataError: something is missing, unreadable, or (CIFAR-10) has other pixels than the official images. A
+            recording that is broken is no error: it is named in what was verified, as training would skip it.
     """
-    splits = {split: open_dataset(config, split) for split in get_args(Split)}
-    digests = {name: hashlib.sha256() for name in ("train", "test")}
-    for split, data in splits.items():
-        _hash_pixels(data, digests["test" if split == "test" else "train"])
-    verified = "every signal was read"
-    if isinstance(config, Cifar10Config):
-        for name, right in CIFAR10_PIXELS.items():
-            if not digests[name].hexdigest().startswith(right):
-                raise DataError(
-                    f"CIFAR-10's {name} pixels have SHA-256 {digests[name].hexdigest()[: len(right)]}... where "
-                    f"{right}... is right; delete them and run `codeword data fetch cifar10`."
-                )
-        verified = "every pixel is the official one"
+    splits: dict[Split, Dataset] = {split: open_dataset(config, split) for split in get_args(Split)}
+    if isinstance(config, AudioConfig):
+        verified = "; ".join(_read_recordings(split, data) for split, data in splits.items())
+    else:
+        verified = _read_images(config, splits)
     first = splits["train"]
     counts = {split: len(data) for split, data in splits.items()}
     return Checked(**counts, shape=first.shape, classes=first.classes, verified=verified)
+
+
+def _read_recordings(split: Split, data: Dataset) -> str:
+    assert isinstance(data, Recordings)
+    broken, told = list(data.skipped), 0
+    for i, recording in enumerate(data.recordings):
+        try:
+            data.read(i)
+        except DataError:
+            broken.append(recording.name)
+        told += data.phones(i) is not None
+    hours = sum(r.samples for r in data.recordings) / data.sample_rate / 3600
+    trouble = f", {len(broken)} of them broken ({some(broken)})" if broken else ""
+    count = len(data.recordings) + len(data.skipped)
+    return f"{split}: {count:,} recordings of {hours:.2f} hours{trouble}, phones known of {told:,}"
+
+
+def _read_images(config: DataConfig, splits: dict[Split, Dataset]) -> str:
+    digests = {name: hashlib.sha256() for name in ("train", "test")}
+    for split, data in splits.items():
+        _hash_pixels(data, digests["test" if split == "test" else "train"])
+    if not isinstance(config, Cifar10Config):
+        return "every signal was read"
+    for name, right in CIFAR10_PIXELS.items():
+        if not digests[name].hexdigest().startswith(right):
+            raise DataError(
+                f"CIFAR-10's {name} pixels have SHA-256 {digests[name].hexdigest()[: len(right)]}... where "
+                f"{right}... is right; delete them and run `codeword data fetch cifar10`."
+            )
+    return "every pixel is the official one"
 
 
 def _hash_pixels(data: Dataset, digest: "hashlib._Hash") -> None:

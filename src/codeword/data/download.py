@@ -20,7 +20,8 @@ from rich.progress import (
 )
 
 from codeword.data.cifar10 import BATCHES, BINARY_BYTES, BINARY_FOLDER
-from codeword.errors import DataError
+from codeword.data.librispeech import FOLDER as LIBRISPEECH_FOLDER
+from codeword.errors import DataError, UsageError
 
 RETRIES = 5
 STALL_S = 30.0
@@ -41,6 +42,36 @@ CIFAR10 = Source(
 )
 
 
+@dataclass(frozen=True)
+class Subset:
+    """A part of LibriSpeech: its archive, and how many utterances that holds."""
+
+    source: Source
+    utterances: int
+
+
+def _librispeech(name: str, md5: str, utterances: int, max_bytes: int) -> Subset:
+    return Subset(Source(f"https://www.openslr.org/resources/12/{name}.tar.gz", md5, max_bytes), utterances)
+
+
+# https://www.openslr.org/12 gives the addresses, the checksums (md5sum.txt) and the sizes.
+LIBRISPEECH = {
+    "dev-clean": _librispeech("dev-clean", "42e2234ba48799c1f50f24a7926300a1", 2703, 400_000_000),
+    "dev-other": _librispeech("dev-other", "c8d0bcc9cca99d4f8b62fcc847357931", 2864, 400_000_000),
+    "test-clean": _librispeech("test-clean", "32fa31d27d2e1cad72775fee3f4849a9", 2620, 400_000_000),
+    "test-other": _librispeech("test-other", "fb5a50374b501bb3bac4815ee91d3135", 2939, 400_000_000),
+    "train-clean-100": _librispeech(
+        "train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 28_539, 7_500_000_000
+    ),
+    "train-clean-360": _librispeech(
+        "train-clean-360", "c0e676e450a7ff2f54aeade5171606fa", 104_014, 27_000_000_000
+    ),
+    "train-other-500": _librispeech(
+        "train-other-500", "d1a0fd59409feb2c614ce4d30c387708", 148_688, 35_000_000_000
+    ),
+}
+
+
 def fetch_cifar10(
     root: Path, *, source: Source = CIFAR10, stall_s: float = STALL_S, pause_s: float = 1.0
 ) -> Path:
@@ -51,23 +82,51 @@ def fetch_cifar10(
         CodewordError: the disk is full.
     """
     folder = root / BINARY_FOLDER
-    if all(
+    if not all(
         (folder / f"{b}.bin").is_file() and (folder / f"{b}.bin").stat().st_size == BINARY_BYTES
         for b in BATCHES
     ):
-        return folder
+        _fetch(source, folder, max_bytes=7 * BINARY_BYTES, stall_s=stall_s, pause_s=pause_s)
+    return folder
+
+
+def fetch_librispeech(
+    root: Path, name: str, *, subset: Subset | None = None, stall_s: float = STALL_S, pause_s: float = 1.0
+) -> Path:
+    """Download and unpack one subset into `root`/LibriSpeech; returns its folder, at once if all of it is there.
+
+    Archive and files lie side by side for a moment, so it takes twice the subset's size on the disk.
+
+    Raises:
+        UsageError: there is no subset of that name.
+        DataError, CodewordError: as `fetch_cifar10`.
+    """
+    if subset is None:
+        if name not in LIBRISPEECH:
+            raise UsageError(f"LibriSpeech has no subset {name!r}; there is {', '.join(LIBRISPEECH)}.")
+        subset = LIBRISPEECH[name]
+    folder = root / LIBRISPEECH_FOLDER
+    if sum(1 for _ in (folder / name).glob("*/*/*.flac")) < subset.utterances:
+        # FLAC packs no further: unpacked it is hardly larger than the archive.
+        limit = 2 * subset.source.max_bytes
+        _fetch(subset.source, folder, max_bytes=limit, stall_s=stall_s, pause_s=pause_s)
+    return folder / name
+
+
+def _fetch(source: Source, folder: Path, *, max_bytes: int, stall_s: float, pause_s: float) -> None:
+    """Download an archive beside `folder` and unpack it there."""
+    root = folder.parent
     archive = root / source.url.rpartition("/")[2]
     try:
         root.mkdir(parents=True, exist_ok=True)
         download(source, archive, stall_s=stall_s, pause_s=pause_s)
-        extract(archive, folder, max_bytes=7 * BINARY_BYTES)
+        extract(archive, folder, max_bytes=max_bytes)
     except OSError as error:
         raise DataError(
             f"Could not write into {root}: {error.strerror}; free some space or give another --out, and run the "
             f"command again: it goes on where it stopped."
         ) from error
     archive.unlink(missing_ok=True)
-    return folder
 
 
 def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: float = 1.0) -> None:
@@ -114,7 +173,8 @@ def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: f
 def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
     """Unpack the one folder that a .tar.gz holds into `folder`, when all of it has proved good.
 
-    Only plain files, by their last name alone, are written, so that no entry can leave the folder.
+    Only plain files whose paths lead down are written, so that no entry can leave the folder; what is there
+    already stays, but for files of the same path.
 
     Raises:
         DataError: not an archive, cut short, an entry that is a link or escapes, or more than `max_bytes` in all.
@@ -140,17 +200,26 @@ def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
                     )
                 content = tar.extractfile(entry)
                 assert content is not None
-                with (staging / name.name).open("wb") as file:
+                place = staging.joinpath(*(name.parts[1:] or name.parts))
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with place.open("wb") as file:
                     shutil.copyfileobj(content, file)
-        folder.mkdir(exist_ok=True)
-        for unpacked in staging.iterdir():
-            unpacked.replace(folder / unpacked.name)
+        _move(staging, folder)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise DataError(
             f"{archive} is not a whole .tar.gz archive ({error}); delete it and fetch again."
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file or folder; into a folder that is there already, what it holds."""
+    if source.is_dir() and target.is_dir():
+        for child in source.iterdir():
+            _move(child, target / child.name)
+    else:
+        source.replace(target)
 
 
 def _receive(source: Source, part: Path, stall_s: float, show: Callable[[int, int | None], None]) -> None:

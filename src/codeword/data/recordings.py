@@ -58,7 +58,7 @@ class Recordings(Dataset):
 
     `classes` are the speakers of the training split, in every split; `label` is `len(classes)`, "not told",
     for others. A file that turns out broken while training is named once and the next one takes its place;
-    `skipped` holds the names of those and of the ones that could not be opened.
+    `skipped` holds the names of those and of the ones that could not be opened. `sample_rate` is in Hz.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Recordings(Dataset):
     ) -> None:
         self._config = config
         self.recordings = tuple(recordings)
+        self.sample_rate = config.sample_rate
         self.shape = (1, config.crop_samples)
         self.classes = classes
         self.skipped = list(skipped)
@@ -121,7 +122,7 @@ class Recordings(Dataset):
         """`count` samples from `start` on of recording `i`. Raises DataError."""
         path = self.recordings[i].path
         assert path is not None
-        return read_wave(path, sample_rate=self._config.sample_rate, start=start, count=count)
+        return read_wave(path, sample_rate=self.sample_rate, start=start, count=count)
 
     def _crop(self, index: int, change: _Change | None) -> tuple[Wave, int]:
         """The crop at `index`, or one of the next recording that can be read, and its recording."""

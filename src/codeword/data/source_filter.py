@@ -184,10 +184,8 @@ def _voiced_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
 def _hiss_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
     """(n, bins): one broad band."""
     square = (tracks.hiss_hz[:, None] * voice.formant_scale).astype(np.float32) ** 2
-    width = (1j * tracks.hiss_width_hz[:, None]).astype(np.complex64) * hz
-    transfer: Spectra = (
-        tracks.hiss[:, None].astype(np.float32) * width / (square - hz**2 + width + np.float32(1e-9))
-    )
+    transfer = (1j * tracks.hiss_width_hz[:, None]).astype(np.complex64) * hz
+    transfer *= tracks.hiss[:, None].astype(np.float32) / (square - hz**2 + transfer)
     return transfer
 
 

@@ -54,7 +54,7 @@ class SyntheticSpeech(Recordings):
 def _utterance(rng: np.random.Generator) -> Iterator[Phone]:
     """Words of one to three syllables with pauses between, silence around them."""
     frame = 0
-    last = int(rng.integers(180, 330))
+    last = int(rng.integers(200, 330))
 
     def said(name: str, frames: tuple[int, int]) -> Phone:
         nonlocal frame

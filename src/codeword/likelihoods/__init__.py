@@ -8,14 +8,27 @@ from codeword.config import (
     LikelihoodConfig,
     LogisticMixtureConfig,
     SpectralConfig,
+    SpectrogramConfig,
+    WaveNetDecoderConfig,
 )
 from codeword.likelihoods.base import Likelihood
 from codeword.likelihoods.categorical import Categorical
 from codeword.likelihoods.gaussian import Gaussian
 from codeword.likelihoods.logistic_mixture import LogisticMixture
 from codeword.likelihoods.spectral import Spectral
+from codeword.likelihoods.spectrogram import Spectrogram
+from codeword.likelihoods.wavenet import WaveNetDecoder
 
-__all__ = ["Categorical", "Gaussian", "Likelihood", "LogisticMixture", "Spectral", "build_likelihood"]
+__all__ = [
+    "Categorical",
+    "Gaussian",
+    "Likelihood",
+    "LogisticMixture",
+    "Spectral",
+    "Spectrogram",
+    "WaveNetDecoder",
+    "build_likelihood",
+]
 
 
 def build_likelihood(
@@ -32,5 +45,10 @@ def build_likelihood(
         case SpectralConfig():
             assert sample_rate is not None
             return Spectral(config, channels=channels, values=values, sample_rate=sample_rate)
+        case SpectrogramConfig():
+            assert sample_rate is not None
+            return Spectrogram(config, channels=channels, values=values, sample_rate=sample_rate)
+        case WaveNetDecoderConfig():
+            return WaveNetDecoder(config, channels=channels, values=values)
         case _:
             assert_never(config)

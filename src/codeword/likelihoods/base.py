@@ -8,12 +8,16 @@ from torch import Tensor, nn
 
 
 class Likelihood(nn.Module, ABC):
-    """p(x | features) of signals x (B, C, *S), integers in [0, values), given features (B, F, *S).
+    """p(x | features) of signals x (B, C, *S), integers in [0, values), given features (B, F, *S / hop).
 
     A probability, not a density: over all values of one number it sums to 1. `features` is F.
     """
 
     features: int
+    hop: int = 1
+    """How many numbers along each axis one place of the features stands for."""
+    sequential: bool = False
+    """Whether `mean` and `sample` take one number after another, each a pass through a network."""
 
     def __init__(self, channels: int, values: int) -> None:
         super().__init__()

@@ -44,9 +44,9 @@ class GatedLayer(nn.Module):
         return h + residual, skip
 
 
-def gate(drive: Tensor) -> Tensor:
+def gate(drive: Tensor, dim: int = 1) -> Tensor:
     """The tanh of one half of the channels times the sigmoid of the other. (B, 2W, ...) to (B, W, ...)."""
-    signal, openness = drive.chunk(2, 1)
+    signal, openness = drive.chunk(2, dim)
     return torch.tanh(signal) * torch.sigmoid(openness)
 
 

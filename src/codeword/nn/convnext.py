@@ -1,5 +1,6 @@
 """ConvNeXt blocks of any rank, told or not told about a class."""
 
+from math import prod
 from typing import cast
 
 import torch
@@ -7,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import ConvNeXtTrunkConfig
-from codeword.nn.conv import channels_last, depthwise, down, same, up
+from codeword.nn.conv import CONV, TRANSPOSED, channels_last, depthwise, down, same, up
+
+_SMALL = 0.1
 
 
 class ConvNeXtBlock(nn.Module):
@@ -39,7 +42,11 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXtEncoder(nn.Module):
-    """A wide convolution, the strides, then the blocks at the coarsest resolution. (B, C, *S) to (B, D, *G)."""
+    """A wide convolution, the strides, then the blocks at the coarsest resolution. (B, C, *S) to (B, D, *G).
+
+    A linear map of each cell's own patch stands beside them. It learns in minutes what a codec by k-means would do;
+    what the blocks add starts small.
+    """
 
     def __init__(self, config: ConvNeXtTrunkConfig, ndim: int, channels: int, dim: int) -> None:
         super().__init__()
@@ -52,14 +59,19 @@ class ConvNeXtEncoder(nn.Module):
             ChannelNorm(width),
             same(ndim, width, dim, 1),
         )
+        self.scale = nn.Parameter(torch.full((dim, *[1] * ndim), _SMALL))
+        self.patches = CONV[ndim](channels, dim, prod(config.strides), prod(config.strides))
 
     def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.layers(x)
+        z: Tensor = self.patches(x) + self.scale * self.layers(x)
         return z
 
 
 class ConvNeXtDecoder(nn.Module):
-    """The strides undone, then the blocks at the finest resolution. (B, D, *G) to (B, F, *S)."""
+    """The strides undone, then the blocks at the finest resolution. (B, D, *G) to (B, F, *S).
+
+    As in the encoder, a linear map of each cell stands beside them.
+    """
 
     def __init__(self, config: ConvNeXtTrunkConfig, ndim: int, dim: int, features: int) -> None:
         super().__init__()
@@ -74,12 +86,14 @@ class ConvNeXtDecoder(nn.Module):
             for _ in range(config.decoder_blocks)
         )
         self.finish = nn.Sequential(ChannelNorm(width), same(ndim, width, features, 1))
+        self.scale = nn.Parameter(torch.full((features, *[1] * ndim), _SMALL))
+        self.patches = TRANSPOSED[ndim](dim, features, prod(config.strides), prod(config.strides))
 
     def forward(self, vectors: Tensor, condition: Tensor) -> Tensor:
         h = channels_last(self.widen(vectors))
         for block in cast(list[ConvNeXtBlock], self.blocks):
             h = block(h, condition)
-        features: Tensor = self.finish(h)
+        features: Tensor = self.patches(vectors) + self.scale * self.finish(h)
         return features
 
 

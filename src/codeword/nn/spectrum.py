@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FLOOR = 1e-5
+_INVERSION_STEPS = 50
 
 
 def stft(x: Tensor, n_fft: int, hop: int) -> Tensor:
@@ -95,6 +96,19 @@ class LogMel(nn.Module):
         """Magnitudes (B, bins, N) to log-mels (B, mels, N)."""
         mels: Tensor = _filters(self.sample_rate, self.n_fft, self.mels, magnitude.device) @ magnitude
         return mels.clamp(min=FLOOR).log()
+
+    def invert(self, log_mels: Tensor) -> Tensor:
+        """Log-mels (B, mels, N) to magnitudes (B, bins, N) that have them, nowhere negative.
+
+        Multiplicative updates (Lee and Seung 2001, theorem 1) from the clipped pseudo-inverse, which alone is worse.
+        """
+        filters = _filters(self.sample_rate, self.n_fft, self.mels, log_mels.device)
+        mels = log_mels.exp()
+        magnitude = (torch.linalg.pinv(filters) @ mels).clamp(min=FLOOR)
+        wanted, gram = filters.t() @ mels, filters.t() @ filters
+        for _ in range(_INVERSION_STEPS):
+            magnitude = magnitude * wanted / (gram @ magnitude).clamp(min=1e-10)
+        return torch.as_tensor(magnitude)
 
 
 @lru_cache(maxsize=32)

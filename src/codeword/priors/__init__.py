@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import assert_never
 
-from codeword.config import FittedPriorConfig, PixelCNNConfig, UniformPriorConfig
+from codeword.config import FittedPriorConfig, PixelCNNConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Prior, walk
 from codeword.priors.choose import Draw
 from codeword.priors.pixelcnn import PixelCNN
 from codeword.priors.uniform import Uniform
+from codeword.priors.wavenet import WaveNet
 from codeword.store import read_config
 
-__all__ = ["Draw", "PixelCNN", "Prior", "Uniform", "build_prior", "load_prior", "walk"]
+__all__ = ["Draw", "PixelCNN", "Prior", "Uniform", "WaveNet", "build_prior", "load_prior", "walk"]
 
 
 def build_prior(config: FittedPriorConfig) -> Prior:
@@ -29,5 +30,7 @@ def _prior_class(config: FittedPriorConfig) -> type[Prior]:
             return Uniform
         case PixelCNNConfig():
             return PixelCNN
+        case WaveNetConfig():
+            return WaveNet
         case _:
             assert_never(config.architecture)

@@ -3,12 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from codeword.config import FittedPriorConfig
+from codeword.errors import UsageError
 from codeword.store import Pretrained
 
 Choose = Callable[[Tensor], Tensor]
@@ -22,6 +23,8 @@ class Prior(Pretrained):
     """
 
     config_class = FittedPriorConfig
+    any_grid: ClassVar[bool] = False
+    """Whether `walk` may visit grids of another size than `grid`."""
 
     def __init__(self, config: FittedPriorConfig) -> None:
         super().__init__(config)
@@ -60,17 +63,31 @@ def walk(
     choose: Choose,
     *,
     label: Tensor | None = None,
+    grid: tuple[int, ...] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
     """Visit every symbol in order, letting `choose` take it; returns the codes (B, *G, K).
 
-    `choose` draws (sampling), or writes or reads the symbol (compression): the walk is the same.
+    `choose` draws (sampling), or writes or reads the symbol (compression): the walk is the same. The grid is the
+    prior's own, unless another is asked for.
+
+    Raises:
+        UsageError: this prior walks no such grid.
     """
+    grid = grid or prior.grid
+    if grid != prior.grid and not (prior.any_grid and len(grid) == len(prior.grid) and min(grid) > 0):
+        raise UsageError(
+            f"This prior walks grids of {_named(prior.grid)} cells and was asked for {_named(grid)}; leave that out."
+        )
     state = prior.start(batch, label)
     taken = []
-    for i in range(prior.symbols):
+    for i in range(prod(grid) * len(prior.levels)):
         symbols = choose(prior.logits(state, i))
         prior.push(state, i, symbols)
         taken.append(symbols)
         progress(i + 1)
-    return torch.stack(taken, 1).view(batch, *prior.grid, len(prior.levels))
+    return torch.stack(taken, 1).view(batch, *grid, len(prior.levels))
+
+
+def _named(grid: tuple[int, ...]) -> str:
+    return " x ".join(map(str, grid))

@@ -1,6 +1,5 @@
 """Gated PixelCNN over codes, with an exact parallel log-probability and a cached walk."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -11,11 +10,11 @@ from torch import Tensor, nn
 from codeword.config import FittedPriorConfig, PixelCNNConfig
 from codeword.nn.causal import GatedLayer, gate, shift
 from codeword.nn.conv import channels_last
-from codeword.priors.base import Prior
+from codeword.priors.cell import CellPrior, CellState
 
 
-@dataclass
-class PixelCNNState:
+@dataclass(kw_only=True)
+class PixelCNNState(CellState):
     """What the walk keeps, so that a symbol costs one column of the network and not the whole.
 
     For an upper stack, the padded input (B, W, *slab) of each layer. For the last stack, whose slab is a
@@ -28,28 +27,21 @@ class PixelCNNState:
     lines: list[Tensor]
     weights: list[Tensor]
     drives: list[Tensor] = field(default_factory=list)
-    hidden: Tensor | None = None
-    cell: list[Tensor] = field(default_factory=list)
 
 
-class PixelCNN(Prior):
+class PixelCNN(CellPrior):
     """One stack of gated layers for each axis, each fed by the one before: no blind spot at any rank.
 
     On a 2-D grid these are the vertical and the horizontal stack of van den Oord et al. 2016; a sequence has
-    only the latter. The K codes of a cell are modelled one after the other, by a small network over the
-    cell's features and the codes before. With classes, each layer's bias depends on the label (eq. 4 there);
-    one more class, number `classes`, stands for "not told", so that one prior gives p(codes) as well.
+    only the latter. With classes, each layer's bias depends on the label (eq. 4 there).
     """
 
     def __init__(self, config: FittedPriorConfig) -> None:
-        super().__init__(config)
         architecture = config.architecture
         assert isinstance(architecture, PixelCNNConfig)
-        ndim, width, head = len(self.grid), architecture.width, architecture.head_width
-        if not architecture.conditional:
-            self.classes = 0
+        ndim, width = len(config.grid), architecture.width
+        super().__init__(config, width=width, features=width, head_width=architecture.head_width)
         self.width, self.reach, self.ndim = width, architecture.kernel // 2, ndim
-        self.embed = nn.ModuleList(nn.Embedding(n, width) for n in self.levels)
         self.stacks = nn.ModuleList(
             nn.ModuleList(
                 GatedLayer(ndim, axis, width, architecture.kernel) for _ in range(architecture.layers)
@@ -57,30 +49,9 @@ class PixelCNN(Prior):
             for axis in range(ndim)
         )
         self.label_bias = nn.Embedding(self.classes + 1, ndim * architecture.layers * 2 * width)
-        self.head = nn.Linear(width, head)
-        self.within = nn.ModuleList(nn.Embedding(n, head) for n in self.levels[:-1])
-        self.outputs = nn.ModuleList(nn.Linear(head, n) for n in self.levels)
         nn.init.zeros_(self.label_bias.weight)
-        for embedding in (*self.embed, *self.within):
-            nn.init.normal_(cast(nn.Embedding, embedding).weight, std=0.1)
-
-    def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        total = torch.zeros(len(codes), device=codes.device)
-        for k, logits in enumerate(self.all_logits(codes, label)):
-            nll = F.cross_entropy(logits.flatten(0, -2), codes[..., k].flatten(), reduction="none")
-            total = total - nll.view(len(codes), -1).sum(1)
-        return total
-
-    def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
-        """For each code k of the cells, its logits (B, *G, levels[k]) given all symbols before it."""
-        hidden = self._cell_features(codes, self._label(label, len(codes), codes.device))
-        for k, output in enumerate(self.outputs):
-            if k:
-                hidden = hidden + self.within[k - 1](codes[..., k - 1])
-            yield output(F.relu(hidden)).float()
 
     def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
-        """Codes (B, *G, K) to what the head says of each cell from those before it (B, *G, head)."""
         embedded = channels_last(self._embedded(codes).movedim(-1, 1))
         biases = self._biases(label)
         above: list[Tensor | None] = [None] * len(cast(nn.ModuleList, self.stacks[0]))
@@ -94,8 +65,7 @@ class PixelCNN(Prior):
                 if skip is not None:
                     skips = skips + skip
             above = outputs
-        hidden: Tensor = self.head(F.relu(skips).movedim(1, -1))
-        return hidden
+        return skips.movedim(1, -1)
 
     # The walk ------------------------------------------------------------------------------------
 
@@ -112,28 +82,16 @@ class PixelCNN(Prior):
             cast(Tensor, layer.conv.weight).flatten(2).transpose(1, 2).flatten(1).t().contiguous()
             for layer in self._layers()[-1]
         ]
-        return PixelCNNState(self._label(label, batch, device), slabs, lines, weights)
+        return PixelCNNState(label=self._label(label, batch), slabs=slabs, lines=lines, weights=weights)
 
-    def logits(self, state: PixelCNNState, i: int) -> Tensor:
-        cell, k = divmod(i, len(self.levels))
-        place = self._place(cell)
-        if k == 0:
-            if place[-1] == 0:
-                self._begin_line(state, place)
-            state.hidden = self._walk_cell(state, place[-1])
-            state.cell = []
-        assert state.hidden is not None
-        logits: Tensor = self.outputs[k](F.relu(state.hidden))
-        return logits
+    def _walk_cell(self, state: CellState, cell: int) -> Tensor:
+        state, place = cast(PixelCNNState, state), self._place(cell)
+        if place[-1] == 0:
+            self._begin_line(state, place)
+        return self._walk_line(state, place[-1])
 
-    def push(self, state: PixelCNNState, i: int, symbols: Tensor) -> None:
-        cell, k = divmod(i, len(self.levels))
-        state.cell.append(symbols)
-        if k < len(self.levels) - 1:
-            state.hidden = state.hidden + self.within[k](symbols)
-            return
-        place = self._place(cell)
-        embedded = self._embedded(torch.stack(state.cell, -1))
+    def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:
+        state, place = cast(PixelCNNState, state), self._place(cell)
         # One further along each stack's own axis: that is the shift of the parallel form.
         for axis, inputs in enumerate(state.slabs):
             if place[axis] + 1 < self.grid[axis]:
@@ -177,8 +135,8 @@ class PixelCNN(Prior):
                 inputs[n + 1].narrow(axis + 2, index + self.reach, 1)[inside] = h
         return outputs
 
-    def _walk_cell(self, state: PixelCNNState, column: int) -> Tensor:
-        """One cell of the last stack, as plain matrix products; returns the head's features (B, head)."""
+    def _walk_line(self, state: PixelCNNState, column: int) -> Tensor:
+        """One cell of the last stack, as plain matrix products; returns the sum of the skips (B, W)."""
         skips: Tensor | None = None
         layers = self._layers()[-1]
         for n, layer in enumerate(layers):
@@ -193,22 +151,12 @@ class PixelCNN(Prior):
             if n + 1 < len(layers):
                 state.lines[n + 1][:, column + self.reach] = line[:, column + self.reach] + residual
         assert skips is not None
-        hidden: Tensor = self.head(F.relu(skips))
-        return hidden
+        return skips
 
     # Small parts ---------------------------------------------------------------------------------
 
     def _layers(self) -> list[list[GatedLayer]]:
         return [list(cast(list[GatedLayer], stack)) for stack in self.stacks]
-
-    def _embedded(self, codes: Tensor) -> Tensor:
-        """Codes (..., K) to the sum of their embeddings (..., W)."""
-        return torch.stack([table(codes[..., k]) for k, table in enumerate(self.embed)]).sum(0)
-
-    def _label(self, label: Tensor | None, batch: int, device: torch.device) -> Tensor:
-        if label is None or self.classes == 0:
-            return torch.full((batch,), self.classes, device=device)
-        return label.to(device)
 
     def _biases(self, label: Tensor) -> Tensor:
         """Labels (B,) to the biases of every layer (axis, layer, B, 2W)."""

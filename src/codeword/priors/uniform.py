@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import log
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ class UniformState:
 
 class Uniform(Prior):
     """Every code equally likely, whatever the label: it has no classes."""
+
+    any_grid: ClassVar[bool] = True
 
     def __init__(self, config: FittedPriorConfig) -> None:
         super().__init__(config)

@@ -49,9 +49,9 @@ class Codebook(nn.Module):
         """Place the codewords on the first training batch z (N, dim); afterwards does nothing."""
         if self.ready:
             return
-        vectors = _draw_rows(z, len(self.vectors), generator)
+        vectors = draw_rows(z, len(self.vectors), generator)
         if self.config.init == "kmeans":
-            vectors = _lloyd(z, vectors, generator)
+            vectors = lloyd(z, vectors, generator)
         vectors = copy_from_first_rank(self._normalise(vectors))
         self.vectors.copy_(vectors)
         self.counts.fill_(1.0)
@@ -77,7 +77,7 @@ class Codebook(nn.Module):
         # Without a branch on the data, so that a GPU need not wait for the answer at each step.
         uniform = self.counts.mean()
         dead = self.counts < self.config.revive_below * uniform
-        fresh = copy_from_first_rank(self._normalise(_draw_rows(z, len(self.counts), generator)))
+        fresh = copy_from_first_rank(self._normalise(draw_rows(z, len(self.counts), generator)))
         # Count and sum are reset too: a revived codeword with its old count would die again in one step.
         self.counts.copy_(torch.where(dead, uniform, self.counts))
         self.sums.copy_(torch.where(dead[:, None], fresh * uniform, self.sums))
@@ -87,7 +87,7 @@ class Codebook(nn.Module):
         return nn.functional.normalize(vectors, dim=-1) if self.config.cosine else vectors
 
 
-def _draw_rows(z: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+def draw_rows(z: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
     """`count` rows of z (N, D), all different where N allows it."""
     # Drawn on the CPU, where the generator lives, so that one seed gives one codebook on every device.
     if len(z) >= count:
@@ -97,12 +97,14 @@ def _draw_rows(z: Tensor, count: int, generator: torch.Generator | None) -> Tens
     return z[rows.to(z.device)]
 
 
-def _lloyd(z: Tensor, vectors: Tensor, generator: torch.Generator | None) -> Tensor:
+def lloyd(
+    z: Tensor, vectors: Tensor, generator: torch.Generator | None, *, iterations: int = KMEANS_ITERATIONS
+) -> Tensor:
     """K-means from `vectors` (K, D) on z (N, D); an empty cluster is put onto a random vector."""
-    for _ in range(KMEANS_ITERATIONS):
+    for _ in range(iterations):
         codes = nearest(z, vectors)
         counts = histogram(codes, len(vectors)).to(z.dtype)
         sums = torch.zeros_like(vectors).index_add_(0, codes, z)
-        fresh = _draw_rows(z, len(vectors), generator)
+        fresh = draw_rows(z, len(vectors), generator)
         vectors = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), fresh)
     return vectors

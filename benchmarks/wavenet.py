@@ -1,0 +1,55 @@
+"""Sampling codes from a WaveNet: the cached walk against the whole receptive field for each step."""
+
+import torch
+
+from benchmarks.naive import naive_continue
+from benchmarks.report import Ratio, Report
+from benchmarks.timing import device, interleaved
+from codeword.config import FittedPriorConfig, WaveNetConfig
+from codeword.priors import Draw, WaveNet, walk
+
+# 30 layers, as many as the paper's, of powers of two.
+DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) * 3
+
+
+def measure(*, quick: bool) -> Report:
+    """Seconds for each step of one signal, from the same network, where the peer's past fills its receptive field.
+
+    A cached step costs the same wherever it is; all of `steps` are run from the start, and the start is in the time.
+    """
+    prior = build(dilations=(1, 2, 4), width=8) if quick else build()
+    steps, naive_steps = (30, 3) if quick else (2048, 16)
+    history = torch.zeros(1, prior.receptive_field, 1, dtype=torch.int64, device=device())
+    runs = {
+        "naive": lambda: naive_continue(prior, history, naive_steps, draw()),
+        "ours": lambda: walk(prior, 1, draw(), grid=(steps,)),
+    }
+    times = interleaved(runs, rounds=2 if quick else 5)
+    ours_per_s, naive_per_s = steps / times.median_s("ours"), naive_steps / times.median_s("naive")
+    return Report(
+        [
+            Ratio(
+                "wavenet_cached_vs_naive",
+                ours_per_s / naive_per_s,
+                f"codeword.priors.walk, {len(prior.stack.dilations)} layers of {prior.stack.width}, batch 1",
+                f"the network over its receptive field of {prior.receptive_field} (benchmarks/naive.py)",
+            )
+        ],
+        {"wavenet_cached_steps_per_s": ours_per_s, "wavenet_naive_steps_per_s": naive_per_s},
+    )
+
+
+def build(*, dilations: tuple[int, ...] = DILATIONS, width: int = 64, codewords: int = 256) -> WaveNet:
+    """A network with random weights, which cost what trained ones cost."""
+    architecture = WaveNetConfig(
+        dilations=dilations, width=width, skip_width=width, head_width=width, conditional=False
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        prior = WaveNet(FittedPriorConfig(architecture=architecture, grid=(16,), levels=(codewords,)))
+    return prior.to(device()).eval()
+
+
+def draw() -> Draw:
+    """The same draws each time."""
+    return Draw(generator=torch.Generator().manual_seed(0))

@@ -1,0 +1,94 @@
+"""WaveNet as a decoder: each sample given all before it and what the codes say (van den Oord et al. 2017, sec. 4.3)."""
+
+from collections.abc import Callable
+from math import pi
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codeword.config import WaveNetDecoderConfig
+from codeword.likelihoods.base import Likelihood, uniform
+from codeword.nn.dilated import DilatedStack, DilatedWalk, delay
+
+BLOCK_SAMPLES = 256
+SEED_OF_MEAN = 0
+
+
+class WaveNetDecoder(Likelihood):
+    """p(x | features) = product over t of p(x[t] | x[<t], features), a softmax over all values of each sample.
+
+    For x (B, 1, T) of few values: mu-law companded audio has 256 (van den Oord et al. 2016, sec. 2.2). The network
+    sees the samples before, embedded, and the features as local conditioning (sec. 2.5 there). The features of a
+    sample may come from codes that lie after it: only x is causal.
+    """
+
+    sequential = True
+
+    def __init__(self, config: WaveNetDecoderConfig, *, channels: int, values: int) -> None:
+        assert channels == 1
+        super().__init__(channels, values)
+        self.features = config.features
+        self.embed = nn.Embedding.from_pretrained(cosines(values, config.width), freeze=False)
+        self.stack = DilatedStack(
+            config.dilations, width=config.width, skip_width=config.skip_width, local=config.features
+        )
+        self.head = nn.Linear(config.skip_width, config.skip_width)
+        self.output = nn.Linear(config.skip_width, values)
+
+    def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
+        nll = F.cross_entropy(self.logits(features, x).flatten(0, 1), x.flatten().long(), reduction="none")
+        return -nll.view(len(x), -1).sum(1)
+
+    def logits(self, features: Tensor, x: Tensor) -> Tensor:
+        """Logits (B, T, values) of each sample, given x (B, 1, T) before it and features (B, F, T)."""
+        before = delay(self.embed(x[:, 0].long()), 1)
+        return self._logits(self.stack(before, local=features.transpose(1, 2)))
+
+    def mean(self, features: Tensor) -> Tensor:
+        """A draw, the same one each time: there is no closed form of the mean.
+
+        Nor would a mean serve: averaged over all the phases that could have followed, it is near silence.
+        """
+        return self.sample(features, generator=torch.Generator().manual_seed(SEED_OF_MEAN)).float()
+
+    @torch.no_grad()
+    def sample(
+        self,
+        features: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Tensor:
+        """One draw (B, 1, T), one sample after the other; `progress` hears how many of the T are done."""
+        batch, _, samples = features.shape
+        walk = DilatedWalk(self.stack, batch)
+        x = torch.empty(batch, samples, dtype=torch.int64, device=features.device)
+        embedded = torch.zeros(batch, self.stack.width, device=features.device)
+        # In blocks, for what all samples need is cheaper for many at once, and for the whole would fill the memory.
+        for start in range(0, samples, BLOCK_SAMPLES):
+            local = features[:, :, start : start + BLOCK_SAMPLES].transpose(1, 2)
+            shape = torch.Size([local.shape[1], batch, self.values])
+            # The Gumbel-max trick: the largest of logits plus Gumbel noise is a draw from their softmax.
+            noise = -(-uniform(shape, features, generator).log()).log()
+            for t, (drives, gumbel) in enumerate(zip(walk.drives(local), noise, strict=True), start=start):
+                drawn = (self._logits(walk.step(embedded, drives)) + gumbel).argmax(-1)
+                x[:, t] = drawn
+                embedded = self.embed(drawn)
+                progress(t + 1)
+        return x.unsqueeze(1)
+
+    def _logits(self, skips: Tensor) -> Tensor:
+        logits: Tensor = self.output(F.relu(self.head(F.relu(skips))))
+        return logits.float()
+
+
+def cosines(values: int, width: int) -> Tensor:
+    """A table (values, width) to start from: cosines over the range of values, the faster the fainter.
+
+    Neighbouring values start alike, so that what is learned of one holds for the others; a random table has to find
+    that out value by value.
+    """
+    place = (torch.arange(values) + 0.5) / values
+    rate = torch.arange(1, width + 1)
+    return torch.cos(pi * place[:, None] * rate) / (1 + rate / 8)

@@ -1,0 +1,75 @@
+"""WaveNet over a sequence of codes, with an exact parallel log-probability and a cached walk."""
+
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from codeword.config import FittedPriorConfig, WaveNetConfig
+from codeword.errors import RecipeError
+from codeword.nn.dilated import DilatedStack, DilatedWalk, delay
+from codeword.priors.cell import CellPrior, CellState
+
+
+@dataclass(kw_only=True)
+class WaveNetState(CellState):
+    """The network's walk, and its features (B, S) for the cell that comes next."""
+
+    walk: DilatedWalk
+    features: Tensor
+
+
+class WaveNet(CellPrior):
+    """Dilated causal layers over a row of cells (van den Oord et al. 2016, WaveNet), whatever its length.
+
+    Nothing in it depends on the length: `grid` is only how long a walk is that is not told. Its input is shifted by
+    one, so that a cell sees the `receptive_field` cells before it and not itself. A label is global conditioning
+    (sec. 2.5 there).
+
+    Raises:
+        RecipeError: the codes do not lie in a row.
+    """
+
+    any_grid: ClassVar[bool] = True
+
+    def __init__(self, config: FittedPriorConfig) -> None:
+        architecture = config.architecture
+        assert isinstance(architecture, WaveNetConfig)
+        if len(config.grid) != 1:
+            raise RecipeError(
+                f"A wavenet prior is for codes in a row, but these lie on a grid of "
+                f'{" x ".join(map(str, config.grid))}; set prior.kind="pixelcnn".'
+            )
+        width = architecture.width
+        super().__init__(
+            config, width=width, features=architecture.skip_width, head_width=architecture.head_width
+        )
+        self.stack = DilatedStack(
+            architecture.dilations, width=width, skip_width=architecture.skip_width, condition=width
+        )
+        self.label_vectors = nn.Embedding(self.classes + 1, width)
+        nn.init.zeros_(self.label_vectors.weight)
+
+    @property
+    def receptive_field(self) -> int:
+        """How many cells before it a cell sees."""
+        return self.stack.receptive_field
+
+    def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
+        h = delay(self._embedded(codes), 1)
+        features: Tensor = self.stack(h, condition=self.label_vectors(label))
+        return features
+
+    def start(self, batch: int, label: Tensor | None = None) -> WaveNetState:
+        condition = self.label_vectors(self._label(label, batch))
+        walk = DilatedWalk(self.stack, batch, condition=condition)
+        nothing = torch.zeros(batch, self.stack.width, device=condition.device)
+        return WaveNetState(walk=walk, features=walk.step(nothing))
+
+    def _walk_cell(self, state: CellState, cell: int) -> Tensor:
+        return cast(WaveNetState, state).features
+
+    def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:
+        state = cast(WaveNetState, state)
+        state.features = state.walk.step(embedded)
