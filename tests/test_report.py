@@ -188,6 +188,7 @@ def test_grey_images_of_odd_size_with_product_codes_are_drawn() -> None:
         codes=codes,
         counts=usage.counts,
         counted=3,
+        codes_in_words="5 × 4 cells",
         samples=x,
         samples_by_class=x[:, None],
         # A folder may be called anything: no formula, and no font need have its letters.

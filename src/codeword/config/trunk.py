@@ -94,5 +94,12 @@ class ISTFTConfig(Config):
         return self
 
 
+class HoldConfig(Config):
+    """Each frame's features are held for `hop` samples: what an autoregressive decoder is told of every sample."""
+
+    kind: Literal["hold"] = "hold"
+    hop: Annotated[int, Field(ge=1, le=4096)] = 160
+
+
 FrontendConfig = Annotated[SamplesConfig | LogMelConfig, Field(discriminator="kind")]
-HeadConfig = Annotated[SamplesConfig | ISTFTConfig, Field(discriminator="kind")]
+HeadConfig = Annotated[SamplesConfig | ISTFTConfig | HoldConfig, Field(discriminator="kind")]

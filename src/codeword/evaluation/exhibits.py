@@ -1,9 +1,11 @@
 """What the report shows: each exhibit a figure with a title and a caption that says what one sees."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import exp, log
 
-from codeword.config import GaussianConfig
+from codeword.evaluation.audio_exhibits import audio_exhibits
+from codeword.evaluation.audio_material import gather_recordings
 from codeword.evaluation.figures import (
     BLUE,
     GREEN,
@@ -15,21 +17,48 @@ from codeword.evaluation.figures import (
     panels_figure,
 )
 from codeword.evaluation.image_exhibits import image_exhibits
-from codeword.evaluation.material import Material
+from codeword.evaluation.material import CommonMaterial, gather
+from codeword.evaluation.result import Evaluation
 from codeword.training.run import Run
 
 
-def exhibits(run: Run, material: Material) -> list[Exhibit]:
-    """All that the report of this run shows, in reading order."""
-    of_this_rank = _BY_RANK[material.tokenizer.config.ndim](material)
-    return [*_curve_exhibits(run, material), _code_use(material), *of_this_rank]
+@dataclass(frozen=True)
+class Show:
+    """What a report is made from, and all that it shows, in reading order."""
+
+    material: CommonMaterial
+    exhibits: list[Exhibit]
+
+
+def show(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> Show:
+    """Gather what the report of this run shows; nothing is drawn yet.
+
+    Raises:
+        UsageError: the run is not finished.
+        DataError, ModelError: data or models cannot be read.
+    """
+    of_this_rank = _BY_RANK[run.recipe().tokenizer.ndim](run, evaluation, samples, seed)
+    material = of_this_rank.material
+    return Show(material, [*_curve_exhibits(run, material), _code_use(material), *of_this_rank.exhibits])
+
+
+def _show_recordings(run: Run, evaluation: Evaluation, samples: int, seed: int) -> Show:
+    material = gather_recordings(run, evaluation, samples=samples, seed=seed)
+    return Show(material, audio_exhibits(material, evaluation))
+
+
+def _show_images(run: Run, evaluation: Evaluation, samples: int, seed: int) -> Show:
+    material = gather(run, evaluation.split, samples=samples, seed=seed)
+    return Show(material, image_exhibits(material))
 
 
 # What only signals of one rank have beside the figures below.
-_BY_RANK: dict[int, Callable[[Material], list[Exhibit]]] = {1: lambda material: [], 2: image_exhibits}
+_BY_RANK: dict[int, Callable[[Run, Evaluation, int, int], Show]] = {1: _show_recordings, 2: _show_images}
+_DIMENSION_IN_WORDS = {1: "sample", 2: "dimension"}
 
 
-def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
+def _curve_exhibits(run: Run, material: CommonMaterial) -> list[Exhibit]:
+    config = material.tokenizer.config
     losses = [
         Panel(
             "Tokenizer",
@@ -41,7 +70,7 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
         ),
         Panel(
             "Signal given its codes",
-            "bits per dimension",
+            f"bits per {_DIMENSION_IN_WORDS[config.ndim]}",
             [_line(run, "tokenizer", "valid", "signal_bpd", "validation split")],
         ),
     ]
@@ -55,7 +84,7 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
     ]
     caption = (
         "The tokenizer's loss is "
-        + _LOSS_IN_WORDS[isinstance(material.tokenizer.config.likelihood, GaussianConfig)]
+        + _LOSS_IN_WORDS.get(config.likelihood.kind, "the nats that each number costs")
         + " plus the quantizer's loss, which may rise while the signal's bits fall: the encoder spreads its vectors "
         "out. "
     )
@@ -104,8 +133,8 @@ def _curve_exhibits(run: Run, material: Material) -> list[Exhibit]:
 
 
 _LOSS_IN_WORDS = {
-    True: "the squared error of a signal between −½ and ½",
-    False: "the nats that each number costs",
+    "gaussian": "the squared error of a signal between −½ and ½",
+    "spectral": "the distance of spectra at several resolutions",
 }
 
 
@@ -122,7 +151,7 @@ def _line(run: Run, part: str, split: str, figure: str, label: str, *, told: boo
     )
 
 
-def _code_use(material: Material) -> Exhibit:
+def _code_use(material: CommonMaterial) -> Exhibit:
     return Exhibit(
         "codebook-use",
         "Use of the codewords",

@@ -10,6 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from PIL import Image
 from torch import Tensor
 
 DPI = 150
@@ -22,13 +23,37 @@ _MAX_MAGNIFICATION = 24
 
 
 @dataclass(frozen=True)
+class Sound:
+    """Something to listen to: x (1, T), integers in [0, values); `name` is what its file is called."""
+
+    name: str
+    label: str
+    x: Tensor
+    sample_rate: int
+    values: int
+
+
+@dataclass(frozen=True)
+class SoundRow:
+    """Sounds to be compared, side by side under one label."""
+
+    label: str
+    sounds: Sequence[Sound]
+
+
+@dataclass(frozen=True)
 class Exhibit:
-    """One figure of the report; `name` is what its file is called."""
+    """One figure of the report; `name` is what its file is called.
+
+    `few_colours`: 128 are enough, which makes pictures of noise a third as large.
+    """
 
     name: str
     title: str
     caption: str
     draw: Callable[[], Figure]
+    sounds: Sequence[SoundRow] = ()
+    few_colours: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,14 +197,21 @@ def mosaic_figure(pictures: Tensor, *, row_labels: Sequence[str] = (), notes: Se
     return figure
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG file."""
+def png(figure: Figure, *, few_colours: bool = False) -> bytes:
+    """The figure as a PNG file, of 128 colours if they are enough."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # A class may be named in a script that the font lacks; a box there is no reason to fail.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return buffer.getvalue()
+    if not few_colours:
+        return buffer.getvalue()
+    reduced = io.BytesIO()
+    with Image.open(buffer) as image:
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+            reduced, format="png", optimize=True
+        )
+    return reduced.getvalue()
 
 
 def _row_of_axes(figure: Figure, count: int) -> list[Axes]:

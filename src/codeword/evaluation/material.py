@@ -1,6 +1,7 @@
 """What the report's figures are drawn from: a run's models, the first signals of a split, and prior samples."""
 
 from dataclasses import dataclass
+from math import log2, prod
 
 import torch
 from torch import Tensor
@@ -22,25 +23,35 @@ _SURROUNDINGS = 5  # Cells: a codeword decoded alone has two of its own kind on 
 
 
 @dataclass(frozen=True)
-class Material:
-    """A run's models and what they make of the first signals of `split`.
+class CommonMaterial:
+    """What signals of every medium have: a run's models, and how they code the first signals of `split`.
 
-    `x` (N, C, *S) are the first `SIGNALS_SHOWN` signals, `codes` (N, *G, K) theirs; `counts` are the K
-    histograms over the first `counted` signals. `samples` (M, C, *S) are decoded draws from the prior, and
-    `samples_by_class` (classes, n, C, *S) those given each of `class_names`.
+    `counts` are the K histograms over the first `counted` signals; `codes_in_words` says how large codes are beside
+    signals; `seed` is what the samples were drawn with.
     """
 
     tokenizer: Tokenizer
     prior: Prior
     split: Split
-    x: Tensor
-    codes: Tensor
     counts: list[Tensor]
     counted: int
+    codes_in_words: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Material(CommonMaterial):
+    """Signals of one size, which images are.
+
+    `x` (N, C, *S) are the first `SIGNALS_SHOWN` signals, `codes` (N, *G, K) theirs. `samples` (M, C, *S) are
+    decoded draws from the prior, and `samples_by_class` (classes, n, C, *S) those given each of `class_names`.
+    """
+
+    x: Tensor
+    codes: Tensor
     samples: Tensor
     samples_by_class: Tensor
     class_names: tuple[str, ...]
-    seed: int
 
 
 def gather(run: Run, split: Split, *, samples: int, seed: int) -> Material:
@@ -74,6 +85,7 @@ def gather(run: Run, split: Split, *, samples: int, seed: int) -> Material:
         codes=tokenizer.encode(x),
         counts=usage.counts,
         counted=min(SIGNALS_COUNTED, len(data)),
+        codes_in_words=_codes_in_words(tokenizer, x),
         samples=unconditional,
         samples_by_class=given.unflatten(0, (len(class_names), -1)) if len(label) else given[None],
         class_names=class_names,
@@ -105,3 +117,13 @@ def _sample(
 ) -> Tensor:
     codes = walk(prior, count, Draw(generator=generator), label=label)
     return torch.cat([tokenizer.decode(some, size=size) for some in codes.split(_BATCH)])
+
+
+def _codes_in_words(tokenizer: Tokenizer, x: Tensor) -> str:
+    grid, levels = tokenizer.grid(tuple(x.shape[2:])), tokenizer.quantizer.levels
+    code_bits = prod(grid) * sum(log2(n) for n in levels)
+    signal_bits = x[0].numel() * log2(tokenizer.config.values)
+    return (
+        f"{' × '.join(str(n) for n in grid)} cells of {' × '.join(f'{n:,}' for n in levels)} codewords: "
+        f"{code_bits:,.0f} bits at most, for {signal_bits:,.0f} bits of signal"
+    )

@@ -1,77 +1,33 @@
-"""Every number of a run over one split: distortion, use of the codebook, and true bits per dimension."""
+"""Every number of signals of one size: distortion, use of the codebook, and true bits per dimension."""
 
 from collections.abc import Callable
 from math import log
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.config import Config, validate_json
-from codeword.data import Dataset, evaluation_batches, open_dataset
-from codeword.data.base import Split
-from codeword.errors import ModelError, RecipeError, UsageError
+from codeword.config import EvaluationConfig
+from codeword.data import Dataset, evaluation_batches
 from codeword.evaluation.intervals import mean_interval, resampled_interval
+from codeword.evaluation.result import Measured, Metric, metric
 from codeword.priors import Prior
 from codeword.quantizers import CodeUsage
-from codeword.store import write_json
 from codeword.tokenizer import Tokenizer, signal_dims
-from codeword.training.run import Run
 
 
-class Metric(Config):
-    """A value with its 95 % interval over signals."""
-
-    value: float
-    low: float
-    high: float
-    unit: str
-
-
-class Evaluation(Config):
-    """What `evaluation.json` holds."""
-
-    recipe: str
-    split: Split
-    signals: int
-    seed: int
-    commit: str
-    machine: str
-    metrics: dict[str, Metric]
-
-
-def evaluate(
-    run: Run | str | Path,
+def measure_signals(
+    tokenizer: Tokenizer,
+    prior: Prior,
+    data: Dataset,
+    train: Dataset,
+    config: EvaluationConfig,
     *,
-    split: Split = "test",
-    device: str | torch.device | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Evaluation:
-    """Measure a finished run on one split, and write `evaluation.json` into it.
-
-    All in float32. Bits per dimension are `(-log2 p(codes) - log2 p(x | codes)) / numbers in x`, an upper bound
-    on -log2 p(x); `code_bpd` is without labels, so that `total_bpd` is a statement about images alone.
-
-    Args:
-        run: a run, or its folder.
-        split: "train", "valid" or "test".
-        device: where to compute; by default a GPU if there is one.
-        progress: called with signals done and signals in all.
-
-    Raises:
-        UsageError: there is no run, it is not finished, or it has no such split.
-        DataError, ModelError: data or models cannot be read.
-    """
-    run = run if isinstance(run, Run) else Run.open(run)
-    if split not in ("train", "valid", "test"):
-        raise UsageError(f"There is no split {split!r}; choose train, valid or test.")
-    recipe = run.recipe()
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    tokenizer, prior = run.tokenizer().to(device), run.prior().to(device)
-    data = open_dataset(recipe.data, split)
-    config = recipe.evaluation
+    progress: Callable[[int, int], None],
+) -> Measured:
+    """Measure a split of signals of one size; `train` gives the variance that errors are compared with."""
+    device = next(tokenizer.parameters()).device
     total = min(len(data), config.limit or len(data))
     rows: list[dict[str, Tensor]] = []
     done = 0
@@ -82,34 +38,8 @@ def evaluate(
         done += len(batch.x)
         progress(done, total)
     columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-    variance = signal_variance(open_dataset(recipe.data, "train"), values=tokenizer.config.values)
-    environment = run.environment()
-    result = Evaluation(
-        recipe=recipe.name,
-        split=split,
-        signals=done,
-        seed=recipe.seed,
-        commit=environment["commit"],
-        machine=environment["machine"],
-        metrics=_summarise(columns, tokenizer.quantizer.levels, variance),
-    )
-    write_json(run.evaluation_path, result.model_dump(mode="json"))
-    return result
-
-
-def read_evaluation(run: Run) -> Evaluation:
-    """What the last `evaluate` wrote. Raises UsageError where there is none, ModelError where it is damaged."""
-    try:
-        text = run.evaluation_path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{run.folder} has not been evaluated; run `codeword evaluate {run.folder}` first."
-        ) from error
-    try:
-        evaluation: Evaluation = validate_json(Evaluation, text, place=str(run.evaluation_path))
-    except RecipeError as error:
-        raise ModelError(f"{error} Run `codeword evaluate {run.folder}` again.") from error
-    return evaluation
+    variance = signal_variance(train, values=tokenizer.config.values)
+    return Measured(signals=done, metrics=_summarise(columns, tokenizer.quantizer.levels, variance))
 
 
 @torch.no_grad()
@@ -183,7 +113,7 @@ def _summarise(columns: dict[str, Tensor], levels: tuple[int, ...], variance: fl
             columns["code_bits_given_label"] / symbols,
             "bit/code under the prior, label told",
         )
-    metrics = {name: _metric(mean_interval(values), unit) for name, (values, unit) in per_signal.items()}
+    metrics = {name: metric(mean_interval(values), unit) for name, (values, unit) in per_signal.items()}
     codes = columns["codes"].view(len(dims), -1, len(levels))
 
     def counted(rows: Tensor) -> CodeUsage:
@@ -191,16 +121,11 @@ def _summarise(columns: dict[str, Tensor], levels: tuple[int, ...], variance: fl
         usage.add(codes[rows])
         return usage
 
-    metrics["usage"] = _metric(
+    metrics["usage"] = metric(
         resampled_interval(lambda rows: counted(rows).usage, len(dims)), "fraction of codewords"
     )
-    metrics["perplexity"] = _metric(
+    metrics["perplexity"] = metric(
         resampled_interval(lambda rows: counted(rows).perplexity, len(dims)),
         "codewords, over the whole split",
     )
     return metrics
-
-
-def _metric(interval: tuple[float, float, float], unit: str) -> Metric:
-    value, low, high = interval
-    return Metric(value=value, low=low, high=high, unit=unit)

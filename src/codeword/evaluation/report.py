@@ -2,17 +2,17 @@
 
 from base64 import b64encode
 from dataclasses import dataclass
-from math import log2, prod
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from codeword.errors import UsageError
-from codeword.evaluation.exhibits import exhibits
-from codeword.evaluation.figures import WIDTH_INCHES, Exhibit, png
-from codeword.evaluation.material import Material, gather
-from codeword.evaluation.metrics import Evaluation, read_evaluation
-from codeword.evaluation.results import result_rows
+from codeword.evaluation.exhibits import show
+from codeword.evaluation.figures import WIDTH_INCHES, Exhibit, Sound, png
+from codeword.evaluation.material import CommonMaterial
+from codeword.evaluation.result import Evaluation, read_evaluation
+from codeword.evaluation.results import other_codecs, rate_table, reasons, result_rows
+from codeword.media.audio import write_audio
 from codeword.store import write_atomically
 from codeword.training.run import Run
 
@@ -20,13 +20,13 @@ _PAGE_WIDTH = 1000  # CSS pixels, for a figure of WIDTH_INCHES: text in all figu
 
 
 def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
-    """Write `report/index.html` and its figures into a finished and evaluated run; returns the page's path.
+    """Write `report/index.html`, its figures and sounds into a finished and evaluated run; returns the page's path.
 
-    The page holds its figures, so that it can be sent as one file; the PNGs also lie beside it.
+    The page holds them all, so that it can be sent as one file; PNGs and FLACs also lie beside it.
 
     Args:
         run: a run, or its folder.
-        samples: how many signals to draw from the prior.
+        samples: how many signals to draw from the prior, of audio a handful at most.
         seed: what they are drawn with.
 
     Raises:
@@ -37,8 +37,8 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
         raise UsageError(f"samples must be 1 or more, not {samples}.")
     run = run if isinstance(run, Run) else Run.open(run)
     evaluation = read_evaluation(run)
-    material = gather(run, evaluation.split, samples=samples, seed=seed)
-    figures = [_figure(exhibit, run.report_path) for exhibit in exhibits(run, material)]
+    shown = show(run, evaluation, samples=samples, seed=seed)
+    figures = [_figure(exhibit, run.report_path) for exhibit in shown.exhibits]
     environment = Environment(
         loader=PackageLoader("codeword.evaluation", "."),
         autoescape=True,
@@ -47,16 +47,36 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
     )
     page = environment.get_template("report.html.j2").render(
         recipe=run.recipe(),
-        facts=_facts(run, evaluation, material),
+        facts=_facts(run, evaluation, shown.material),
         rows=list(result_rows(evaluation, run.recipe().data)),
         metrics=evaluation.metrics,
+        rates=rate_table(evaluation),
+        codecs=other_codecs(run.recipe().data),
+        left_out=reasons(evaluation),
         split=evaluation.split,
         figures=figures,
+        sounds=any(figure.rows for figure in figures),
         page_width=_PAGE_WIDTH,
     )
     path = run.report_path / "index.html"
     write_atomically(path, page.encode())
     return path
+
+
+@dataclass(frozen=True)
+class Player:
+    """A sound as the page holds it."""
+
+    label: str
+    data_uri: str
+
+
+@dataclass(frozen=True)
+class PlayerRow:
+    """Players side by side; `label` may be empty."""
+
+    label: str
+    players: tuple[Player, ...]
 
 
 @dataclass(frozen=True)
@@ -67,36 +87,41 @@ class PrintedFigure:
     caption: str
     width: int
     data_uri: str
+    rows: tuple[PlayerRow, ...]
 
 
 def _figure(exhibit: Exhibit, folder: Path) -> PrintedFigure:
     figure = exhibit.draw()
-    image = png(figure)
+    image = png(figure, few_colours=exhibit.few_colours)
     write_atomically(folder / f"{exhibit.name}.png", image)
     return PrintedFigure(
         title=exhibit.title,
         caption=exhibit.caption,
         width=round(figure.get_figwidth() / WIDTH_INCHES * _PAGE_WIDTH),
-        data_uri=f"data:image/png;base64,{b64encode(image).decode()}",
+        data_uri=_data_uri("image/png", image),
+        rows=tuple(
+            PlayerRow(row.label, tuple(_player(sound, folder) for sound in row.sounds))
+            for row in exhibit.sounds
+        ),
     )
 
 
-def _facts(run: Run, evaluation: Evaluation, material: Material) -> list[tuple[str, str]]:
+def _player(sound: Sound, folder: Path) -> Player:
+    path = folder / f"{sound.name}.flac"
+    write_audio(path, sound.x, sample_rate=sound.sample_rate, values=sound.values)
+    return Player(sound.label, _data_uri("audio/flac", path.read_bytes()))
+
+
+def _data_uri(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{b64encode(content).decode()}"
+
+
+def _facts(run: Run, evaluation: Evaluation, material: CommonMaterial) -> list[tuple[str, str]]:
     """What the numbers depend on, name by name, and how large the codes are."""
-    tokenizer, x = material.tokenizer, material.x
-    levels = tokenizer.quantizer.levels
-    grid = tokenizer.grid(tuple(x.shape[2:]))
-    code_bits = prod(grid) * sum(log2(n) for n in levels)
-    signal_bits = x[0].numel() * log2(tokenizer.config.values)
-    alphabets = " × ".join(f"{n:,}" for n in levels)
     versions = run.environment()
     return [
         ("Data", f"{run.recipe().data.kind}, {evaluation.split} split, {evaluation.signals:,} signals"),
-        (
-            "Codes",
-            f"{' × '.join(str(n) for n in grid)} cells of {alphabets} codewords: {code_bits:,.0f} bits at most, "
-            f"for {signal_bits:,.0f} bits of signal",
-        ),
+        ("Codes", material.codes_in_words),
         ("Seed", str(evaluation.seed)),
         ("Commit", evaluation.commit),
         ("Machine", evaluation.machine),

@@ -1,13 +1,42 @@
-"""The report's table of results: each metric in words, with its interval, beside what others published."""
+"""The report's tables of results: each metric in words, with its interval, beside what others published."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor, log10
 
-from codeword.config import Cifar10Config, DataConfig
-from codeword.evaluation.metrics import Evaluation, Metric
+from codeword.config import DataConfig
+from codeword.evaluation.published import CODECS, REFERENCES, Codec, Reference
+from codeword.evaluation.result import Evaluation, Metric, Rate
 
 _TITLES = {
+    "per": "Phone error rate",
+    "per_original": "– of the original recordings",
+    "stoi": "Intelligibility (STOI)",
+    "pesq_wb": "Perceived quality (PESQ, wide band)",
+    "log_mel_distance": "Log-mel distance",
+    "stft_distance": "Distance of spectra, several resolutions",
+    "si_sdr_db": "Signal-to-distortion ratio (SI-SDR)",
+    "energy_ratio": "Power over the original's",
+    "clipped_samples": "Samples clipped",
+    "waveform_mse": "Squared error of the waveform",
+    "silence_mse": "– of silence in its place",
+    "bits_per_second_nominal": "Bit rate, every codeword taken for equally likely",
+    "bits_per_second_order0": "– by how often each codeword occurs",
+    "bits_per_second_prior": "– under the prior",
+    "bits_per_sample": "Total bits per sample",
+    "signal_bits_per_sample": "– the signal, given its codes",
+    "phoneme_accuracy": "Phoneme accuracy of the codes",
+    "phoneme_accuracy_kmeans": "– of k-means codes",
+    "phoneme_chance": "– of the most frequent phone",
+    "phoneme_probe_accuracy": "– of a linear probe, code and neighbours",
+    "phoneme_accuracy_with_silence": "Phoneme accuracy, silence counted too",
+    "phoneme_accuracy_kmeans_with_silence": "– of k-means codes",
+    "phoneme_chance_with_silence": "– of the most frequent phone",
+    "phoneme_nmi": "Mutual information of codes and phones, normalised",
+    "conversion_success": "Conversions nearer to the target's voice",
+    "conversion_margin": "– by how much",
+    "conversion_per": "Phone error rate of conversions",
+    "speaker_probe_accuracy": "Speaker told from the codes alone",
     "total_bpd": "Total bits per dimension",
     "pixel_bpd": "– the signal, given its codes",
     "code_bpd": "– the codes, under the prior",
@@ -22,29 +51,17 @@ _TITLES = {
     "mse_plus_vq_loss": "Squared error plus VQ loss",
     "bernoulli_proxy_bits": "Bernoulli proxy (not a likelihood)",
 }
-_HIGHLIGHTED = "total_bpd"
+_HIGHLIGHTED = ("total_bpd", "per")
 
-
-@dataclass(frozen=True)
-class Reference:
-    """A published figure for one metric on CIFAR-10, as its source gives it."""
-
-    metric: str
-    figure: str
-    source: str
-
-
-_CIFAR10_REFERENCES = (
-    Reference("total_bpd", "4.67", "VQ-VAE (van den Oord 2017)"),
-    Reference("total_bpd", "4.51", "their continuous VAE"),
-    Reference("total_bpd", "5.87", "PNG"),
-    Reference("total_bpd", "4.61", "WebP, lossless"),
-    Reference("mse_over_variance", "0.056", "Sonnet's example, on train"),
-    Reference("perplexity", "326–330", "Sonnet's example, training batches"),
-    Reference("mse_plus_vq_loss", "0.0173", "student report, train"),
-    Reference("mse_plus_vq_loss", "0.0179", "student report, validation"),
-    Reference("bernoulli_proxy_bits", "0.8092", "student report, which calls it “bpd”"),
-)
+_RATE_COLUMNS = {
+    "per": "PER, %",
+    "stoi": "STOI",
+    "pesq_wb": "PESQ",
+    "log_mel_distance": "Log-mel, Np",
+    "stft_distance": "Spectra",
+    "conversion_success": "Converted, %",
+    "conversion_per": "PER converted, %",
+}
 
 
 @dataclass(frozen=True)
@@ -62,20 +79,82 @@ class Row:
 
 def result_rows(evaluation: Evaluation, data: DataConfig) -> Iterator[Row]:
     """The metrics in reading order; one that has no title yet comes last, under its own name."""
-    published = _CIFAR10_REFERENCES if isinstance(data, Cifar10Config) else ()
+    published = REFERENCES.get(data.kind, ())
     known = [name for name in _TITLES if name in evaluation.metrics]
     for name in known + sorted(evaluation.metrics.keys() - _TITLES.keys()):
         metric = evaluation.metrics[name]
-        places = _decimal_places(metric)
+        value, interval = _printed(metric)
         yield Row(
             name=name,
             title=_TITLES.get(name, name),
-            value=f"{metric.value:.{places}f}",
-            interval=f"{metric.low:.{places}f} – {metric.high:.{places}f}",
+            value=value,
+            interval=interval,
             unit=metric.unit,
             references=tuple(reference for reference in published if reference.metric == name),
-            highlighted=name == _HIGHLIGHTED,
+            highlighted=name in _HIGHLIGHTED,
         )
+
+
+@dataclass(frozen=True)
+class RateRow:
+    """One codec at one rate; `figures` are values with their intervals, empty where one is not known."""
+
+    codes: int
+    bits_per_second: str
+    baseline: bool
+    figures: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class RateTable:
+    """What a model gives at each rate that it serves, above the k-means codec at the same rate."""
+
+    columns: tuple[str, ...]
+    rows: tuple[RateRow, ...]
+
+
+def served_rates(evaluation: Evaluation) -> tuple[Rate, ...]:
+    """The rates of a model, from the lowest; a model with one rate has it too, where there is a baseline to compare."""
+    if evaluation.rates:
+        return evaluation.rates
+    return tuple(Rate(codes=rate.codes, metrics=evaluation.metrics) for rate in evaluation.baselines[-1:])
+
+
+def rate_table(evaluation: Evaluation) -> RateTable:
+    """Rate by rate, the model and then its baseline; a column for each figure that is known at all."""
+    rates = served_rates(evaluation)
+    names = [name for name in _RATE_COLUMNS if any(name in rate.metrics for rate in rates)]
+    baselines = {rate.codes: rate for rate in evaluation.baselines}
+    rows = []
+    for ours in rates:
+        speed = f"{ours.metrics['bits_per_second_nominal'].value:,.0f}"
+        for rate in (ours, baselines.get(ours.codes)):
+            if rate is not None:
+                figures = tuple(_printed(rate.metrics[n]) if n in rate.metrics else ("", "") for n in names)
+                rows.append(RateRow(rate.codes, speed, rate is not ours, figures))
+    return RateTable(tuple(_RATE_COLUMNS[name] for name in names), tuple(rows))
+
+
+def other_codecs(data: DataConfig) -> tuple[Codec, ...]:
+    """Codecs measured on recordings like these."""
+    return CODECS.get(data.kind, ())
+
+
+def reasons(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """What was left out and why; figures with one reason stand together."""
+    together: dict[str, list[str]] = {}
+    for name, why in evaluation.left_out.items():
+        together.setdefault(why, []).append(name)
+    return [(", ".join(names), why) for why, names in together.items()]
+
+
+def _printed(metric: Metric) -> tuple[str, str]:
+    """The value and its interval, with true minus signs: a hyphen between two dashes is hard to read."""
+    places = _decimal_places(metric)
+    value, low, high = (
+        f"{number:.{places}f}".replace("-", "−") for number in (metric.value, metric.low, metric.high)
+    )
+    return value, f"{low} – {high}"
 
 
 def _decimal_places(metric: Metric) -> int:

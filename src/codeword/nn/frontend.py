@@ -9,7 +9,7 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from codeword.config import FrontendConfig, HeadConfig, ISTFTConfig, LogMelConfig, SamplesConfig
+from codeword.config import FrontendConfig, HeadConfig, HoldConfig, ISTFTConfig, LogMelConfig, SamplesConfig
 from codeword.nn.spectrum import LogMel, istft
 
 # Log-mels of speech lie around -6 and spread by about 3; put near the unit scale that networks start at.
@@ -63,6 +63,21 @@ class ISTFTHead(nn.Module):
             return istft(spectrum, self.n_fft, self.hop).unsqueeze(1)
 
 
+class Hold(nn.Module):
+    """Frames (B, F, *N) to features (B, F, *N * hop), each held along every axis."""
+
+    reach = 0
+
+    def __init__(self, config: HoldConfig, features: int) -> None:
+        super().__init__()
+        self.hop, self.channels = config.hop, features
+
+    def forward(self, frames: Tensor) -> Tensor:
+        for axis in range(2, frames.ndim):
+            frames = frames.repeat_interleave(self.hop, axis)
+        return frames
+
+
 def build_frontend(
     config: FrontendConfig, *, channels: int, sample_rate: int | None
 ) -> Samples | LogMelFrontend:
@@ -77,7 +92,7 @@ def build_frontend(
             assert_never(config)
 
 
-def build_head(config: HeadConfig, *, features: int) -> Samples | ISTFTHead:
+def build_head(config: HeadConfig, *, features: int) -> Samples | ISTFTHead | Hold:
     """The head of `config`; its `channels` are what the decoder gives, `features` what comes out."""
     match config:
         case SamplesConfig():
@@ -85,5 +100,7 @@ def build_head(config: HeadConfig, *, features: int) -> Samples | ISTFTHead:
         case ISTFTConfig():
             assert features == 1
             return ISTFTHead(config)
+        case HoldConfig():
+            return Hold(config, features)
         case _:
             assert_never(config)

@@ -1,0 +1,64 @@
+"""Measure a run: what is common to all media; what is not lies in `metrics` and in `speech`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from codeword.data import open_dataset
+from codeword.data.base import Split
+from codeword.data.recordings import Recordings
+from codeword.errors import UsageError
+from codeword.evaluation.metrics import measure_signals
+from codeword.evaluation.result import Evaluation
+from codeword.evaluation.speech import measure_recordings
+from codeword.store import write_json
+from codeword.training.run import Run
+
+
+def evaluate(
+    run: Run | str | Path,
+    *,
+    split: Split = "test",
+    device: str | torch.device | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Measure a finished run on one split, and write `evaluation.json` into it.
+
+    All in float32; images at the size they were trained at, recordings whole. Bits per dimension are
+    `(-log2 p(codes) - log2 p(x | codes)) / numbers in x`, an upper bound on -log2 p(x); `code_bpd` is without labels,
+    so that `total_bpd` is a statement about signals alone.
+
+    Args:
+        run: a run, or its folder.
+        split: "train", "valid" or "test".
+        device: where to compute; by default a GPU if there is one.
+        progress: called with signals done and signals in all.
+
+    Raises:
+        UsageError: there is no run, it is not finished, or it has no such split.
+        DataError, ModelError: data or models cannot be read.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    if split not in ("train", "valid", "test"):
+        raise UsageError(f"There is no split {split!r}; choose train, valid or test.")
+    recipe = run.recipe()
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    tokenizer, prior = run.tokenizer().to(device), run.prior().to(device)
+    data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
+    if isinstance(data, Recordings):
+        assert isinstance(train, Recordings)
+        measured = measure_recordings(tokenizer, prior, data, train, recipe.evaluation, progress=progress)
+    else:
+        measured = measure_signals(tokenizer, prior, data, train, recipe.evaluation, progress=progress)
+    environment = run.environment()
+    result = Evaluation(
+        recipe=recipe.name,
+        split=split,
+        seed=recipe.seed,
+        commit=environment["commit"],
+        machine=environment["machine"],
+        **measured.model_dump(),
+    )
+    write_json(run.evaluation_path, result.model_dump(mode="json"))
+    return result

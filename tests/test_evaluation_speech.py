@@ -1,0 +1,82 @@
+"""A speech run measured whole: every rate, what is known of phones and voices, and what had to be left out."""
+
+import json
+
+import pytest
+
+from codeword.config import load_recipe
+from codeword.evaluation import Evaluation, evaluate
+from codeword.evaluation.speech import judges
+from codeword.training import Run, train
+
+TINY = [
+    "data.train=12",
+    "data.valid=3",
+    "data.test=4",
+    "tokenizer.trunk.width=16",
+    "tokenizer.trunk.hidden=16",
+    "tokenizer.quantizer.levels=[8,8,8]",
+    "tokenizer.quantizer.dim=16",
+    "tokenizer.quantizer.lookup_dim=8",
+    "tokenizer.likelihood.iterations=2",
+    "prior.dilations=[1,2]",
+    "prior.width=8",
+    "prior.skip_width=8",
+    "prior.head_width=8",
+    *(
+        f"{part}_training.{setting}"
+        for part in ("tokenizer", "prior")
+        for setting in ("steps=8", "batch_size=4", "evaluate_every=8", "valid_signals=4", "warmup_steps=2")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(load_recipe("demo-speech", overrides=TINY), tmp_path_factory.mktemp("speech") / "run")
+
+
+@pytest.fixture(scope="module")
+def evaluation(run: Run) -> Evaluation:
+    return evaluate(run)
+
+
+def test_the_trained_tokenizer_knows_its_speakers(run: Run) -> None:
+    assert len(run.tokenizer().config.classes) == 4
+    assert run.prior().grid == (50,)
+
+
+def test_every_rate_is_measured_and_costs_more_than_the_one_before(evaluation: Evaluation) -> None:
+    assert [rate.codes for rate in evaluation.rates] == [1, 3]
+    low, high = (rate.metrics for rate in evaluation.rates)
+    for figure in ("bits_per_second_nominal", "bits_per_second_order0"):
+        assert low[figure].value < high[figure].value
+    # 50 cells a second of 3 bits a code; the last cell of a recording may be a part of one.
+    assert low["bits_per_second_nominal"].value == pytest.approx(150, rel=0.02)
+    assert high["bits_per_second_nominal"].value == pytest.approx(450, rel=0.02)
+    assert high["bits_per_second_order0"].value <= high["bits_per_second_nominal"].value + 1e-6
+    assert evaluation.metrics["per" if "per" in high else "log_mel_distance"] in high.values()
+
+
+def test_figures_that_must_be_there_are_there(evaluation: Evaluation) -> None:
+    for name in (
+        "log_mel_distance", "stft_distance", "si_sdr_db", "energy_ratio", "waveform_mse", "silence_mse",
+        "bits_per_second_prior", "usage", "perplexity", "bits_per_sample", "phoneme_accuracy",
+        "phoneme_accuracy_with_silence", "phoneme_chance", "phoneme_accuracy_kmeans", "phoneme_nmi",
+    ):  # fmt: skip
+        found = evaluation.metrics[name]
+        assert found.low <= found.value <= found.high, name
+
+
+def test_a_judge_that_is_missing_is_named_with_the_way_to_get_it(evaluation: Evaluation) -> None:
+    missing = judges.missing_judges()
+    for name in ("per", "stoi", "pesq_wb"):
+        assert (name in evaluation.metrics) == (name not in missing)
+    assert {name: evaluation.left_out[name] for name in missing} == missing
+    assert all("pip install" in sentence for sentence in missing.values())
+
+
+def test_the_result_is_in_the_run_as_json(run: Run, evaluation: Evaluation) -> None:
+    stored = json.loads(run.evaluation_path.read_text())
+    assert stored["rates"][0]["codes"] == 1
+    assert stored["metrics"]["silence_mse"]["value"] == evaluation.metrics["silence_mse"].value
