@@ -10,7 +10,7 @@ each symbol, to read the logits of one cell; `naive_continue` that of the usual 
 network over its receptive field for each step. None of it is slowed on purpose, and none of it is tuned.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +20,14 @@ from codeword.priors import WaveNet
 from codeword.priors.base import Choose
 from codeword.priors.cell import CellPrior
 
+CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
+TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
+
 
 class NaiveSizes(NamedTuple):
-    """The sizes of the tokenizer, as in the notebook."""
+    """The sizes of the tokenizer, as in the notebook; `ndim` 1 is the same code on waveforms, as the report has it."""
 
+    ndim: int = 2
     channels: int = 3
     width: int = 128
     residual_width: int = 32
@@ -37,13 +41,13 @@ class NaiveSizes(NamedTuple):
 class NaiveResidual(nn.Module):
     """ReLU-3x3-ReLU-1x1 without biases, added to an input that the first ReLU, in place, has changed too."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, ndim: int, width: int, hidden: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
             nn.ReLU(True),
-            nn.Conv2d(width, hidden, 3, padding=1, bias=False),
+            CONV[ndim](width, hidden, 3, padding=1, bias=False),
             nn.ReLU(True),
-            nn.Conv2d(hidden, width, 1, bias=False),
+            CONV[ndim](hidden, width, 1, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,8 +70,8 @@ class NaiveQuantizer(nn.Module):
         self.sums = nn.Parameter(torch.empty(self.codewords, self.dim).normal_())
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs (B, D, H, W) to the loss (), the codewords (B, D, H, W) and the batch's perplexity ()."""
-        inputs = inputs.permute(0, 2, 3, 1).contiguous()
+        """Inputs (B, D, *G) to the loss (), the codewords (B, D, *G) and the batch's perplexity ()."""
+        inputs = inputs.movedim(1, -1).contiguous()
         flat = inputs.view(-1, self.dim)
         _, encodings = one_hot(flat, self.embedding.weight)
         quantized = torch.matmul(encodings, self.embedding.weight).view(inputs.shape)
@@ -82,36 +86,38 @@ class NaiveQuantizer(nn.Module):
         quantized = inputs + (quantized - inputs).detach()
         used = torch.mean(encodings, dim=0)
         perplexity = torch.exp(-torch.sum(used * torch.log(used + 1e-10)))
-        return loss, quantized.permute(0, 3, 1, 2).contiguous(), perplexity
+        return loss, quantized.movedim(-1, 1).contiguous(), perplexity
 
 
 class NaiveTokenizer(nn.Module):
-    """Images (B, C, H, W) in [-1/2, 1/2] to the quantizer's loss (), reconstructions and perplexity ()."""
+    """Signals (B, C, *S) in [-1/2, 1/2] to the quantizer's loss (), reconstructions and perplexity ()."""
 
     def __init__(self, sizes: NaiveSizes) -> None:
         super().__init__()
-        width = sizes.width
+        width, conv, transposed = sizes.width, CONV[sizes.ndim], TRANSPOSED[sizes.ndim]
 
         def residuals() -> list[nn.Module]:
-            blocks = [NaiveResidual(width, sizes.residual_width) for _ in range(sizes.residual_blocks)]
+            blocks = [
+                NaiveResidual(sizes.ndim, width, sizes.residual_width) for _ in range(sizes.residual_blocks)
+            ]
             return [*blocks, nn.ReLU()]
 
         self.encoder = nn.Sequential(
-            nn.Conv2d(sizes.channels, width // 2, 4, 2, 1),
+            conv(sizes.channels, width // 2, 4, 2, 1),
             nn.ReLU(),
-            nn.Conv2d(width // 2, width, 4, 2, 1),
+            conv(width // 2, width, 4, 2, 1),
             nn.ReLU(),
-            nn.Conv2d(width, width, 3, 1, 1),
+            conv(width, width, 3, 1, 1),
             *residuals(),
-            nn.Conv2d(width, sizes.dim, 1),
+            conv(width, sizes.dim, 1),
         )
         self.quantizer = NaiveQuantizer(sizes)
         self.decoder = nn.Sequential(
-            nn.Conv2d(sizes.dim, width, 3, 1, 1),
+            conv(sizes.dim, width, 3, 1, 1),
             *residuals(),
-            nn.ConvTranspose2d(width, width // 2, 4, 2, 1),
+            transposed(width, width // 2, 4, 2, 1),
             nn.ReLU(),
-            nn.ConvTranspose2d(width // 2, sizes.channels, 4, 2, 1),
+            transposed(width // 2, sizes.channels, 4, 2, 1),
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -122,7 +128,7 @@ class NaiveTokenizer(nn.Module):
 def naive_step(
     model: NaiveTokenizer, optimizer: torch.optim.Optimizer, x: Tensor, variance: float
 ) -> tuple[float, float]:
-    """One training step on x (B, C, H, W) in [-1/2, 1/2]; the error over `variance`, and the perplexity."""
+    """One training step on x (B, C, *S) in [-1/2, 1/2]; the error over `variance`, and the perplexity."""
     optimizer.zero_grad()
     vq_loss, reconstruction, perplexity = model(x)
     error = F.mse_loss(reconstruction, x) / variance

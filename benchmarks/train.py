@@ -94,20 +94,22 @@ def our_step(tokenizer: TokenizerConfig, training: TrainingConfig, batch: Batch)
     return lambda: float(fitting.step(batch.to(fabric.device))["loss"])
 
 
-def peer_step(sizes: NaiveSizes, images: Tensor) -> Callable[[], tuple[float, float]]:
-    """The same for the usual code, on images (B, C, H, W) that are centred floats before the clock starts."""
+def peer_step(sizes: NaiveSizes, signals: Tensor, *, values: int = 256) -> Callable[[], tuple[float, float]]:
+    """The same for the usual code, on signals (B, C, *S) that are centred floats before the clock starts."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = NaiveTokenizer(sizes).to(device()).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, amsgrad=False)
-    x = (images.float() / 255 - 0.5).to(device())
+    x = (signals.float() / (values - 1) - 0.5).to(device())
     variance = float(x.var())
     return lambda: naive_step(model, optimizer, x, variance)
 
 
-def our_config(sizes: NaiveSizes) -> TokenizerConfig:
+def our_config(sizes: NaiveSizes, *, values: int = 256) -> TokenizerConfig:
     """The peer's model in our words, so that both train the same; all else as it comes."""
     return TokenizerConfig(
+        ndim=1 if sizes.ndim == 1 else 2,
+        values=values,
         channels=sizes.channels,
         trunk=ConvTrunkConfig(
             width=sizes.width,

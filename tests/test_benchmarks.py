@@ -23,6 +23,7 @@ RATIOS = {
     "nearest": {"nearest_k16_vs_vqp", "nearest_k32_vs_vqp"},
     "pixelcnn": {"pixelcnn_cached_vs_naive"},
     "wavenet": {"wavenet_cached_vs_naive"},
+    "speech": {"speech_train_step_vs_report"},
     "gemm": set(),
 }
 
@@ -117,7 +118,7 @@ def test_json_is_one_object_of_ratios_and_figures_and_nothing_else(
     assert set(tree) == {"ratios", "figures", "machine"}
     assert set(tree["ratios"]) == RATIOS[part]
     assert all(value > 0 for value in tree["ratios"].values())
-    units = ("_per_s", "_per_image", "_mib", "_ratio")
+    units = ("_per_s", "_per_image", "_mib", "_ratio", "_s", "_xrt")
     assert tree["figures"]
     assert all(name.endswith(units) and isinstance(value, float) for name, value in tree["figures"].items())
 
@@ -132,5 +133,6 @@ def test_an_unknown_part_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
     captured = capsys.readouterr()
     assert not captured.out
     assert (
-        captured.err == "There is no part 'nosuch'; the parts are train, nearest, pixelcnn, wavenet, gemm.\n"
+        captured.err
+        == "There is no part 'nosuch'; the parts are train, nearest, pixelcnn, wavenet, speech, gemm.\n"
     )

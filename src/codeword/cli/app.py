@@ -1,5 +1,6 @@
 """The commands themselves."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ app.command(data)
 RESULTS = Group("Results", sort_key=1)
 Json = Annotated[bool, Parameter(name="--json", negative="", group=RESULTS)]
 Flag = Annotated[bool, Parameter(negative="")]
+Format = Annotated[str | None, Parameter(name="--format")]
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)]
 
 
@@ -55,20 +57,34 @@ def recipes(*, json: Json = False) -> None:
 
 
 @data.command
-def fetch(name: str, *, out: Path | None = None) -> None:
+def fetch(
+    name: str,
+    *,
+    subset: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
+    out: Path | None = None,
+) -> None:
     """Download a data set from its official address, resuming what a cut left behind.
 
     Args:
-        name: The data set: cifar10.
+        name: The data set: cifar10 or librispeech.
+        subset: A part of LibriSpeech, dev-clean for one; repeat for more.
         out: The folder to put it in; by default $CODEWORD_DATA or ~/.cache/codeword.
     """
-    from codeword.data.download import fetch_cifar10
+    from codeword.data.download import LIBRISPEECH, fetch_cifar10, fetch_librispeech
     from codeword.data.root import data_root
     from codeword.errors import UsageError
 
-    if name != "cifar10":
-        raise UsageError(f"There is no data set {name!r} to fetch; there is cifar10.")
-    print(fetch_cifar10(data_root(out)))
+    if name == "librispeech":
+        if not subset:
+            raise UsageError(f"Say which part of LibriSpeech with --subset: {', '.join(LIBRISPEECH)}.")
+        for part in subset:
+            print(fetch_librispeech(data_root(out), part))
+    elif name == "cifar10" and not subset:
+        print(fetch_cifar10(data_root(out)))
+    elif name == "cifar10":
+        raise UsageError("CIFAR-10 has no subsets; leave out --subset.")
+    else:
+        raise UsageError(f"There is no data set {name!r} to fetch; there are cifar10 and librispeech.")
 
 
 @data.command
@@ -149,80 +165,166 @@ def report(run: Path, *, seed: int = 0) -> None:
 
 
 @app.command
-def reconstruct(model: Path, inputs: list[Path], /, *, out: Path, json: Json = False) -> None:
-    """Encode and decode images of any size; a file that cannot be read is named, the rest goes on.
+def reconstruct(
+    model: Path,
+    inputs: list[Path],
+    /,
+    *,
+    out: Path,
+    codes: int | None = None,
+    speaker: str | None = None,
+    format_: Format = None,
+    json: Json = False,
+) -> None:
+    """Encode and decode images or recordings of any size; a file that cannot be read is named, the rest goes on.
 
     Args:
         model: A run or a tokenizer folder.
-        inputs: Images, or folders of images.
-        out: The folder for the reconstructions, as PNG.
-        json: Print a JSON object of each file's PSNR.
+        inputs: Images or recordings, as the model codes them, or folders of those.
+        out: The folder for the reconstructions.
+        codes: Use only the first so many codes of each cell, where the model serves several rates.
+        speaker: Tell the decoder who speaks, by name; without it the decoder is not told.
+        format_: How to write them: png for images, wav (the default) or flac for recordings.
+        json: Print a JSON object of how far each is from its original: PSNR, or log-mel distance in nepers.
     """
+    _share_processors()
     from codeword.cli import work
 
-    sys.exit(show.outcome(work.reconstruct(model, inputs, out), as_json=json))
+    wishes = work.Wishes(codes, speaker, format_)
+    sys.exit(show.outcome(work.reconstruct(model, inputs, out, wishes), as_json=json))
 
 
 @app.command
-def encode(model: Path, inputs: list[Path], /, *, out: Path, json: Json = False) -> None:
-    """Write the codes of images into one .npz file.
+def convert(
+    model: Path,
+    inputs: list[Path],
+    /,
+    *,
+    speaker: str,
+    out: Path,
+    codes: int | None = None,
+    format_: Format = None,
+    json: Json = False,
+) -> None:
+    """Say recordings again in another speaker's voice, with a model whose decoder is told who speaks.
 
     Args:
         model: A run or a tokenizer folder.
-        inputs: Images, or folders of images.
+        inputs: Recordings, or folders of recordings.
+        speaker: Whose voice, by the name or number that the training data gives them.
+        out: A .wav or .flac file for one recording, a folder for several.
+        codes: Use only the first so many codes of each cell: less of the source's voice comes through.
+        format_: What to write into a folder: wav (the default) or flac.
+        json: Print a JSON object of what was written.
+    """
+    _share_processors()
+    from codeword.cli import work
+
+    wishes = work.Wishes(codes, speaker, format_)
+    sys.exit(show.outcome(work.convert(model, inputs, out, wishes), as_json=json))
+
+
+@app.command
+def encode(
+    model: Path, inputs: list[Path], /, *, out: Path, codes: int | None = None, json: Json = False
+) -> None:
+    """Write the codes of images or recordings into one .npz file.
+
+    Args:
+        model: A run or a tokenizer folder.
+        inputs: Images or recordings, as the model codes them, or folders of those.
         out: The .npz file.
+        codes: Keep only the first so many codes of each cell, where the model serves several rates.
         json: Print a JSON object of each file's code grid.
     """
+    _share_processors()
     from codeword.cli import work
 
-    sys.exit(show.outcome(work.encode(model, inputs, out), as_json=json))
+    sys.exit(show.outcome(work.encode(model, inputs, out, work.Wishes(codes)), as_json=json))
 
 
 @app.command
-def decode(model: Path, codes: Path, /, *, out: Path, json: Json = False) -> None:
-    """Turn the codes of an .npz file back into images.
+def decode(
+    model: Path,
+    codes_file: Path,
+    /,
+    *,
+    out: Path,
+    codes: int | None = None,
+    speaker: str | None = None,
+    format_: Format = None,
+    json: Json = False,
+) -> None:
+    """Turn the codes of an .npz file back into images or recordings.
 
     Args:
         model: The run or tokenizer folder that the codes were made with.
-        codes: The .npz file that `codeword encode` wrote.
-        out: The folder for the images, as PNG.
+        codes_file: The .npz file that `codeword encode` wrote.
+        out: The folder for what is decoded.
+        codes: Use only the first so many codes of each cell, where the model serves several rates.
+        speaker: Tell the decoder who speaks, by name; without it the decoder is not told.
+        format_: How to write them: png for images, wav (the default) or flac for recordings.
         json: Print a JSON object of what was written.
     """
+    _share_processors()
     from codeword.cli import work
 
-    sys.exit(show.outcome(work.decode(model, codes, out), as_json=json))
+    wishes = work.Wishes(codes, speaker, format_)
+    sys.exit(show.outcome(work.decode(model, codes_file, out, wishes), as_json=json))
 
 
 @app.command
 def sample(
     run: Path,
     *,
-    n: Annotated[int, Parameter(name=["-n", "--count"])] = 64,
+    n: Annotated[int | None, Parameter(name=["-n", "--count"])] = None,
     label: str | None = None,
+    seconds: float | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float = 1.0,
     seed: int = 0,
     out: Path,
 ) -> None:
-    """Draw codes from the prior, decode them, and write one picture with all of them.
+    """Draw codes from the prior and decode them: images into one picture, recordings into a folder.
 
     Args:
         run: The run folder.
-        n: How many.
-        label: A class, by name or number; without it the prior is not told one.
+        n: How many; by default 64 images or 8 recordings.
+        label: A class (a speaker), by name or number; without it neither prior nor decoder is told one.
+        seconds: How long each recording is to be, where the prior draws any length; by default as in training.
         temperature: Below 1 sharper, 0 always the likeliest.
         top_k: Draw only among the k likeliest codes.
         top_p: Draw only among the likeliest codes that hold this mass.
         seed: Another seed gives other samples.
-        out: The PNG file.
+        out: The PNG file, or the folder for recordings.
     """
-    from codeword.cli import work
+    from codeword.cli.sampling import sample as sample_run
     from codeword.priors import Draw
 
+    draw = Draw(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
-        work.sample(run, n, label, Draw(temperature, top_k, top_p), seed=seed, out=out, progress=progress)
-    print(out)
+        written = sample_run(run, n, label, draw, seconds=seconds, seed=seed, out=out, progress=progress)
+    print(*written, sep="\n")
+
+
+@app.command
+def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, json: Json = False) -> None:
+    """Find out which phone is spoken when in recordings of English whose words are known (needs codeword[speech]).
+
+    The words come from a .txt of the same name beside a recording, or from a *.trans.txt there, as in LibriSpeech.
+
+    Args:
+        inputs: Recordings, or folders of recordings.
+        out: The file for the alignments, a line for each recording.
+        transcript: The words, where there is only one recording.
+        json: Print a JSON object of how many phones each recording has.
+    """
+    from codeword.cli.aligning import align_files
+
+    with show.bar("aligning") as progress:
+        done = align_files(inputs, out, transcript=transcript, progress=progress)
+    sys.exit(show.outcome(done, as_json=json))
 
 
 @app.command
@@ -236,3 +338,9 @@ def info(model: Path, *, json: Json = False) -> None:
     from codeword.cli import work
 
     show.pairs(work.describe(model), as_json=json)
+
+
+def _share_processors() -> None:
+    """Let threads that wait for others sleep; by spinning, two programs slow each other down several times."""
+    # OpenMP reads this when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

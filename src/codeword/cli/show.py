@@ -2,13 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codeword.evaluation import Evaluation
+    from rich.table import Table
+
+    from codeword.evaluation import Evaluation, Metric
 
 
 @dataclass
@@ -22,6 +24,12 @@ class Outcome:
 def say(text: str) -> None:
     """One line for a person, on stderr."""
     print(text, file=sys.stderr)
+
+
+def listed(names: Sequence[str], *, most: int = 20) -> str:
+    """Names with commas between, the first `most` of them, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def pairs(values: Mapping[str, Any], *, as_json: bool) -> None:
@@ -45,11 +53,20 @@ def evaluation(result: "Evaluation", *, as_json: bool) -> None:
         print(json.dumps(result.model_dump(mode="json"), indent=2))
         return
     from rich.console import Console
+
+    title = f"{result.recipe}, {result.split} split, {result.signals} signals, seed {result.seed}"
+    tables = [_metrics(title, result.metrics)]
+    for whose, rates in (("The model", result.rates), ("k-means", result.baselines)):
+        tables += [_metrics(f"{whose}, {rate.codes} codes a cell", rate.metrics) for rate in rates]
+    Console().print(*tables, sep="\n")
+    for name, reason in result.left_out.items():
+        say(f"{name} was left out: {reason}")
+
+
+def _metrics(title: str, metrics: "Mapping[str, Metric]") -> "Table":
     from rich.table import Table
 
-    table = Table(
-        title=f"{result.recipe}, {result.split} split, {result.signals} signals, seed {result.seed}"
-    )
+    table = Table(title=title)
     for heading, side in (
         ("metric", "left"),
         ("value", "right"),
@@ -57,9 +74,9 @@ def evaluation(result: "Evaluation", *, as_json: bool) -> None:
         ("unit", "left"),
     ):
         table.add_column(heading, justify=side)  # type: ignore[arg-type]
-    for name, metric in result.metrics.items():
+    for name, metric in metrics.items():
         table.add_row(name, f"{metric.value:.4g}", f"{metric.low:.4g} to {metric.high:.4g}", metric.unit)
-    Console().print(table)
+    return table
 
 
 def validation(last: dict[str, dict[str, Any]], *, as_json: bool) -> None:

@@ -1,24 +1,33 @@
 """What the commands on files do, and what each says of every file."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from codeword.cli.show import Outcome
+from codeword.cli.files import Targets, files_of, must_not_overwrite, noting
+from codeword.cli.media import MEDIA, Medium, medium_of
+from codeword.cli.show import Outcome, listed
 from codeword.config import FittedPriorConfig, TokenizerConfig
 from codeword.data.codes import CodedSignal, read_codes, write_codes
-from codeword.errors import CodewordError, DataError, ModelError, UsageError
-from codeword.media.image import IMAGE_SUFFIXES, read_image, write_image
-from codeword.media.mosaic import mosaic
-from codeword.priors import Draw, walk
+from codeword.errors import DataError, ModelError, UsageError
 from codeword.store import CONFIG_FILE, read_config
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person may ask of decoding, None where it is left to the model and the medium.
+
+    The first `codes` of each cell, the voice (or other class) by name, and the files' format by suffix without dot.
+    """
+
+    codes: int | None = None
+    speaker: str | None = None
+    format: str | None = None
 
 
 def load_tokenizer(model: Path) -> Tokenizer:
@@ -28,62 +37,73 @@ def load_tokenizer(model: Path) -> Tokenizer:
     return Run.open(model).tokenizer()
 
 
-def reconstruct(model: Path, inputs: list[Path], out: Path) -> Outcome:
-    """Encode and decode each image, writing PNGs into `out`; results are PSNR in dB."""
-    tokenizer, done, targets = load_tokenizer(model), Outcome(), _Targets(out)
-    for path, name, image in _images(inputs, done):
-        decoded = tokenizer.decode(tokenizer.encode(image[None]), size=tuple(image.shape[1:]))[0]
-        error = ((decoded - image.long()).double() / 255).square().mean()
-        with _noting(done, path):
-            target = targets.write(name, decoded)
-            psnr_db = round(float(-10 * error.clamp(min=1e-10).log10()), 3)
-            done.results[str(path)] = {"out": str(target), "psnr_db": psnr_db}
+def reconstruct(model: Path, inputs: list[Path], out: Path, wishes: Wishes) -> Outcome:
+    """Encode and decode each file into the folder `out`; results say how far it is from the original."""
+    decoder, done = _Decoder(model, wishes), Outcome()
+    targets = decoder.targets(out)
+    for path, name in decoder.files(inputs, done):
+        with noting(done, path):
+            target = targets.path(name, source=path)
+            decoder.transcode(path, target)
+            figures = decoder.medium.compare(path, target, decoder.tokenizer.config)
+            done.results[str(path)] = {"out": str(target), **figures}
     return done
 
 
-def encode(model: Path, inputs: list[Path], out: Path) -> Outcome:
-    """Write the codes of every readable image into `out`; results are the code grids."""
-    tokenizer, done = load_tokenizer(model), Outcome()
+def convert(model: Path, inputs: list[Path], out: Path, wishes: Wishes) -> Outcome:
+    """Decode each file in the voice of another speaker: into the file `out`, or the folder where it has no suffix."""
+    decoder, done = _Decoder(model, wishes), Outcome()
+    files = list(decoder.files(inputs, done))
+    one = out.suffix.removeprefix(".").lower() if not out.is_dir() else ""
+    if one and len(files) + len(done.failures) > 1:
+        raise UsageError(f"{out} is one file, but there are {len(files)} inputs; give a folder as --out.")
+    if one and (wishes.format or one) != one:
+        raise UsageError(f"{out} is not {wishes.format}; leave --format out, or change the suffix.")
+    targets = decoder.targets(out)
+    for path, name in files:
+        with noting(done, path):
+            target = out if one else targets.path(name, source=path)
+            must_not_overwrite(target, path)
+            decoder.transcode(path, target)
+            done.results[str(path)] = {"out": str(target), "speaker": wishes.speaker}
+    return done
+
+
+def encode(model: Path, inputs: list[Path], out: Path, wishes: Wishes) -> Outcome:
+    """Write the codes of every readable file into `out`; results are the code grids."""
+    decoder, done = _Decoder(model, wishes), Outcome()
     coded = []
-    for path, name, image in _images(inputs, done):
-        codes = tokenizer.encode(image[None])[0]
-        coded.append(CodedSignal(name, tuple(image.shape[1:]), codes))
-        done.results[str(path)] = {"grid": list(codes.shape)}
+    for path, name in decoder.files(inputs, done):
+        with noting(done, path):
+            size, codes = decoder.encode(path)
+            coded.append(CodedSignal(name, size, codes))
+            done.results[str(path)] = {"grid": list(codes.shape)}
     if coded:
-        write_codes(out, coded, levels=tokenizer.quantizer.levels)
+        write_codes(out, coded, levels=decoder.tokenizer.quantizer.levels[: decoder.codes])
     return done
 
 
-def decode(model: Path, codes: Path, out: Path) -> Outcome:
-    """Write the image of every entry of `codes` into `out`."""
-    tokenizer, done, targets = load_tokenizer(model), Outcome(), _Targets(out)
-    for signal in read_codes(codes, levels=tokenizer.quantizer.levels, hop=tokenizer.hop):
-        image = tokenizer.decode(signal.codes[None], size=signal.size)[0]
-        with _noting(done, Path(signal.name)):
-            target = targets.write(signal.name, image)
+def decode(model: Path, codes: Path, out: Path, wishes: Wishes) -> Outcome:
+    """Write the signal of every entry of `codes` into the folder `out`."""
+    decoder, done = _Decoder(model, wishes), Outcome()
+    targets, tokenizer = decoder.targets(out), decoder.tokenizer
+    signals = read_codes(
+        codes, levels=tokenizer.quantizer.levels, hop=tokenizer.hop, prefixes=_has_prefixes(tokenizer)
+    )
+    for signal in signals:
+        with noting(done, Path(signal.name)):
+            if len(signal.size) != tokenizer.config.ndim:
+                raise DataError(
+                    f"{codes}: {signal.name} has rank {len(signal.size)}, but this model codes {decoder.medium.many}."
+                )
+            if wishes.codes is not None and wishes.codes > signal.codes.shape[-1]:
+                raise UsageError(
+                    f"{codes} holds {signal.codes.shape[-1]} codes a cell, fewer than the {wishes.codes} of --codes."
+                )
+            target = targets.path(signal.name)
+            decoder.decode(signal.codes, target, signal.size)
             done.results[signal.name] = {"out": str(target), "size": list(signal.size)}
     return done
-
-
-def sample(
-    folder: Path,
-    n: int,
-    label: str | None,
-    draw: Draw,
-    *,
-    seed: int,
-    out: Path,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Write one picture of n samples."""
-    if n < 1:
-        raise UsageError(f"-n must be 1 or more, not {n}.")
-    run = Run.open(folder)
-    tokenizer, prior = run.tokenizer(), run.prior()
-    labels = None if label is None else torch.full((n,), _label_number(run, label, prior.classes))
-    draw = replace(draw, generator=torch.Generator().manual_seed(seed))
-    codes = walk(prior, n, draw, label=labels, progress=lambda done: progress(done, prior.symbols))
-    write_image(out, mosaic(tokenizer.decode(codes).to(torch.uint8)))
 
 
 def describe(model: Path) -> dict[str, Any]:
@@ -111,61 +131,72 @@ def describe(model: Path) -> dict[str, Any]:
     return found
 
 
-def _label_number(run: Run, label: str, classes: int) -> int:
-    from codeword.data import open_dataset
+class _Decoder:
+    """A model's tokenizer and its medium, with what is asked of decoding. Raises UsageError where it cannot be had."""
 
-    if classes == 0:
-        raise UsageError(f"{run.folder} has a prior without classes; leave --label out.")
-    if label.isdigit() and int(label) < classes:
-        return int(label)
-    names = open_dataset(run.recipe().data, "valid").classes
-    if label in names:
-        return names.index(label)
-    raise UsageError(
-        f"There is no class {label!r}; there are {', '.join(names)} (or numbers 0 to {classes - 1})."
-    )
-
-
-def _images(inputs: list[Path], done: Outcome) -> Iterator[tuple[Path, str, Tensor]]:
-    """Path, name and picture of every readable image of files and folders; what cannot be read is noted.
-
-    The name of an image in a folder is its path below that folder.
-    """
-    for path in inputs:
-        files = [path]
-        if path.is_dir():
-            files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES)
-            if not files:
-                done.failures[str(path)] = f"{path} holds no image files."
-        for file in files:
-            with _noting(done, file):
-                yield file, str(file.relative_to(path)) if path.is_dir() else file.name, read_image(file)
-
-
-class _Targets:
-    """Where pictures go: PNGs below one folder, never outside it, no two in one place."""
-
-    def __init__(self, out: Path) -> None:
-        self.out, self.taken = out, set[Path]()
-
-    def write(self, name: str, image: Tensor) -> Path:
-        """Write an image (C, H, W) of integers under its name; returns its path. Raises CodewordError."""
-        below = Path(name).with_suffix(".png")
-        if below.is_absolute() or ".." in below.parts:
-            raise DataError(f"The name {name!r} leads out of {self.out}; it was left out.")
-        if below in self.taken:
+    def __init__(self, model: Path, wishes: Wishes) -> None:
+        self.tokenizer = load_tokenizer(model)
+        self.medium: Medium = medium_of(self.tokenizer)
+        self.codes = _codes_of_cell(self.tokenizer, wishes.codes)
+        self.label = None if wishes.speaker is None else _class_number(self.tokenizer, model, wishes.speaker)
+        self.format = wishes.format or self.medium.formats[0]
+        if self.format not in self.medium.formats:
             raise UsageError(
-                f"{name}: another of the inputs goes to {self.out / below} too; give them other names."
+                f"{self.medium.many.capitalize()} are not written as {self.format!r}; "
+                f"--format may be {' or '.join(self.medium.formats)}."
             )
-        self.taken.add(below)
-        write_image(self.out / below, image.to(torch.uint8))
-        return self.out / below
+
+    def targets(self, out: Path) -> Targets:
+        return Targets(out, f".{self.format}")
+
+    def files(self, inputs: list[Path], done: Outcome) -> Iterator[tuple[Path, str]]:
+        """Path and name of every file that the medium may read; others are noted."""
+        others = {
+            suffix: other.one
+            for other in MEDIA.values()
+            if other is not self.medium
+            for suffix in other.suffixes
+        }
+        return files_of(inputs, done, suffixes=self.medium.suffixes, kind=self.medium.many, others=others)
+
+    def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor]:
+        """The size of the signal, and as many codes of its cells as are asked for."""
+        size, codes = self.medium.encode(self.tokenizer, path)
+        return size, codes[..., : self.codes]
+
+    def decode(self, codes: Tensor, target: Path, size: tuple[int, ...]) -> None:
+        self.medium.decode(self.tokenizer, codes[..., : self.codes], target, size=size, label=self.label)
+
+    def transcode(self, path: Path, target: Path) -> None:
+        size, codes = self.encode(path)
+        self.decode(codes, target, size)
 
 
-@contextmanager
-def _noting(done: Outcome, path: Path) -> Iterator[None]:
-    """Turns an error of ours about one file into a note, so that the others go on."""
-    try:
-        yield
-    except CodewordError as error:
-        done.failures[str(path)] = str(error)
+def _has_prefixes(tokenizer: Tokenizer) -> bool:
+    return len(tokenizer.quantizer.prefixes) > 1
+
+
+def _codes_of_cell(tokenizer: Tokenizer, wanted: int | None) -> int:
+    available = len(tokenizer.quantizer.levels)
+    if wanted is None or wanted == available:
+        return available
+    if not 1 <= wanted <= available:
+        raise UsageError(f"--codes must be 1 to {available}, the codes of a cell, not {wanted}.")
+    if not _has_prefixes(tokenizer):
+        raise UsageError(
+            f"This model serves one rate only, all {available} codes of a cell; leave --codes out, or train one with "
+            f"tokenizer.quantizer.prefixes."
+        )
+    return wanted
+
+
+def _class_number(tokenizer: Tokenizer, model: Path, speaker: str) -> int:
+    names = tokenizer.config.classes
+    if not names:
+        raise UsageError(
+            f"The decoder of {model} is not told who speaks, so no --speaker can be chosen; use a model trained with "
+            f"tokenizer.conditional=true."
+        )
+    if speaker not in names:
+        raise UsageError(f"{model} knows no speaker {speaker!r}; there are {listed(names)}.")
+    return names.index(speaker)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codeword.errors import DataError
+from codeword.errors import DataError, UsageError
 from codeword.store import write_atomically
 
 MAX_BYTES = 1 << 30
@@ -26,8 +26,19 @@ class CodedSignal:
 
 
 def write_codes(path: Path, signals: Sequence[CodedSignal], *, levels: tuple[int, ...]) -> None:
-    """Write `names`, `sizes` (N, rank), `levels` (K,) and `codes_0` ... `codes_{N-1}`, each (*G, K) int32."""
+    """Write `names`, `sizes` (N, rank), `levels` (K,) and `codes_0` ... `codes_{N-1}`, each (*G, K) int32.
+
+    Raises:
+        UsageError: all that would be more than a codes file may hold.
+        CodewordError: the disk is full, or the place cannot be written to.
+    """
     arrays = {f"codes_{i}": s.codes.numpy().astype(np.int32) for i, s in enumerate(signals)}
+    # Half of the limit, which leaves room for names and headers.
+    if (size_bytes := sum(array.nbytes for array in arrays.values())) > MAX_BYTES // 2:
+        raise UsageError(
+            f"{path} would hold {size_bytes:,} bytes of codes, more than the {MAX_BYTES // 2:,} that one file may; "
+            f"encode fewer signals at once."
+        )
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -40,8 +51,10 @@ def write_codes(path: Path, signals: Sequence[CodedSignal], *, levels: tuple[int
     write_atomically(path, buffer.getvalue())
 
 
-def read_codes(path: Path, *, levels: tuple[int, ...], hop: int) -> list[CodedSignal]:
+def read_codes(path: Path, *, levels: tuple[int, ...], hop: int, prefixes: bool = False) -> list[CodedSignal]:
     """Read what `write_codes` wrote, for a tokenizer of these `levels` and `hop`.
+
+    With `prefixes` the file may hold the first few codes of each cell only, as a residual quantizer decodes them.
 
     Raises:
         DataError: the file is missing, damaged, larger than any honest one, or made by another tokenizer.
@@ -66,14 +79,15 @@ def read_codes(path: Path, *, levels: tuple[int, ...], hop: int) -> list[CodedSi
         raise DataError(
             f"{path} is not a readable file of codes ({reason:.200}); write it again with `codeword encode`."
         ) from error
-    if found != levels:
+    served = levels[: len(found)] if prefixes and found else levels
+    if found != served:
         raise DataError(
             f"{path} holds codes of levels {list(found)}, but this tokenizer has {list(levels)}; use its own."
         )
     if sizes.ndim != 2 or len(sizes) != len(names) or sizes.dtype.kind != "i":
         raise DataError(f"{path}: its sizes {sizes.shape} do not fit its {len(names)} names.")
     return [
-        _signal(path, str(name), tuple(int(n) for n in size), codes, levels=levels, hop=hop)
+        _signal(path, str(name), tuple(int(n) for n in size), codes, levels=found, hop=hop)
         for name, size, codes in zip(names, sizes, arrays, strict=True)
     ]
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FLOOR = 1e-5
-_INVERSION_STEPS = 50
+_INVERSION_STEPS = 25
 
 
 def stft(x: Tensor, n_fft: int, hop: int) -> Tensor:
@@ -36,16 +36,12 @@ def istft(spectrum: Tensor, n_fft: int, hop: int, length: int | None = None) -> 
 
     Overlap-add, divided by the sum of squared windows (Griffin and Lim 1984, eq. 6).
     """
-    batch, _, count = spectrum.shape
-    window = _window(n_fft, spectrum.real)
-    frames = torch.fft.irfft(spectrum.transpose(1, 2), n=n_fft) * window
-    span = (count - 1) * hop + n_fft
-    weight = window.square().expand(1, count, -1)
-    both = torch.cat([frames, weight])
-    summed = F.fold(both.transpose(1, 2), (1, span), (1, n_fft), stride=(1, hop)).view(batch + 1, span)
+    count = spectrum.shape[-1]
+    frames = torch.fft.irfft(spectrum.transpose(1, 2), n=n_fft) * _window(n_fft, spectrum.real)
     before, _ = _margins(n_fft, hop)
-    summed = summed[:, before : before + count * hop]
-    return (summed[:-1] / summed[-1:].clamp(min=1e-8))[:, :length]
+    kept = slice(before, before + count * hop)
+    weight = _weight(count, n_fft, hop, frames.device, frames.dtype)
+    return (_overlap_add(frames, hop)[:, kept] / weight[kept])[:, :length]
 
 
 def griffin_lim(
@@ -57,9 +53,10 @@ def griffin_lim(
     one, from the phases of a sweep that each bin's own frequency would give: no randomness.
     """
     if phase is None:
-        bins = torch.arange(magnitude.shape[1], device=magnitude.device, dtype=magnitude.dtype)
-        turns = bins[:, None] * torch.arange(magnitude.shape[2], device=magnitude.device) * (hop / n_fft)
-        phase = 2 * torch.pi * turns.expand_as(magnitude)
+        # In integers, which keep whole turns apart in the last hour as in the first.
+        bins, frames = (torch.arange(n, device=magnitude.device) for n in magnitude.shape[1:])
+        turns = (bins[:, None] * frames * hop % n_fft) / n_fft
+        phase = (2 * torch.pi * turns).expand_as(magnitude)
     estimate = torch.polar(magnitude, phase)
     before = torch.zeros_like(estimate)
     for _ in range(iterations):
@@ -125,6 +122,24 @@ def _margins(n_fft: int, hop: int) -> tuple[int, int]:
 
 def _window(n_fft: int, like: Tensor) -> Tensor:
     return torch.hann_window(n_fft, device=like.device, dtype=like.dtype)
+
+
+def _overlap_add(frames: Tensor, hop: int) -> Tensor:
+    """Frames (B, N, n) laid over each other every `hop` samples: (B, at least (N - 1) * hop + n)."""
+    frames = F.pad(frames, (0, -frames.shape[-1] % hop)).unflatten(-1, (-1, hop))
+    batch, count, parts, _ = frames.shape
+    summed = frames.new_zeros(batch, count + parts - 1, hop)
+    for part in range(parts):
+        summed[:, part : part + count] += frames[:, :, part]
+    return summed.flatten(1)
+
+
+@lru_cache(maxsize=16)
+def _weight(count: int, n_fft: int, hop: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What `count` squared windows add up to, nowhere zero."""
+    with torch.inference_mode(False):
+        window = torch.hann_window(n_fft, device=device, dtype=dtype)
+        return _overlap_add(window.square().expand(1, count, -1), hop)[0].clamp(min=1e-8)
 
 
 # Linear below 1000 Hz, logarithmic above: 15 mels to the first 1000 Hz, 27 to each factor of 6.4 beyond.

@@ -1,0 +1,66 @@
+"""Speech: a training step of the report's model against its notebook's code, and the codec's speed in real time.
+
+The step's model is pinned by `NaiveSizes`; the codec is that of the recipe `librispeech`, untrained, for its speed
+does not depend on what it has learned.
+"""
+
+import torch
+
+from benchmarks.naive import NaiveSizes
+from benchmarks.report import Ratio, Report
+from benchmarks.timing import interleaved
+from benchmarks.train import our_config, our_step, peer_step
+from codeword.config import SyntheticSpeechConfig, load_recipe
+from codeword.data.synthetic_speech import SyntheticSpeech
+from codeword.tokenizer import Tokenizer
+
+VALUES = 65536
+QUICK = NaiveSizes(ndim=1, channels=1, width=16, residual_width=8, codewords=16)
+
+
+def measure(*, quick: bool) -> Report:
+    """Both steps take the same crops of a second, already in memory; the codec takes one recording."""
+    sizes = QUICK if quick else NaiveSizes(ndim=1, channels=1)
+    number, crop_samples, seconds = (2, 800, 0.5) if quick else (16, 16_000, 10.0)
+    training = load_recipe("librispeech-report").tokenizer_training
+    data = SyntheticSpeech(
+        SyntheticSpeechConfig(crop_samples=crop_samples, train=number, valid=1, test=1), "train"
+    )
+    batch = data.take(range(number))
+    step = our_step(our_config(sizes, values=VALUES), training, batch)
+    runs = {"naive": peer_step(sizes, batch.x, values=VALUES), "ours": step}
+    times = interleaved(runs, rounds=2 if quick else 5)
+    tokenizer = codec()
+    assert tokenizer.config.sample_rate is not None
+    samples = int(seconds * tokenizer.config.sample_rate)
+    noise = torch.randn(1, 1, samples, generator=torch.Generator().manual_seed(0))
+    x = (VALUES / 2 + 3000 * noise).round().long().clamp(0, VALUES - 1)
+    codes = tokenizer.encode(x)
+    ways = {"encode": lambda: tokenizer.encode(x), "decode": lambda: tokenizer.decode(codes, size=(samples,))}
+    coding = interleaved(ways, rounds=2 if quick else 7)
+    return Report(
+        # The codec's speeds are no ratios to a peer: times real time, of one recording.
+        [
+            Ratio(
+                "speech_train_step_vs_report",
+                times.ratio("naive", "ours"),
+                f"codeword's training step, batch {number} of {crop_samples} samples",
+                "the report's notebook code at rank 1 (benchmarks/naive.py), fp32",
+            )
+        ],
+        {
+            "speech_train_step_s": times.median_s("ours"),
+            "speech_train_step_naive_s": times.median_s("naive"),
+            "speech_encode_xrt": seconds / coding.median_s("encode"),
+            "speech_decode_xrt": seconds / coding.median_s("decode"),
+        },
+    )
+
+
+def codec() -> Tokenizer:
+    """The tokenizer of the recipe `librispeech`, its codebooks placed on noise."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tokenizer = Tokenizer(load_recipe("librispeech").tokenizer)
+        tokenizer(torch.randint(VALUES, (16, 1, 16_000)))
+    return tokenizer.eval()

@@ -1,0 +1,75 @@
+"""Finding out which phone is spoken when, for many recordings at once."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from codeword.cli.files import files_of, noting
+from codeword.cli.show import Outcome
+from codeword.data.alignment import Phone, align, write_alignments
+from codeword.errors import DataError, UsageError
+from codeword.media.audio import AUDIO_SUFFIXES
+from codeword.media.image import IMAGE_SUFFIXES
+
+
+def align_files(
+    inputs: list[Path], out: Path, *, transcript: str | None, progress: Callable[[int, int], None]
+) -> Outcome:
+    """Write the phones of recordings into one file; results are how many phones each has.
+
+    The words are `transcript`, a .txt beside the recording, or its line of a *.trans.txt there, as LibriSpeech has it.
+    What is aligned when the command is interrupted is written.
+    """
+    done = Outcome()
+    images = dict.fromkeys(IMAGE_SUFFIXES, "an image")
+    files = list(files_of(inputs, done, suffixes=AUDIO_SUFFIXES, kind="recordings", others=images))
+    if transcript is not None and len(files) + len(done.failures) > 1:
+        raise UsageError(
+            "--transcript is for one recording; put each one's words into a .txt of the same name beside it."
+        )
+    alignments: dict[str, tuple[Phone, ...]] = {}
+    try:
+        for count, (path, _) in enumerate(files, start=1):
+            # What is wrong with one recording is a DataError; without an aligner none can be aligned.
+            with noting(done, path, DataError):
+                if path.stem in alignments:
+                    raise DataError(
+                        f"{path}: another recording is called {path.stem} too; give one another name."
+                    )
+                words = _transcript(path) if transcript is None else transcript
+                alignments[path.stem] = align(path, words)
+                done.results[str(path)] = {"phones": len(alignments[path.stem])}
+            progress(count, len(files))
+    finally:
+        if alignments:
+            write_alignments(out, alignments)
+    return done
+
+
+def _transcript(path: Path) -> str:
+    """The words of a recording. Raises DataError where none are found."""
+    if not path.exists():
+        raise DataError(f"There is no file {path}; check the path.")
+    beside = path.with_suffix(".txt")
+    if beside.is_file():
+        return _text(beside)
+    words = _transcripts(path.parent).get(path.stem)
+    if not words:
+        raise DataError(
+            f"{path} has no transcript: neither {beside.name} nor a line of a *.trans.txt is beside it; add one."
+        )
+    return words
+
+
+@lru_cache(maxsize=64)
+def _transcripts(folder: Path) -> dict[str, str]:
+    """The words of each utterance that any *.trans.txt in the folder names first in a line."""
+    lines = [line for path in sorted(folder.glob("*.trans.txt")) for line in _text(path).splitlines()]
+    return {name: words.strip() for name, _, words in (line.partition(" ") for line in lines)}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig", "replace")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error

@@ -1,0 +1,79 @@
+"""Drawing new signals from a run's prior."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import torch
+
+from codeword.cli import show
+from codeword.cli.media import medium_of
+from codeword.errors import DataError, UsageError
+from codeword.priors import Draw, walk
+from codeword.tokenizer import Tokenizer
+from codeword.training import Run
+
+
+def sample(
+    folder: Path,
+    n: int | None,
+    label: str | None,
+    draw: Draw,
+    *,
+    seconds: float | None,
+    seed: int,
+    out: Path,
+    progress: Callable[[int, int], None],
+) -> list[Path]:
+    """Write n samples of a class, of a length where signals have one; returns the paths of what was written."""
+    if n is not None and n < 1:
+        raise UsageError(f"-n must be 1 or more, not {n}.")
+    run = Run.open(folder)
+    tokenizer, prior = run.tokenizer(), run.prior()
+    medium = medium_of(tokenizer)
+    n = n or medium.samples
+    if seconds is None:
+        size = tuple(cells * tokenizer.hop for cells in prior.grid)
+    else:
+        size = medium.size_of(seconds, tokenizer.config)
+    grid = tokenizer.grid(size)
+    number = None if label is None else _class_number(run, tokenizer, label, prior.classes)
+    symbols = prod(grid) * len(prior.levels)
+    codes = walk(
+        prior,
+        n,
+        replace(draw, generator=torch.Generator().manual_seed(seed)),
+        label=None if number is None or not prior.classes else torch.full((n,), number),
+        grid=grid,
+        progress=lambda done: progress(done, symbols),
+    )
+    # The voice too, where the decoder can be told one.
+    told = number if tokenizer.classes else None
+    return medium.write_samples(tokenizer, codes, out, size=size, label=told)
+
+
+def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> int:
+    """The number of a class that is given by its name, or by that number where no class has such a name."""
+    if classes == tokenizer.classes == 0:
+        raise UsageError(
+            f"{run.folder} has no classes, neither in its prior nor its decoder; leave --label out."
+        )
+    names, count = tokenizer.config.classes, max(classes, tokenizer.classes)
+    numbered = label.isdecimal() and int(label) < count
+    if not names:
+        from codeword.data import open_dataset
+
+        try:
+            names = open_dataset(run.recipe().data, "valid").classes
+        except DataError:
+            if not numbered:
+                raise
+            show.say(f"The data is not here to tell the names of classes; took {label} for a class's number.")
+    if label in names:
+        return names.index(label)
+    if numbered:
+        return int(label)
+    raise UsageError(
+        f"There is no class {label!r}; there are {show.listed(names)} (or numbers 0 to {count - 1})."
+    )
