@@ -224,12 +224,15 @@ def test_codes_of_another_tokenizer_or_of_nobody_are_refused(
 
 
 @pytest.mark.slow
-def test_the_demo_makes_a_report(tmp_path: Path) -> None:
+def test_the_demo_makes_a_report_of_each_medium(tmp_path: Path) -> None:
     started = time.monotonic()
     command = [sys.executable, "-m", "codeword", "demo", "--out", str(tmp_path / "demo"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    metrics = json.loads(done.stdout)["metrics"]
-    assert metrics["usage"]["value"] > 0.5
-    assert metrics["bits_per_code"]["value"] < 7.0, "the prior knows no more than the alphabet"
-    assert (tmp_path / "demo" / "report" / "index.html").stat().st_size > 100_000
+    images, speech = (json.loads(done.stdout)[medium]["metrics"] for medium in ("images", "speech"))
+    assert images["usage"]["value"] > 0.5
+    assert images["bits_per_code"]["value"] < 7.0, "the prior knows no more than the alphabet"
+    assert speech["bits_per_second_prior"]["value"] < 0.8 * speech["bits_per_second_nominal"]["value"]
+    assert speech["phoneme_accuracy"]["value"] > 2 * speech["phoneme_chance"]["value"]
+    for medium in ("images", "speech"):
+        assert (tmp_path / "demo" / medium / "report" / "index.html").stat().st_size > 100_000
     print(f"demo took {time.monotonic() - started:.0f} s")

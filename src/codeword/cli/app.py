@@ -27,21 +27,24 @@ Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_m
 
 @app.command
 def demo(*, out: Path = Path("demo"), json: Json = False) -> None:
-    """Train a tokenizer and a prior on drawn pictures, measure them, and write a report; needs no files.
+    """Train tokenizers and priors on drawn pictures and synthetic speech, measure them, report; needs no files.
 
     Args:
-        out: The run folder; an unfinished demo there is finished.
-        json: Print the evaluation as JSON.
+        out: The folder for the runs `images` and `speech`; an unfinished demo there is finished.
+        json: Print both evaluations as one JSON object.
     """
     from codeword.evaluation import evaluate, report
     from codeword.training import train
 
-    run = train("demo-images", out, resume=(out / "recipe.json").exists())
-    with show.bar("evaluating") as progress:
-        result = evaluate(run, progress=progress)
-    page = report(run)
-    show.evaluation(result, as_json=json)
-    show.say(f"The report is at {page.resolve()}")
+    results, pages = {}, []
+    for medium in ("images", "speech"):
+        run = train(f"demo-{medium}", out / medium, resume=(out / medium / "recipe.json").exists())
+        with show.bar("evaluating") as progress:
+            results[medium] = evaluate(run, progress=progress)
+        pages.append(report(run))
+    show.evaluations(results, as_json=json)
+    for page in pages:
+        show.say(f"A report is at {page.resolve()}")
 
 
 @app.command

@@ -63,6 +63,17 @@ def evaluation(result: "Evaluation", *, as_json: bool) -> None:
         say(f"{name} was left out: {reason}")
 
 
+def evaluations(results: "Mapping[str, Evaluation]", *, as_json: bool) -> None:
+    """Several evaluations by name: one JSON object, or their tables."""
+    if as_json:
+        print(
+            json.dumps({name: result.model_dump(mode="json") for name, result in results.items()}, indent=2)
+        )
+        return
+    for result in results.values():
+        evaluation(result, as_json=False)
+
+
 def _metrics(title: str, metrics: "Mapping[str, Metric]") -> "Table":
     from rich.table import Table
 
