@@ -73,3 +73,12 @@ def cifar_root() -> Path:
     if not root or not (Path(root) / "cifar-10-batches-bin").is_dir():
         pytest.skip("needs the real CIFAR-10: set CODEWORD_DATA to a folder that holds cifar-10-batches-bin")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def librispeech_root() -> Path:
+    """The folder that holds LibriSpeech, named by CODEWORD_DATA."""
+    root = os.environ.get("CODEWORD_DATA")
+    if not root or not (Path(root) / "LibriSpeech" / "train-clean-100").is_dir():
+        pytest.skip("needs real speech: set CODEWORD_DATA to a folder that holds LibriSpeech/train-clean-100")
+    return Path(root)

@@ -1,6 +1,7 @@
 """A speech run measured whole: every rate, what is known of phones and voices, and what had to be left out."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +81,39 @@ def test_the_result_is_in_the_run_as_json(run: Run, evaluation: Evaluation) -> N
     stored = json.loads(run.evaluation_path.read_text())
     assert stored["rates"][0]["codes"] == 1
     assert stored["metrics"]["silence_mse"]["value"] == evaluation.metrics["silence_mse"].value
+
+
+@pytest.fixture(scope="module")
+def real(librispeech_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """A tiny model of a few real utterances of two speakers, measured on others of theirs."""
+
+    def utterances(speaker: str, chapter: str, numbers: range) -> str:
+        names = (f"train-clean-100/{speaker}/{chapter}/{speaker}-{chapter}-{n:04d}" for n in numbers)
+        return ",".join(f'"{name}"' for name in names)
+
+    overrides = [
+        *(o for o in TINY if not o.startswith(("data.", "tokenizer.quantizer"))),
+        f"data.root={librispeech_root}",
+        f"data.train=[{utterances('27', '124992', range(4))},{utterances('26', '496', range(4))}]",
+        f"data.valid=[{utterances('27', '124992', range(4, 5))}]",
+        f"data.test=[{utterances('27', '124992', range(5, 7))},{utterances('26', '496', range(5, 6))}]",
+        "tokenizer.quantizer.levels=[16]",
+        "tokenizer.quantizer.dim=16",
+    ]
+    run = train(
+        load_recipe("librispeech-phones", overrides=overrides), tmp_path_factory.mktemp("real") / "run"
+    )
+    return evaluate(run)
+
+
+def test_real_speech_is_measured_with_phones_and_conversions(real: Evaluation) -> None:
+    missing = judges.missing_judges()
+    assert real.signals == 3
+    assert 0 < real.metrics["phoneme_chance"].value <= real.metrics["phoneme_accuracy"].value < 100
+    assert real.metrics["silence_mse"].value > 0
+    for name, figures in {
+        "per": ("per",),
+        "stoi": ("stoi",),
+        "conversion_success": ("conversion_success", "conversion_per", "conversion_margin"),
+    }.items():
+        assert all((figure in real.metrics) == (name not in missing) for figure in figures)
