@@ -1,18 +1,15 @@
 """Residual vector quantization: each codebook codes what those before it left over."""
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from codeword.config import ResidualQuantizerConfig
-from codeword.quantizers.base import Quantized, Quantizer, straight_through
-from codeword.quantizers.codebook import Codebook
-from codeword.quantizers.vector import vq_loss
+from codeword.quantizers.base import Quantized, straight_through
+from codeword.quantizers.vector import CodebookQuantizer, vq_loss
 
 
-class ResidualQuantizer(Quantizer):
+class ResidualQuantizer(CodebookQuantizer):
     """RVQ (Zeghidour et al. 2021, SoundStream, algorithm 1): the vector is the sum of one codeword from each codebook.
 
     `decode` takes any prefix of the codes. With `prefixes` in the config, training decodes each signal from a prefix
@@ -21,13 +18,8 @@ class ResidualQuantizer(Quantizer):
     """
 
     def __init__(self, config: ResidualQuantizerConfig) -> None:
-        super().__init__()
+        super().__init__(config, book_dim=config.lookup_dim or config.dim)
         self.config = config
-        self.dim, self.levels = config.dim, config.levels
-        searched = config.lookup_dim or config.dim
-        self.into = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
-        self.out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
-        self.books = nn.ModuleList(Codebook(config, size, searched) for size in config.levels)
 
     @property
     def prefixes(self) -> tuple[int, ...]:
@@ -71,9 +63,6 @@ class ResidualQuantizer(Quantizer):
             vectors: Tensor = self.out(total)
         return vectors
 
-    def codebooks(self) -> list[Tensor]:
-        return [book.vectors.detach() for book in self._codebooks()]
-
     def _searched(self, z: Tensor) -> Tensor:
         searched: Tensor = self.into(z.float())
         return F.normalize(searched, dim=-1) if self.config.cosine else searched
@@ -86,6 +75,3 @@ class ResidualQuantizer(Quantizer):
         shorter = torch.tensor(self.config.prefixes)
         drawn = shorter[torch.randint(len(shorter), (batch,), generator=generator)]
         return torch.where(torch.rand(batch, generator=generator) < self.config.whole, everything, drawn)
-
-    def _codebooks(self) -> list[Codebook]:
-        return cast(list[Codebook], list(self.books))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeword.config import CodebookConfig, VectorQuantizerConfig
+from codeword.config import CodebookConfig, ResidualQuantizerConfig, VectorQuantizerConfig
 from codeword.quantizers.base import Quantized, Quantizer, straight_through
 from codeword.quantizers.codebook import Codebook
 
@@ -24,7 +24,25 @@ def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
     return commitment.detach() + config.beta * commitment
 
 
-class VectorQuantizer(Quantizer):
+class CodebookQuantizer(Quantizer):
+    """What quantizers with codebooks share: a projection into the space searched and back, and the books."""
+
+    def __init__(self, config: VectorQuantizerConfig | ResidualQuantizerConfig, *, book_dim: int) -> None:
+        super().__init__()
+        self.dim, self.levels = config.dim, config.levels
+        searched = config.lookup_dim or config.dim
+        self.into = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
+        self.out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
+        self.books = nn.ModuleList(Codebook(config, size, book_dim) for size in config.levels)
+
+    def codebooks(self) -> list[Tensor]:
+        return [book.vectors.detach() for book in self._codebooks()]
+
+    def _codebooks(self) -> list[Codebook]:
+        return cast(list[Codebook], list(self.books))
+
+
+class VectorQuantizer(CodebookQuantizer):
     """Each of K equal parts of the vector becomes the index of its nearest codeword.
 
     With `lookup_dim` the search happens in a learned projection of few dimensions (Yu et al. 2021), with
@@ -32,14 +50,8 @@ class VectorQuantizer(Quantizer):
     """
 
     def __init__(self, config: VectorQuantizerConfig) -> None:
-        super().__init__()
+        super().__init__(config, book_dim=(config.lookup_dim or config.dim) // len(config.levels))
         self.config = config
-        self.dim, self.levels = config.dim, config.levels
-        searched = config.lookup_dim or config.dim
-        self.into = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
-        self.out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
-        part = searched // len(config.levels)
-        self.books = nn.ModuleList(Codebook(config, size, part) for size in config.levels)
 
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
         # Autocast would put the projection, and so the distances, in half precision.
@@ -75,12 +87,6 @@ class VectorQuantizer(Quantizer):
             vectors: Tensor = self.out(torch.cat(parts, -1))
         return vectors
 
-    def codebooks(self) -> list[Tensor]:
-        return [book.vectors.detach() for book in self._codebooks()]
-
     def _parts(self, z: Tensor) -> list[Tensor]:
         parts = list(self.into(z.float()).chunk(len(self.levels), -1))
         return [F.normalize(part, dim=-1) for part in parts] if self.config.cosine else parts
-
-    def _codebooks(self) -> list[Codebook]:
-        return cast(list[Codebook], list(self.books))
