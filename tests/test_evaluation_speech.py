@@ -117,3 +117,20 @@ def test_real_speech_is_measured_with_phones_and_conversions(real: Evaluation) -
         "conversion_success": ("conversion_success", "conversion_per", "conversion_margin"),
     }.items():
         assert all((figure in real.metrics) == (name not in missing) for figure in figures)
+
+
+def test_a_decoder_that_draws_sample_by_sample_is_measured_by_its_bits(tmp_path: Path) -> None:
+    wavenet = '{kind="wavenet", dilations=[1,2], width=8, skip_width=8, features=8}'
+    overrides = [
+        *(o for o in TINY if "likelihood" not in o),
+        "data.values=256",
+        "tokenizer.values=256",
+        'tokenizer.head={kind="hold", hop=160}',
+        f"tokenizer.likelihood={wavenet}",
+        "evaluation.limit=1",
+    ]
+    result = evaluate(train(load_recipe("demo-speech", overrides=overrides), tmp_path / "run"))
+    assert 0 < result.metrics["bits_per_sample"].value < 9
+    assert result.metrics["bits_per_sample"].value > result.metrics["signal_bits_per_sample"].value
+    assert "sample after another" in result.left_out["log_mel_distance"]
+    assert "log_mel_distance" not in result.metrics

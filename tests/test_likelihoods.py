@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from codeword.config import CategoricalConfig, GaussianConfig, LikelihoodConfig, LogisticMixtureConfig
+from codeword.config import (
+    CategoricalConfig,
+    GaussianConfig,
+    LikelihoodConfig,
+    LogisticMixtureConfig,
+    SpectrogramConfig,
+)
 from codeword.likelihoods import Gaussian, Likelihood, build_likelihood
 from codeword.likelihoods.logistic_mixture import INITIAL_LOG_SCALE
 
@@ -143,3 +149,31 @@ def test_coupling_uses_the_true_channels_before() -> None:
     x = torch.tensor([[200, 200, 128], [200, 60, 128]])[:, :, None]
     agree, differ = likelihood.log_prob(features, x)
     assert (agree - differ).item() > 5 * log(2)
+
+
+@pytest.fixture
+def spectrogram() -> Likelihood:
+    config = SpectrogramConfig(n_fft=64, hop=16, mels=8, iterations=3)
+    return build_likelihood(config, channels=1, values=256, sample_rate=8000)
+
+
+def test_a_spectrogram_sums_to_one_over_all_values(spectrogram: Likelihood) -> None:
+    features = torch.randn(5, 8, 1, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(spectrogram.log_scale.weight)  # type: ignore[union-attr,arg-type]
+    x = torch.arange(256)[:, None, None]
+    for one in features:
+        log_probs = spectrogram.log_prob(one.expand(256, -1, -1), x)
+        assert log_probs.logsumexp(0).item() == pytest.approx(0, abs=2e-4)
+
+
+def test_a_spectrogram_is_heard_at_its_length_and_its_loss_falls_with_the_error(
+    spectrogram: Likelihood,
+) -> None:
+    times = torch.arange(400) / 8000
+    x = (128 + 60 * torch.sin(2 * torch.pi * 900 * times)).round().long()[None, None]
+    exact = spectrogram._frames(x)  # type: ignore[operator]
+    assert spectrogram.mean(exact).shape == (1, 1, 400)
+    losses = [float(spectrogram.loss(exact + error, x).detach()) for error in (0.0, 0.2, 1.0)]
+    assert losses == pytest.approx([0.0, 0.6, 3.0], abs=1e-4)
+    silence = torch.full((1, 1, 400), 128)
+    assert float((spectrogram.mean(spectrogram._frames(silence)) - 127.5).abs().max()) < 2  # type: ignore[operator]

@@ -33,8 +33,15 @@ class Gaussian(Likelihood):
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
         scale = self.log_scale.exp().view(-1, *[1] * (x.ndim - 2))
-        error = self.centred(x) - features.float()
-        return integer_log_prob(x, error, scale, values=self.values).flatten(1).sum(1)
+        offset = (self.centred(x) - features.float()) / scale
+        half_bin = 0.5 / (self.values - 1) / scale
+        # By symmetry only the lower tail is needed, where the logarithm is accurate.
+        centre = -offset.abs()
+        upper, lower = torch.special.log_ndtr(centre + half_bin), torch.special.log_ndtr(centre - half_bin)
+        inside = upper + torch.log1p(-torch.exp(lower - upper))
+        below, above = torch.special.log_ndtr(offset + half_bin), torch.special.log_ndtr(half_bin - offset)
+        log_prob = torch.where(x == 0, below, torch.where(x == self.values - 1, above, inside))
+        return log_prob.flatten(1).sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
         return self.restored(features)
@@ -43,18 +50,3 @@ class Gaussian(Likelihood):
         noise = torch.randn(features.shape, generator=generator).to(features.device)
         scale = self.log_scale.exp().view(-1, *[1] * (features.ndim - 2))
         return self.restored(features.float() + noise * scale).round().long()
-
-
-def integer_log_prob(x: Tensor, error: Tensor, scale: Tensor, *, values: int) -> Tensor:
-    """Log-probability of each integer of x, the Gaussian density of `scale` integrated over its bin.
-
-    `error` is how far the integer lies from the mean, neighbours 1 / (values - 1) apart; the outer bins are open.
-    """
-    offset = error / scale
-    half_bin = 0.5 / (values - 1) / scale
-    # By symmetry only the lower tail is needed, where the logarithm is accurate.
-    centre = -offset.abs()
-    upper, lower = torch.special.log_ndtr(centre + half_bin), torch.special.log_ndtr(centre - half_bin)
-    inside = upper + torch.log1p(-torch.exp(lower - upper))
-    below, above = torch.special.log_ndtr(offset + half_bin), torch.special.log_ndtr(half_bin - offset)
-    return torch.where(x == 0, below, torch.where(x == values - 1, above, inside))

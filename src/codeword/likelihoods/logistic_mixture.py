@@ -33,15 +33,7 @@ class LogisticMixture(Likelihood):
         inverse = torch.exp(-log_scales)
         half_bin = inverse / (self.values - 1)
         offset = (signal.unsqueeze(1) - means) * inverse
-        # s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)) for the logistic s: exact, and finite without a fallback.
-        # An open bin lacks one side, and with it that factor and the last one.
-        x = x.unsqueeze(1)
-        above, below = x < self.values - 1, x > 0
-        log_probs = (
-            F.logsigmoid(offset + half_bin) * above
-            + F.logsigmoid(half_bin - offset) * below
-            + torch.log(-torch.expm1(-2 * half_bin)) * (above & below)
-        ).sum(2)
+        log_probs = logistic_log_prob(x.unsqueeze(1), offset, half_bin, values=self.values).sum(2)
         return (weights.log_softmax(1) + log_probs).logsumexp(1).flatten(1).sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
@@ -97,3 +89,18 @@ class LogisticMixture(Likelihood):
         for pair, (channel, before) in enumerate(self._coupled):
             shifted[channel] = shifted[channel] + couplings[:, :, pair] * signal[:, before].unsqueeze(1)
         return torch.stack(shifted, 2)
+
+
+def logistic_log_prob(x: Tensor, offset: Tensor, half_bin: Tensor, *, values: int) -> Tensor:
+    """Log-probability of each integer of x, a logistic integrated over its bin; the outer bins are open.
+
+    `offset` is how far the integer lies from the mean, `half_bin` half the distance to its neighbour, both in scales.
+    """
+    # s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)) for the logistic s: exact, and finite without a fallback.
+    # An open bin lacks one side, and with it that factor and the last one.
+    above, below = x < values - 1, x > 0
+    return (
+        F.logsigmoid(offset + half_bin) * above
+        + F.logsigmoid(half_bin - offset) * below
+        + torch.log(-torch.expm1(-2 * half_bin)) * (above & below)
+    )

@@ -1,12 +1,14 @@
 """Audio as a spectrogram: the codes say how loud each band is and when, and leave the phases to synthesis."""
 
+from math import pi, sqrt
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import SpectrogramConfig
-from codeword.likelihoods.base import Likelihood
-from codeword.likelihoods.gaussian import integer_log_prob
+from codeword.likelihoods.base import Likelihood, uniform
+from codeword.likelihoods.logistic_mixture import logistic_log_prob
 from codeword.nn.spectrum import LogMel, griffin_lim
 
 # Log-mels of speech lie around -6 and spread by about 3; features are near the unit scale that networks start at.
@@ -18,7 +20,7 @@ class Spectrogram(Likelihood):
     """The features are log-mel frames (B, mels, ceil(T / hop)), one every `hop` samples.
 
     Training minimises their mean absolute error, in nepers. The expected signal is what Griffin-Lim makes of them.
-    As a likelihood each sample is Gaussian around zero, as loud as a linear map of its frame says; the map is fitted
+    As a likelihood each sample is logistic around zero, as loud as a linear map of its frame says; the map is fitted
     beside, without touching the decoder's gradient. The bits are honest, and many: all phases are in them.
     """
 
@@ -39,7 +41,8 @@ class Spectrogram(Likelihood):
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
         scale = self._scale(features)[..., : x.shape[-1]]
-        return integer_log_prob(x, self.centred(x), scale, values=self.values).flatten(1).sum(1)
+        half_bin = 0.5 / (self.values - 1) / scale
+        return logistic_log_prob(x, self.centred(x) / scale, half_bin, values=self.values).flatten(1).sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
         log_mels = (features.float() * _SPREAD + _CENTRE).clamp(max=_LOUDEST)
@@ -49,15 +52,16 @@ class Spectrogram(Likelihood):
 
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         scale = self._scale(features)
-        noise = torch.randn(scale.shape, generator=generator).to(scale.device)
-        return self.restored(noise * scale).round().long()
+        drawn = uniform(scale.shape, scale, generator)
+        return self.restored(scale * (drawn.log() - torch.log1p(-drawn))).round().long()
 
     def _frames(self, x: Tensor) -> Tensor:
         frames: Tensor = (self.mel(2 * self.centred(x)[:, 0]) - _CENTRE) / _SPREAD
         return frames
 
     def _scale(self, features: Tensor) -> Tensor:
-        """Features (B, mels, N) to how far samples spread (B, 1, N * hop)."""
+        """Features (B, mels, N) to the logistic's scale at each sample (B, 1, N * hop)."""
         with torch.autocast(features.device.type, enabled=False):
             log_scale = F.linear(features.float().transpose(1, 2), self.log_scale.weight, self.log_scale.bias)
-            return log_scale.clamp(-12, 0).exp().transpose(1, 2).repeat_interleave(self.hop, 2)
+            deviation = log_scale.clamp(-12, 0).exp().transpose(1, 2)
+            return deviation.repeat_interleave(self.hop, 2) * (sqrt(3) / pi)
