@@ -135,6 +135,7 @@ def _curve_exhibits(run: Run, material: CommonMaterial) -> list[Exhibit]:
 _LOSS_IN_WORDS = {
     "gaussian": "the squared error of a signal between −½ and ½",
     "spectral": "the distance of spectra at several resolutions",
+    "spectrogram": "the mean absolute error of log-mels in nepers",
 }
 
 
