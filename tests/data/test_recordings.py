@@ -115,6 +115,23 @@ def test_speed_moves_the_pitch_and_gain_never_clips() -> None:
     assert (waves.abs() > 0.9999).float().mean() < 0.05
 
 
+class Clicks(Ramps):
+    def _wave(self, i: int, start: int, count: int) -> Wave:
+        return np.eye(1, count, count // 2, dtype=np.float32)[0] / 2
+
+
+def test_colour_is_smooth_within_its_bounds_and_reaches_them() -> None:
+    plain = Clicks(CROP).take([0])
+    coloured = Clicks(CROP, colour_db=6).take([0] * 200, generator=torch.Generator().manual_seed(0))
+    spectra = torch.fft.rfft((coloured.x[:, 0] - 32768).double()).abs()
+    gains_db = 20 * (spectra / torch.fft.rfft((plain.x[:, 0] - 32768).double()).abs()).log10()
+    assert 5 < gains_db.max() < 6.1
+    assert -6.1 < gains_db.min() < -5
+    assert gains_db.std(1).median() > 1
+    assert gains_db.diff().abs().max() < 12 * 5 * (1 / (CROP // 2)) ** 0.5 + 0.1
+    assert Clicks(0, CROP, colour_db=6).take([0, 1], generator=torch.Generator()).x.shape == (2, 1, CROP)
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

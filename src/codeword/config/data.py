@@ -50,6 +50,8 @@ class AudioConfig(Config):
     """Half of the training crops are played faster or slower by up to this fraction: voices of strangers, not told."""
     gain_db: NonNegative = 0.0
     """Training crops are made louder or softer by up to this much."""
+    colour_db: Annotated[float, Field(ge=0, le=24)] = 0.0
+    """Training crops pass a random smooth equaliser of up to this much: rooms and microphones of strangers."""
 
 
 Selector = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,3}$")]

@@ -25,6 +25,8 @@ _log = logging.getLogger("codeword")
 # Decoding is in C and leaves the interpreter free; more threads than this only queue for the disk.
 _THREADS = min(8, os.cpu_count() or 1)
 
+_EQUALISER_BANDS = 6
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -39,12 +41,13 @@ class Recording:
 @dataclass(frozen=True)
 class _Change:
     """What augmentation does to one crop: `place` in its share of the recording, from 0 to 1; how many times as fast
-    it is played; how much louder.
+    it is played; how much louder, as a whole and in each band of the equaliser.
     """
 
     place: float
     speed: float
     gain_db: float
+    bands_db: tuple[float, ...]
 
 
 class Recordings(Dataset):
@@ -53,7 +56,7 @@ class Recordings(Dataset):
     `take` and `len` count the crops that lie end to end in all recordings, so that training weighs by duration;
     what remains behind a recording's last whole crop is reached by augmentation only. A recording shorter
     than a crop is one, padded with silence. With a generator each crop moves at random within its share of
-    the recording, and its gain, and for half of them the speed, change as the config says. A voice played
+    the recording, and its gain and colour, and for half of them the speed, change as the config says. A voice played
     faster or slower is another voice: its label is "not told".
 
     `classes` are the speakers of the training split, in every split; `label` is `len(classes)`, "not told",
@@ -88,7 +91,9 @@ class Recordings(Dataset):
         changes: Sequence[_Change | None] = [None] * len(indices)
         if generator is not None:
             # Threads finish in any order, so all that is random is drawn before they start.
-            drawn = torch.rand(len(indices), 4, generator=generator, dtype=torch.float64).tolist()
+            drawn = torch.rand(
+                len(indices), 4 + _EQUALISER_BANDS, generator=generator, dtype=torch.float64
+            ).tolist()
             changes = [self._change(*numbers) for numbers in drawn]
         if self.in_memory:
             read = list(map(self._crop, indices, changes))
@@ -139,11 +144,12 @@ class Recordings(Dataset):
                     _log.warning("%s The next recording takes its place.", message)
         raise DataError("None of the recordings can be read any more; check that the disk is there.")
 
-    def _change(self, place: float, altered: float, speed: float, gain: float) -> _Change:
-        """From four uniform numbers in [0, 1)."""
+    def _change(self, place: float, altered: float, speed: float, gain: float, *bands: float) -> _Change:
+        """From uniform numbers in [0, 1)."""
         # Half of the crops keep their voice, and with it their label.
         faster = 1 + self._config.speed * (2 * speed - 1) if altered < 0.5 else 1.0
-        return _Change(place, faster, self._config.gain_db * (2 * gain - 1))
+        bands_db = tuple(self._config.colour_db * (2 * band - 1) for band in bands)
+        return _Change(place, faster, self._config.gain_db * (2 * gain - 1), bands_db)
 
     def _changed(self, i: int, crop: int, change: _Change | None) -> Wave:
         """Crop number `crop` of recording `i`, (crop_samples,)."""
@@ -156,14 +162,25 @@ class Recordings(Dataset):
         if change.speed != 1:
             played = max(1, round(count / change.speed))
             wave = soxr.resample(wave, count, played)[:size]
+        if any(change.bands_db) and len(wave):
+            wave = _coloured(wave, change.bands_db)
         return _padded(_amplified(wave, change.gain_db), size)
 
 
 def _amplified(wave: Wave, gain_db: float) -> Wave:
-    """Louder or softer, but never made to clip."""
+    """Louder or softer, but not made to clip, or to clip more."""
     gain = 10 ** (gain_db / 20)
     peak = float(np.abs(wave).max(initial=0))
     return wave * np.float32(min(gain, max(1.0, 1 / peak) if peak else 1.0))
+
+
+def _coloured(wave: Wave, bands_db: Sequence[float]) -> Wave:
+    """Through an equaliser: gains at places spread evenly over the square root of frequency, and between them."""
+    spectrum = np.fft.rfft(wave)
+    # The root is between hertz, which would give most bands to hiss, and mel, which would give them to hum.
+    places = np.sqrt(np.linspace(0, 1, len(spectrum)))
+    gains_db = np.interp(places, np.linspace(0, 1, len(bands_db)), bands_db)
+    return np.fft.irfft(spectrum * 10 ** (gains_db / 20), len(wave)).astype(np.float32)
 
 
 def _padded(wave: Wave, size: int) -> Wave:
