@@ -5,6 +5,7 @@ module is built without memory (on the `meta` device), every tensor's name, shap
 header is compared with it, and only then is anything loaded.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -165,6 +166,18 @@ class Pretrained(nn.Module):
             model = cls(config)
         model.load_state_dict(read_tensors(folder / WEIGHTS_FILE, model.state_dict()), assign=True)
         return model.eval()
+
+    def fingerprint(self) -> str:
+        """SHA-256, as hex digits, of the config and of every tensor's name, type, shape and numbers.
+
+        Two models of the same fingerprint are the same model, wherever they lie and however they were stored.
+        """
+        digest = hashlib.sha256(self._config.model_dump_json().encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            plain = tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format)
+            digest.update(f"\n{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+            digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def push_to_hub(self, repo: str, *, private: bool = False) -> str:
         """Upload to the Hugging Face Hub as `owner/name`, creating it where needed; returns its address."""
