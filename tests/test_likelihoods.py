@@ -13,6 +13,7 @@ from codeword.config import (
     LogisticMixtureConfig,
     SpectrogramConfig,
 )
+from codeword.errors import UsageError
 from codeword.likelihoods import Gaussian, Likelihood, build_likelihood
 from codeword.likelihoods.logistic_mixture import INITIAL_LOG_SCALE
 
@@ -158,8 +159,9 @@ def spectrogram() -> Likelihood:
 
 
 def test_a_spectrogram_sums_to_one_over_all_values(spectrogram: Likelihood) -> None:
-    features = torch.randn(5, 8, 1, generator=torch.Generator().manual_seed(0))
-    torch.nn.init.normal_(spectrogram.log_scale.weight)  # type: ignore[union-attr,arg-type]
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(5, 8, 1, generator=generator)
+    torch.nn.init.normal_(spectrogram.log_scale.weight, generator=generator)  # type: ignore[union-attr,arg-type]
     x = torch.arange(256)[:, None, None]
     for one in features:
         log_probs = spectrogram.log_prob(one.expand(256, -1, -1), x)
@@ -177,3 +179,28 @@ def test_a_spectrogram_is_heard_at_its_length_and_its_loss_falls_with_the_error(
     assert losses == pytest.approx([0.0, 0.6, 3.0], abs=1e-4)
     silence = torch.full((1, 1, 400), 128)
     assert float((spectrogram.mean(spectrogram._frames(silence)) - 127.5).abs().max()) < 2  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("values", [4, 256])
+def test_the_walk_offers_the_probabilities_of_the_numbers_taken(
+    likelihood: Likelihood, values: int, size: tuple[int, ...]
+) -> None:
+    """Of four values a draw often takes the outer ones."""
+    likelihood = build_likelihood(type_config(likelihood), channels=3, values=values)
+    features = features_for(likelihood, 2, *size)
+    x = likelihood.sample(features, generator=torch.Generator().manual_seed(1))
+    coming, total = iter(x.flatten(2).unbind(1)), torch.zeros(2)
+
+    def take(logits: Tensor) -> Tensor:
+        taken = next(coming)
+        total.add_(logits.log_softmax(-1).gather(-1, taken[..., None]).flatten(1).sum(1))
+        return taken
+
+    assert torch.equal(likelihood.walk(features, take), x)
+    torch.testing.assert_close(total, likelihood.log_prob(features, x), rtol=1e-3, atol=1e-2)
+
+
+def test_a_likelihood_without_a_list_of_values_cannot_be_walked(spectrogram: Likelihood) -> None:
+    features = torch.zeros(1, spectrogram.features, 4)
+    with pytest.raises(UsageError, match="lossless needs"):
+        spectrogram.walk(features, lambda logits: logits.argmax(-1))

@@ -1,10 +1,16 @@
 """What every likelihood offers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from math import prod
 
 import torch
 from torch import Tensor, nn
+
+from codeword.errors import UsageError
+
+Choose = Callable[[Tensor], Tensor]
+"""Logits (B, P, values) of the numbers at P places to the numbers taken (B, P): drawn, written or read."""
 
 
 class Likelihood(nn.Module, ABC):
@@ -35,6 +41,28 @@ class Likelihood(nn.Module, ABC):
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """One draw (B, C, *S), int64; `generator` lives on the CPU."""
 
+    @torch.no_grad()
+    def walk(self, features: Tensor, choose: Choose) -> Tensor:
+        """Take every number, channel by channel, letting `choose` take all places of one at once; (B, C, *S) int64.
+
+        The product of what `choose` was offered for the numbers taken is exp(`log_prob`).
+
+        Raises:
+            UsageError: this likelihood has no list of all values' probabilities.
+        """
+        taken: list[Tensor] = []
+        for channel in range(self.channels):
+            logits = self.channel_logits(features, channel, taken)
+            taken.append(choose(logits.flatten(1, -2)).view(logits.shape[:-1]))
+        return torch.stack(taken, 1)
+
+    def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
+        """Logits (B, *S, values) of one channel's numbers, given those (B, *S) of the channels before. See `walk`."""
+        raise UsageError(
+            f"A {type(self).__name__} likelihood lists no probabilities of all values, so its numbers cannot be coded; "
+            f"lossless needs a model whose likelihood is gaussian, categorical, logistic-mixture or wavenet."
+        )
+
     def loss(self, features: Tensor, x: Tensor) -> Tensor:
         """What training minimises: nats for each number, unless a likelihood says otherwise. ()"""
         return -self.log_prob(features, x).mean() / prod(x.shape[1:])
@@ -46,6 +74,12 @@ class Likelihood(nn.Module, ABC):
     def restored(self, centred: Tensor) -> Tensor:
         """Real numbers on the scale of `centred` back to [0, values - 1], clipped."""
         return (centred.float() + 0.5).clamp(0, 1) * (self.values - 1)
+
+
+def bin_logits(below: Tensor) -> Tensor:
+    """The cumulative distribution at the edges between values (..., values - 1) to logits (..., values)."""
+    ends = below.new_zeros(*below.shape[:-1], 1), below.new_ones(*below.shape[:-1], 1)
+    return torch.cat([ends[0], below, ends[1]], -1).diff(dim=-1).clamp(min=0).log()
 
 
 def uniform(shape: torch.Size, like: Tensor, generator: torch.Generator | None) -> Tensor:

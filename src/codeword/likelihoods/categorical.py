@@ -1,5 +1,7 @@
 """One softmax over all values for each channel, as the VQ-VAE paper reports its bits with."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,9 @@ class Categorical(Likelihood):
         log_probs: Tensor = self._logits(features).log_softmax(2)
         taken = log_probs.gather(2, x.long().unsqueeze(2))
         return taken.flatten(1).sum(1)
+
+    def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
+        return self._logits(features)[:, channel].movedim(1, -1)
 
     def mean(self, features: Tensor) -> Tensor:
         weights: Tensor = self._logits(features).softmax(2)

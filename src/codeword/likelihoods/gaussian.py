@@ -1,9 +1,11 @@
 """Squared error as a likelihood: a Gaussian whose scale is fitted, integrated over each integer."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from codeword.likelihoods.base import Likelihood
+from codeword.likelihoods.base import Likelihood, bin_logits
 
 
 class Gaussian(Likelihood):
@@ -42,6 +44,14 @@ class Gaussian(Likelihood):
         below, above = torch.special.log_ndtr(offset + half_bin), torch.special.log_ndtr(half_bin - offset)
         log_prob = torch.where(x == 0, below, torch.where(x == self.values - 1, above, inside))
         return log_prob.flatten(1).sum(1)
+
+    def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
+        # The edges between neighbouring values; the outer bins are open.
+        edges = (torch.arange(1, self.values, device=features.device) - 0.5) / (self.values - 1) - 0.5
+        below = torch.special.ndtr(
+            (edges - features[:, channel, ..., None].float()) / self.log_scale[channel].exp()
+        )
+        return bin_logits(below)
 
     def mean(self, features: Tensor) -> Tensor:
         return self.restored(features)

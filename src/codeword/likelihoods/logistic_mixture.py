@@ -1,10 +1,12 @@
 """Discretised logistic mixture with channel coupling (Salimans et al. 2017, PixelCNN++, sec. 2.1-2.2)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.likelihoods.base import Likelihood, uniform
+from codeword.likelihoods.base import Likelihood, bin_logits, uniform
 
 LOG_SCALE_RANGE = (-7.0, 5.0)
 # Features start near zero; a scale of e^-2 of the half range is where real signals begin, 1 is far too wide.
@@ -30,11 +32,27 @@ class LogisticMixture(Likelihood):
         weights, means, log_scales, couplings = self._split(features)
         signal = self._signed(x)
         means = self._coupled_means(means, couplings, signal)
-        inverse = torch.exp(-log_scales)
-        half_bin = inverse / (self.values - 1)
-        offset = (signal.unsqueeze(1) - means) * inverse
-        log_probs = logistic_log_prob(x.unsqueeze(1), offset, half_bin, values=self.values).sum(2)
+        log_probs = self._component_log_prob(x, means, log_scales).sum(2)
         return (weights.log_softmax(1) + log_probs).logsumexp(1).flatten(1).sum(1)
+
+    def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
+        weights, means, log_scales, couplings = self._split(features)
+        seen = torch.stack([*before, *[torch.zeros_like(weights[:, 0])] * (self.channels - channel)], 1)
+        means = self._coupled_means(means, couplings, self._signed(seen))
+        for earlier in range(channel):
+            # What the channels before turned out to be tells which component is at work.
+            weights = weights.log_softmax(1) + self._component_log_prob(
+                seen[:, earlier], means[:, :, earlier], log_scales[:, :, earlier]
+            )
+        # The edges between neighbouring values, on [-1, 1].
+        edges = (2 * torch.arange(1, self.values, device=features.device) - 1) / (self.values - 1) - 1
+        inverse = torch.exp(-log_scales[:, :, channel])
+        below = torch.zeros(*seen.shape[:1], *seen.shape[2:], self.values - 1, device=features.device)
+        # One component after the other: all of them at all edges would fill the memory.
+        for m, share in enumerate(weights.softmax(1).unbind(1)):
+            offset = (edges - means[:, m, channel, ..., None]) * inverse[:, m, ..., None]
+            below += share[..., None] * torch.sigmoid(offset)
+        return bin_logits(below)
 
     def mean(self, features: Tensor) -> Tensor:
         weights, means, _, couplings = self._split(features)
@@ -83,6 +101,13 @@ class LogisticMixture(Likelihood):
         means, log_scales = means + shared_mean, log_scales + shared_log_scale
         log_scales = (log_scales + INITIAL_LOG_SCALE).clamp(*LOG_SCALE_RANGE)
         return weights.squeeze(2), means, log_scales, couplings.tanh()
+
+    def _component_log_prob(self, x: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
+        """Integers (B, ...) under each component (B, M, ...), whose coupled means and log scales these are."""
+        inverse = torch.exp(-log_scales)
+        offset = (self._signed(x).unsqueeze(1) - means) * inverse
+        half_bin = inverse / (self.values - 1)
+        return logistic_log_prob(x.unsqueeze(1), offset, half_bin, values=self.values)
 
     def _coupled_means(self, means: Tensor, couplings: Tensor, signal: Tensor) -> Tensor:
         shifted = list(means.unbind(2))

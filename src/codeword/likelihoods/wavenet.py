@@ -1,6 +1,6 @@
 """WaveNet as a decoder: each sample given all before it and what the codes say (van den Oord et al. 2017, sec. 4.3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import pi
 
 import torch
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import WaveNetDecoderConfig
-from codeword.likelihoods.base import Likelihood, uniform
+from codeword.likelihoods.base import Choose, Likelihood, uniform
 from codeword.nn.dilated import DilatedStack, DilatedWalk, delay
 
 BLOCK_SAMPLES = 256
@@ -52,7 +52,6 @@ class WaveNetDecoder(Likelihood):
         """
         return self.sample(features, generator=torch.Generator().manual_seed(SEED_OF_MEAN)).float()
 
-    @torch.no_grad()
     def sample(
         self,
         features: Tensor,
@@ -61,6 +60,19 @@ class WaveNetDecoder(Likelihood):
         progress: Callable[[int], None] = lambda done: None,
     ) -> Tensor:
         """One draw (B, 1, T), one sample after the other; `progress` hears how many of the T are done."""
+        noise = self._gumbel(features, generator)
+        return self.walk(
+            features, lambda logits: (logits[:, 0] + next(noise)).argmax(-1, keepdim=True), progress=progress
+        )
+
+    @torch.no_grad()
+    def walk(
+        self,
+        features: Tensor,
+        choose: Choose,
+        *,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Tensor:
         batch, _, samples = features.shape
         walk = DilatedWalk(self.stack, batch)
         x = torch.empty(batch, samples, dtype=torch.int64, device=features.device)
@@ -68,15 +80,19 @@ class WaveNetDecoder(Likelihood):
         # In blocks, for what all samples need is cheaper for many at once, and for the whole would fill the memory.
         for start in range(0, samples, BLOCK_SAMPLES):
             local = features[:, :, start : start + BLOCK_SAMPLES].transpose(1, 2)
-            shape = torch.Size([local.shape[1], batch, self.values])
-            # The Gumbel-max trick: the largest of logits plus Gumbel noise is a draw from their softmax.
-            noise = -(-uniform(shape, features, generator).log()).log()
-            for t, (drives, gumbel) in enumerate(zip(walk.drives(local), noise, strict=True), start=start):
-                drawn = (self._logits(walk.step(embedded, drives)) + gumbel).argmax(-1)
-                x[:, t] = drawn
-                embedded = self.embed(drawn)
+            for t, drives in enumerate(walk.drives(local), start=start):
+                taken = choose(self._logits(walk.step(embedded, drives))[:, None])[:, 0]
+                x[:, t] = taken
+                embedded = self.embed(taken)
                 progress(t + 1)
         return x.unsqueeze(1)
+
+    def _gumbel(self, features: Tensor, generator: torch.Generator | None) -> Iterator[Tensor]:
+        """Gumbel noise (B, values) for each sample: the largest of logits plus it is a draw from their softmax."""
+        batch, _, samples = features.shape
+        for start in range(0, samples, BLOCK_SAMPLES):
+            shape = torch.Size([min(BLOCK_SAMPLES, samples - start), batch, self.values])
+            yield from -(-uniform(shape, features, generator).log()).log()
 
     def _logits(self, skips: Tensor) -> Tensor:
         logits: Tensor = self.output(F.relu(self.head(F.relu(skips))))
