@@ -78,8 +78,8 @@ class Likelihood(nn.Module, ABC):
 
 def bin_logits(below: Tensor) -> Tensor:
     """The cumulative distribution at the edges between values (..., values - 1) to logits (..., values)."""
-    ends = below.new_zeros(*below.shape[:-1], 1), below.new_ones(*below.shape[:-1], 1)
-    return torch.cat([ends[0], below, ends[1]], -1).diff(dim=-1).clamp(min=0).log()
+    first, last = below.new_zeros(*below.shape[:-1], 1), below.new_ones(*below.shape[:-1], 1)
+    return torch.cat([first, below, last], -1).diff(dim=-1).clamp_(min=0).log_()
 
 
 def uniform(shape: torch.Size, like: Tensor, generator: torch.Generator | None) -> Tensor:

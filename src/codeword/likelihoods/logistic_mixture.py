@@ -46,13 +46,9 @@ class LogisticMixture(Likelihood):
             )
         # The edges between neighbouring values, on [-1, 1].
         edges = (2 * torch.arange(1, self.values, device=features.device) - 1) / (self.values - 1) - 1
-        inverse = torch.exp(-log_scales[:, :, channel])
-        below = torch.zeros(*seen.shape[:1], *seen.shape[2:], self.values - 1, device=features.device)
-        # One component after the other: all of them at all edges would fill the memory.
-        for m, share in enumerate(weights.softmax(1).unbind(1)):
-            offset = (edges - means[:, m, channel, ..., None]) * inverse[:, m, ..., None]
-            below += share[..., None] * torch.sigmoid(offset)
-        return bin_logits(below)
+        parts = weights.softmax(1), means[:, :, channel], torch.exp(-log_scales[:, :, channel])
+        # Signal by signal, which stays in the processor's cache: for many at once it takes five times as long.
+        return torch.stack([bin_logits(_mixed(edges, *one)) for one in zip(*parts, strict=True)])
 
     def mean(self, features: Tensor) -> Tensor:
         weights, means, _, couplings = self._split(features)
@@ -114,6 +110,15 @@ class LogisticMixture(Likelihood):
         for pair, (channel, before) in enumerate(self._coupled):
             shifted[channel] = shifted[channel] + couplings[:, :, pair] * signal[:, before].unsqueeze(1)
         return torch.stack(shifted, 2)
+
+
+def _mixed(edges: Tensor, weights: Tensor, means: Tensor, inverse_scales: Tensor) -> Tensor:
+    """The cumulative distribution at edges (E,) of mixtures (M, *S), weights summing to one: (*S, E)."""
+    below = torch.zeros(*weights.shape[1:], len(edges), device=weights.device)
+    for weight, mean, inverse_scale in zip(weights, means, inverse_scales, strict=True):
+        offset = (edges - mean[..., None]).mul_(inverse_scale[..., None])
+        below.addcmul_(weight[..., None], offset.sigmoid_())
+    return below
 
 
 def logistic_log_prob(x: Tensor, offset: Tensor, half_bin: Tensor, *, values: int) -> Tensor:
