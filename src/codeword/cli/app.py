@@ -312,6 +312,70 @@ def sample(
 
 
 @app.command
+def compress(
+    inputs: list[Path],
+    /,
+    *,
+    out: Path,
+    model: Path | None = None,
+    lossless: Flag = False,
+    portable: Flag = False,
+    codes: int | None = None,
+    speaker: str | None = None,
+    json: Json = False,
+) -> None:
+    """Compress images or recordings of any size into one file, with the model that comes with Codeword or your own.
+
+    Args:
+        inputs: Images, or recordings, or folders of those.
+        out: The compressed file, .cw by custom.
+        model: A run or a model folder; by default the shipped model for images or for speech.
+        lossless: Keep every pixel (or mu-law sample), not only what the codes say.
+        portable: Leave the prior's network out: somewhat larger, but readable on any machine.
+        codes: Keep only the first so many codes of each cell, where the model serves several rates.
+        speaker: Tell prior and decoder who speaks, by name.
+        json: Print a JSON object of the bytes.
+    """
+    _share_processors()
+    from codeword.cli import compressing
+    from codeword.codec import Wishes
+
+    wishes = Wishes(portable, lossless, codes)
+    with show.bar("compressing") as progress:
+        done = compressing.compress(inputs, out, model, wishes=wishes, speaker=speaker, progress=progress)
+    sys.exit(show.outcome(done, as_json=json))
+
+
+@app.command
+def decompress(
+    file: Path,
+    /,
+    *,
+    out: Path,
+    model: Path | None = None,
+    salvage: Flag = False,
+    format_: Format = None,
+    json: Json = False,
+) -> None:
+    """Turn a compressed file back into images or recordings.
+
+    Args:
+        file: What `codeword compress` wrote.
+        out: A file, where it holds one signal, or a folder.
+        model: The run or model folder it was made with; by default the shipped model that it names.
+        salvage: Of a damaged file, save what is whole; silence (or grey) stands where something is lost.
+        format_: How to write into a folder: png for images, wav (the default) or flac for recordings.
+        json: Print a JSON object of what was written, and of what was lost.
+    """
+    _share_processors()
+    from codeword.cli import compressing
+
+    with show.bar("decompressing") as progress:
+        done = compressing.decompress(file, out, model, salvage=salvage, format_=format_, progress=progress)
+    sys.exit(show.outcome(done, as_json=json))
+
+
+@app.command
 def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, json: Json = False) -> None:
     """Find out which phone is spoken when in recordings of English whose words are known (needs codeword[speech]).
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codeword.codec import Signal
 from codeword.config import TokenizerConfig
 from codeword.errors import UsageError
 from codeword.media.audio import (
@@ -20,6 +21,7 @@ from codeword.media.audio import (
 from codeword.media.image import IMAGE_SUFFIXES, read_image, write_image
 from codeword.media.mosaic import mosaic
 from codeword.streaming import WINDOW_SAMPLES, block_samples, decode_stream, encode_stream
+from codeword.tiling import decode_tiles, encode_tiles
 from codeword.tokenizer import Tokenizer
 
 _DIGITS = 3
@@ -53,6 +55,14 @@ class Medium(ABC):
         """Write the signal of codes (*G, K) to `path`. Raises CodewordError."""
 
     @abstractmethod
+    def signal(self, tokenizer: Tokenizer, path: Path, name: str) -> Signal:
+        """A file as what the codec compresses, read through once to see that it is whole. Raises DataError."""
+
+    @abstractmethod
+    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool) -> None:
+        """Write what the codec gives back to `path`. Raises CodewordError."""
+
+    @abstractmethod
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         """How far a file that `decode` wrote is from its original, by name and unit."""
 
@@ -68,7 +78,7 @@ class Medium(ABC):
 
 
 class Images(Medium):
-    """RGB images of any size; samples go side by side into one picture."""
+    """RGB images of any size, large ones in tiles; samples go side by side into one picture."""
 
     one, many = "an image", "images"
     suffixes, formats = IMAGE_SUFFIXES, ("png",)
@@ -79,12 +89,23 @@ class Images(Medium):
 
     def encode(self, tokenizer: Tokenizer, path: Path) -> tuple[tuple[int, ...], Tensor]:
         image = read_image(path)
-        return tuple(image.shape[1:]), tokenizer.encode(image[None])[0]
+        return tuple(image.shape[1:]), encode_tiles(tokenizer, image)
 
     def decode(
         self, tokenizer: Tokenizer, codes: Tensor, path: Path, *, size: tuple[int, ...], label: int | None
     ) -> None:
-        write_image(path, tokenizer.decode(codes[None], _labels(label, 1), size=size)[0].to(torch.uint8))
+        write_image(path, decode_tiles(tokenizer, codes, size=size, label=label))
+
+    def signal(self, tokenizer: Tokenizer, path: Path, name: str) -> Signal:
+        image = read_image(path)
+        grey = bool((image == image[:1]).all())
+        return Signal(name, tuple(image.shape[1:]), lambda: [read_image(path)], grey)
+
+    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool) -> None:
+        image = torch.cat(list(blocks), -1)
+        if grey:
+            image = image.float().mean(0, keepdim=True).round()
+        write_image(path, image.to(torch.uint8))
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         error = ((read_image(reconstruction).double() - read_image(original).double()) / 255).square().mean()
@@ -118,9 +139,7 @@ class Recordings(Medium):
     def encode(self, tokenizer: Tokenizer, path: Path) -> tuple[tuple[int, ...], Tensor]:
         config, rate = tokenizer.config, _rate(tokenizer.config)
         samples = audio_length(path, rate)
-        blocks = read_blocks(
-            path, sample_rate=rate, values=config.values, block_samples=block_samples(tokenizer)
-        )
+        blocks = _blocks(tokenizer, path)
         try:
             stream = encode_stream(tokenizer, blocks)
         except UsageError:
@@ -137,6 +156,13 @@ class Recordings(Medium):
         except UsageError:
             blocks = [tokenizer.decode(codes[None], _labels(label, 1), size=size)[0]]
         write_blocks(path, blocks, sample_rate=_rate(tokenizer.config), values=tokenizer.config.values)
+
+    def signal(self, tokenizer: Tokenizer, path: Path, name: str) -> Signal:
+        samples = sum(block.shape[1] for block in _blocks(tokenizer, path))
+        return Signal(name, (samples,), lambda: _blocks(tokenizer, path))
+
+    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool) -> None:
+        write_blocks(path, blocks, sample_rate=_rate(config), values=config.values)
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         """The log-mel distance, in windows of some 10 s, each weighing as much as it is long."""
@@ -190,6 +216,13 @@ def medium_of(tokenizer: Tokenizer) -> Medium:
 
 def _labels(label: int | None, count: int) -> Tensor | None:
     return None if label is None else torch.full((count,), label)
+
+
+def _blocks(tokenizer: Tokenizer, path: Path) -> Iterable[Tensor]:
+    config = tokenizer.config
+    return read_blocks(
+        path, sample_rate=_rate(config), values=config.values, block_samples=block_samples(tokenizer)
+    )
 
 
 def _rate(config: TokenizerConfig) -> int:

@@ -138,7 +138,7 @@ class _Decoder:
         self.tokenizer = load_tokenizer(model)
         self.medium: Medium = medium_of(self.tokenizer)
         self.codes = _codes_of_cell(self.tokenizer, wishes.codes)
-        self.label = None if wishes.speaker is None else _class_number(self.tokenizer, model, wishes.speaker)
+        self.label = None if wishes.speaker is None else class_number(self.tokenizer, model, wishes.speaker)
         self.format = wishes.format or self.medium.formats[0]
         if self.format not in self.medium.formats:
             raise UsageError(
@@ -151,13 +151,7 @@ class _Decoder:
 
     def files(self, inputs: list[Path], done: Outcome) -> Iterator[tuple[Path, str]]:
         """Path and name of every file that the medium may read; others are noted."""
-        others = {
-            suffix: other.one
-            for other in MEDIA.values()
-            if other is not self.medium
-            for suffix in other.suffixes
-        }
-        return files_of(inputs, done, suffixes=self.medium.suffixes, kind=self.medium.many, others=others)
+        return media_files(inputs, done, self.medium)
 
     def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor]:
         """The size of the signal, and as many codes of its cells as are asked for."""
@@ -170,6 +164,12 @@ class _Decoder:
     def transcode(self, path: Path, target: Path) -> None:
         size, codes = self.encode(path)
         self.decode(codes, target, size)
+
+
+def media_files(inputs: list[Path], done: Outcome, medium: Medium) -> Iterator[tuple[Path, str]]:
+    """Path and name of every file that the medium may read; files of other media are noted."""
+    others = {suffix: m.one for m in MEDIA.values() if m is not medium for suffix in m.suffixes}
+    return files_of(inputs, done, suffixes=medium.suffixes, kind=medium.many, others=others)
 
 
 def _has_prefixes(tokenizer: Tokenizer) -> bool:
@@ -190,13 +190,15 @@ def _codes_of_cell(tokenizer: Tokenizer, wanted: int | None) -> int:
     return wanted
 
 
-def _class_number(tokenizer: Tokenizer, model: Path, speaker: str) -> int:
+def class_number(tokenizer: Tokenizer, model: Path | None, speaker: str) -> int:
+    """The class that the decoder of `model` knows a speaker by. Raises UsageError."""
+    place = "the model" if model is None else str(model)
     names = tokenizer.config.classes
     if not names:
         raise UsageError(
-            f"The decoder of {model} is not told who speaks, so no --speaker can be chosen; use a model trained with "
+            f"The decoder of {place} is not told who speaks, so no --speaker can be chosen; use a model trained with "
             f"tokenizer.conditional=true."
         )
     if speaker not in names:
-        raise UsageError(f"{model} knows no speaker {speaker!r}; there are {listed(names)}.")
+        raise UsageError(f"{place} knows no speaker {speaker!r}; there are {listed(names)}.")
     return names.index(speaker)
