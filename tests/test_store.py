@@ -10,17 +10,27 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from codeword.config import ConvTrunkConfig, FiniteScalarQuantizerConfig, TokenizerConfig, UniformPriorConfig
 from codeword.errors import CodewordError, ModelError
 from codeword.priors import PixelCNN, Prior, Uniform, load_prior
-from codeword.store import CONFIG_FILE, WEIGHTS_FILE, write_atomically
+from codeword.store import (
+    COMPACT_FROM,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    compacted,
+    restore,
+    write_atomically,
+)
 from codeword.tokenizer import Tokenizer
 
 SMALL = TokenizerConfig(
     trunk=ConvTrunkConfig(width=4, residual_width=2, residual_blocks=1),
     quantizer=FiniteScalarQuantizerConfig(channel_levels=(3, 3), dim=4),
 )
+
+COMPACT = SMALL.model_copy(update={"trunk": ConvTrunkConfig(width=16, residual_width=2, residual_blocks=1)})
 
 
 def test_a_tokenizer_comes_back_equal(tokenizer: Tokenizer, size: tuple[int, ...], tmp_path: Path) -> None:
@@ -96,12 +106,12 @@ def test_damaged_and_hostile_folders_are_refused(tmp_path: Path) -> None:
         Tokenizer.from_pretrained(folder)
 
 
-@given(position=st.floats(0, 1), flip=st.integers(1, 255), cut=st.booleans())
+@given(position=st.floats(0, 1), flip=st.integers(1, 255), cut=st.booleans(), compact=st.booleans())
 def test_a_mutated_file_loads_or_is_refused(
-    position: float, flip: int, cut: bool, tmp_path_factory: pytest.TempPathFactory
+    position: float, flip: int, cut: bool, compact: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("model")
-    Tokenizer(SMALL).save_pretrained(folder)
+    Tokenizer(COMPACT if compact else SMALL).save_pretrained(folder, compact=compact)
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         content = bytearray((folder / name).read_bytes())
         at = min(int(position * len(content)), len(content) - 1)
@@ -109,6 +119,54 @@ def test_a_mutated_file_loads_or_is_refused(
         (folder / name).write_bytes(content[:at] if cut else content)
     with suppress(ModelError):
         Tokenizer.from_pretrained(folder)
+
+
+STRANGE = [0.0, 1e-45, 1e-38, 1e-30, 1.0, -1.0, 127.0, 3.4e38, -torch.finfo(torch.float32).max]
+
+
+@given(data=st.data(), axis=st.sampled_from([0, 1]))
+def test_compact_numbers_are_near_and_stay(data: st.DataObject, axis: int) -> None:
+    rows = data.draw(st.integers(1, 40))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1 << 20)))
+    weights = torch.randn(rows, -(-COMPACT_FROM // rows), generator=generator)
+    weights *= 10.0 ** torch.randint(-42, 38, (rows, 1), generator=generator).float()
+    for number in data.draw(st.lists(st.sampled_from(STRANGE), max_size=5)):
+        weights[int(torch.randint(rows, (1,), generator=generator))] = number
+    axes = {"w": axis}
+    stored = compacted({"w": weights}, axes)
+    assert stored["w"].dtype == torch.int8
+    restored = restore(stored["w"], stored["w.scale"], "here")
+    step = weights.abs().amax(1 - axis, keepdim=True) / 127
+    assert bool(((restored - weights).abs() <= step * 0.51 + 1e-30).all())
+    again = compacted({"w": restored}, axes)
+    assert all(torch.equal(again[name], stored[name]) for name in stored)
+    assert torch.equal(restore(again["w"], again["w.scale"], "here"), restored)
+
+
+def test_damaged_compact_files_are_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    Tokenizer(COMPACT).save_pretrained(tmp_path, compact=True)
+    good = load_file(tmp_path / WEIGHTS_FILE)
+    name = next(name for name, tensor in good.items() if tensor.dtype == torch.int8)
+    scale = good[name + ".scale"]
+
+    def must_be_refused(match: str, **changes: torch.Tensor) -> None:
+        changed = {n: changes.get(n.removeprefix(name), t) for n, t in good.items()}
+        save_file({n: t for n, t in changed.items() if t.numel()}, tmp_path / WEIGHTS_FILE)
+        with pytest.raises(ModelError, match=match):
+            Tokenizer.from_pretrained(tmp_path)
+
+    must_be_refused("I8, but F32 is needed", **{".scale": torch.empty(0)})
+    must_be_refused("F64, but F32 is needed", **{".scale": scale.double()})
+    must_be_refused("F32, but I8 is needed", **{"": good[name].float()})
+    must_be_refused("has shape", **{".scale": scale.flatten()})
+    must_be_refused("has shape", **{".scale": torch.cat([scale, scale])})
+    must_be_refused("lacks", **{"": torch.empty(0)})
+    must_be_refused("negative or not finite", **{".scale": scale * float("nan")})
+    must_be_refused("negative or not finite", **{".scale": -scale})
+    save_file(good | {"surprise.scale": scale.clone()}, tmp_path / WEIGHTS_FILE)
+    with pytest.raises(ModelError, match=r"surprise\.scale, which its config does not describe"):
+        Tokenizer.from_pretrained(tmp_path)
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 from codeword.config import FittedPriorConfig, UniformPriorConfig
 from codeword.errors import ModelError
 from codeword.priors import Prior, build_prior, load_prior
-from codeword.store import CONFIG_FILE
+from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locate, staged, upload, write_atomically
 from codeword.tokenizer import Tokenizer
 
 TOKENIZER, PRIOR = "tokenizer", "prior"
+CARD_FILE = "README.md"
+
+_FILES = tuple(f"{part}{name}" for part in ("", f"{PRIOR}/") for name in (CONFIG_FILE, WEIGHTS_FILE))
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,39 @@ class Model:
         Raises:
             ModelError: nothing is there, or it is no model of ours.
         """
-        folder = Path(place)
+        folder = locate(place, _FILES)
         own = folder / TOKENIZER if (folder / TOKENIZER / CONFIG_FILE).is_file() else folder
-        tokenizer = Tokenizer.from_pretrained(own if folder.is_dir() else place)
+        tokenizer = Tokenizer.from_pretrained(own)
         if (folder / PRIOR / CONFIG_FILE).is_file():
             return cls(tokenizer, load_prior(folder / PRIOR))
         return cls(tokenizer, uniform(tokenizer))
+
+    def save_pretrained(self, folder: str | Path, *, compact: bool = False, card: str | None = None) -> None:
+        """Write the tokenizer into `folder`, the prior into `prior/` there, and the `card` into its README.md.
+
+        `compact` takes a quarter of the space, by rounding large tensors to 8 bits a number: what is loaded again
+        codes and decodes a little differently, and has another fingerprint.
+
+        Raises:
+            CodewordError: the folder cannot be written.
+        """
+        with staged(Path(folder)) as staging:
+            self.tokenizer.save_pretrained(staging, compact=compact)
+            self.prior.save_pretrained(staging / PRIOR, compact=compact)
+            if card is not None:
+                write_atomically(staging / CARD_FILE, card.encode())
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = False, compact: bool = False, card: str | None = None
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face Hub as `owner/name`; returns its address.
+
+        Raises:
+            CodewordError: the Hub does not take it.
+        """
+        return upload(
+            lambda folder: self.save_pretrained(folder, compact=compact, card=card), repo, private=private
+        )
 
     @cached_property
     def fingerprint(self) -> str:

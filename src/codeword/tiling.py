@@ -37,8 +37,8 @@ def encode_tiles(tokenizer: Tokenizer, x: Tensor, *, tile: int = TILE) -> Tensor
     for spans in _tiles(grid, tile=tile // hop, context=ceil(reach(tokenizer.encoder) / hop)):
         # A last cell that is not full is padded by `encode`, as the whole signal's is.
         window = x[:, *(slice(span.first * hop, span.last * hop) for span in spans)]
-        found = tokenizer.encode(window[None].to(_device(tokenizer)))[0]
-        codes[*(slice(span.start, span.stop) for span in spans)] = found[*(span.inside(1) for span in spans)].cpu()
+        found = tokenizer.encode(window[None].to(_device(tokenizer)))[0].cpu()
+        codes[*(slice(span.start, span.stop) for span in spans)] = found[*(span.inside(1) for span in spans)]
     return codes
 
 
@@ -98,9 +98,7 @@ def _spans(cells: int, tile: int, context: int) -> list[_Span]:
     tile = ceil(cells / ceil(cells / tile))
     window = min(cells, tile + 2 * context)
     firsts = {start: max(0, min(start - context, cells - window)) for start in range(0, cells, tile)}
-    return [
-        _Span(start, min(start + tile, cells), first, first + window) for start, first in firsts.items()
-    ]
+    return [_Span(start, min(start + tile, cells), first, first + window) for start, first in firsts.items()]
 
 
 def _device(tokenizer: Tokenizer) -> torch.device:

@@ -137,9 +137,9 @@ class Tokenizer(Pretrained):
     def _condition(self, vectors: Tensor, label: Tensor | None) -> Tensor:
         """Labels (B,) to what the decoder is told (B, D)."""
         if self.class_vectors is None:
-            return vectors.new_zeros(len(vectors), vectors.shape[-1])
+            return vectors.new_zeros(vectors.shape[0], vectors.shape[-1])
         if label is None:
-            label = torch.full((len(vectors),), self.classes, device=vectors.device)
+            label = torch.full((vectors.shape[0],), self.classes, device=vectors.device)
         condition: Tensor = self.class_vectors(label)
         return condition
 

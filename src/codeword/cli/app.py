@@ -376,6 +376,22 @@ def decompress(
 
 
 @app.command
+def export(run: Path, *, out: Path, compact: Flag = False, onnx: Flag = False, json: Json = False) -> None:
+    """Write a finished run as a model folder with its model card, to load, share, or upload to the Hugging Face Hub.
+
+    Args:
+        run: The run folder; evaluated first, its numbers are in the card.
+        out: The folder to write, which must be new or empty.
+        compact: Round large weights to 8 bits a number, for a quarter of the size.
+        onnx: Also write OUT/onnx/encoder.onnx and decoder.onnx, checked against PyTorch (needs codeword[onnx]).
+        json: Print a JSON object of size, fingerprint and differences.
+    """
+    from codeword.cli.exporting import export_run
+
+    show.pairs(export_run(run, out, compact=compact, onnx=onnx), as_json=json)
+
+
+@app.command
 def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, json: Json = False) -> None:
     """Find out which phone is spoken when in recordings of English whose words are known (needs codeword[speech]).
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from math import log10
 from pathlib import Path
 
 import torch
@@ -108,8 +109,11 @@ class Images(Medium):
         write_image(path, image.to(torch.uint8))
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
-        error = ((read_image(reconstruction).double() - read_image(original).double()) / 255).square().mean()
-        return {"psnr_db": round(float(-10 * error.clamp(min=1e-10).log10()), _DIGITS)}
+        ours, theirs = read_image(reconstruction), read_image(original)
+        # Row by row, for a large photo in wider numbers is half a gigabyte each time.
+        rows = zip(ours.unbind(1), theirs.unbind(1), strict=True)
+        error = sum(int((a.int() - b.int()).square().sum()) for a, b in rows) / (ours.numel() * 255**2)
+        return {"psnr_db": round(-10 * log10(max(error, 1e-10)), _DIGITS)}
 
     def write_samples(
         self, tokenizer: Tokenizer, codes: Tensor, out: Path, *, size: tuple[int, ...], label: int | None

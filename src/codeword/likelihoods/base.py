@@ -12,6 +12,9 @@ from codeword.errors import UsageError
 Choose = Callable[[Tensor], Tensor]
 """Logits (B, P, values) of the numbers at P places to the numbers taken (B, P): drawn, written or read."""
 
+MOST_LISTED = 1024
+"""Numbers of more values than this are not coded one by one."""
+
 
 class Likelihood(nn.Module, ABC):
     """p(x | features) of signals x (B, C, *S), integers in [0, values), given features (B, F, *S / hop).
@@ -48,8 +51,13 @@ class Likelihood(nn.Module, ABC):
         The product of what `choose` was offered for the numbers taken is exp(`log_prob`).
 
         Raises:
-            UsageError: this likelihood has no list of all values' probabilities.
+            UsageError: this likelihood has no list of all values' probabilities, or it would be too long.
         """
+        if self.values > MOST_LISTED:
+            raise UsageError(
+                f"Numbers of {self.values:,} values are too many to list the probabilities of each; lossless needs a "
+                f"model of at most {MOST_LISTED:,} values: pixels, or mu-law samples (data.values=256)."
+            )
         taken: list[Tensor] = []
         for channel in range(self.channels):
             logits = self.channel_logits(features, channel, taken)

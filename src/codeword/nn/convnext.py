@@ -34,7 +34,7 @@ class ConvNeXtBlock(nn.Module):
         """X (B, W, *S) and condition (B, E) to (B, W, *S)."""
         h = self.norm(self.spatial(x).movedim(1, -1))
         if self.adapt is not None:
-            scale, shift = self.adapt(condition).view(len(x), *[1] * (x.ndim - 2), -1).chunk(2, -1)
+            scale, shift = self.adapt(condition).view(x.shape[0], *[1] * (x.ndim - 2), -1).chunk(2, -1)
             h = h * (1 + scale) + shift
         h = self.out(F.gelu(self.into(h))) * self.scale
         out: Tensor = x + h.movedim(-1, 1)

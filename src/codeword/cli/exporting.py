@@ -1,0 +1,41 @@
+"""A finished run as a model folder: what is shared, shipped and served."""
+
+from pathlib import Path
+from typing import Any
+
+from codeword.errors import UsageError
+from codeword.evaluation.card import card
+from codeword.model import CARD_FILE, Model
+from codeword.store import WEIGHTS_FILE, staged, write_atomically
+from codeword.training import Run
+
+ONNX_FOLDER = "onnx"
+
+
+def export_run(run: Path, out: Path, *, compact: bool, onnx: bool) -> dict[str, Any]:
+    """Write the run's model and its card into the new folder `out`, with `onnx` also as ONNX files in `onnx/` there.
+
+    Returns what was written: size, fingerprint, and how far ONNX Runtime is from PyTorch.
+
+    Raises:
+        UsageError: the run is not finished, `out` holds something, or the extra `onnx` is not installed.
+        ModelError: the run's models cannot be read, or ONNX files would not do the same.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(f"{out} already holds something; choose another --out.")
+    opened = Run.open(run)
+    trained = Model(opened.tokenizer(), opened.prior())
+    with staged(out) as staging:
+        trained.save_pretrained(staging, compact=compact)
+        # Loaded again, for a card speaks of what is stored.
+        stored = Model.load(staging)
+        weights_bytes = sum(path.stat().st_size for path in staging.rglob(WEIGHTS_FILE))
+        text = card(opened, stored, weights_bytes=weights_bytes, compact=compact)
+        write_atomically(staging / CARD_FILE, text.encode())
+        written = {"out": str(out), "weights_bytes": weights_bytes, "fingerprint": stored.fingerprint}
+        if onnx:
+            from codeword.interchange import export_onnx
+
+            agreement = export_onnx(stored.tokenizer, staging / ONNX_FOLDER)
+            written |= {"onnx_codes_differ": agreement.codes, "onnx_output_differs": agreement.output}
+    return written
