@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from codeword.codec import Codec
     from codeword.config import Recipe, load_recipe
     from codeword.errors import CodewordError
     from codeword.evaluation import evaluate
     from codeword.evaluation.report import report
+    from codeword.model import Model
     from codeword.priors import Prior, build_prior, load_prior, walk
     from codeword.tokenizer import Tokenizer
     from codeword.training import Run, train
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {
+    "Codec": "codeword.codec",
     "CodewordError": "codeword.errors",
+    "Model": "codeword.model",
     "Prior": "codeword.priors",
     "Recipe": "codeword.config",
     "Run": "codeword.training",
@@ -38,7 +42,9 @@ _PLACES = {
 }
 
 __all__ = [
+    "Codec",
     "CodewordError",
+    "Model",
     "Prior",
     "Recipe",
     "Run",

@@ -412,15 +412,16 @@ def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, js
 
 @app.command
 def info(model: Path, *, json: Json = False) -> None:
-    """Say what a run or a model folder holds.
+    """Say what a run, a model folder or a compressed file holds.
 
     Args:
-        model: A run, tokenizer or prior folder.
+        model: A run, tokenizer or prior folder, or what `codeword compress` wrote.
         json: Print a JSON object.
     """
-    from codeword.cli import work
+    from codeword.cli import compressing, work
 
-    show.pairs(work.describe(model), as_json=json)
+    describe = compressing.describe if model.is_file() else work.describe
+    show.pairs(describe(model), as_json=json)
 
 
 def _share_processors() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from codeword.cli.files import Targets, must_not_overwrite, noting
 from codeword.cli.media import MEDIA, Medium, medium_of
@@ -75,6 +76,22 @@ def decompress(
                 medium.write(target, found.blocks, chosen.tokenizer.config, grey=found.entry.grey)
                 done.results[name] = {"out": str(target), "size": list(found.entry.size), **_losses(found)}
     return done
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a compressed file says of itself, in plain values. Raises DataError."""
+    with opened(path) as container:
+        header = container.header
+        return {
+            "holds": "compressed signals",
+            "bytes": len(container.content),
+            "model": header.fingerprint.hex(),
+            "coder": header.coder,
+            "lossless": header.lossless,
+            "codes_of_a_cell": header.codes,
+            "sample_rate": header.sample_rate,
+            "signals": {entry.name: list(entry.size) for entry in header.entries},
+        }
 
 
 @contextmanager
