@@ -30,6 +30,6 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --editable ".[dev,speech,onnx]"
+	$(BIN)/pip install --quiet --editable ".[dev,speech,onnx,tokens,ray]"
 	$(BIN)/pip install --quiet --no-deps resemblyzer
 	touch $@

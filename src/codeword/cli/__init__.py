@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
+from codeword.cli import files_app
 from codeword.cli.app import app
 from codeword.errors import CodewordError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "files_app", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,6 +1,5 @@
 """The commands themselves."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -168,115 +167,6 @@ def report(run: Path, *, seed: int = 0) -> None:
 
 
 @app.command
-def reconstruct(
-    model: Path,
-    inputs: list[Path],
-    /,
-    *,
-    out: Path,
-    codes: int | None = None,
-    speaker: str | None = None,
-    format_: Format = None,
-    json: Json = False,
-) -> None:
-    """Encode and decode images or recordings of any size; a file that cannot be read is named, the rest goes on.
-
-    Args:
-        model: A run or a tokenizer folder.
-        inputs: Images or recordings, as the model codes them, or folders of those.
-        out: The folder for the reconstructions.
-        codes: Use only the first so many codes of each cell, where the model serves several rates.
-        speaker: Tell the decoder who speaks, by name; without it the decoder is not told.
-        format_: How to write them: png for images, wav (the default) or flac for recordings.
-        json: Print a JSON object of how far each is from its original: PSNR, or log-mel distance in nepers.
-    """
-    _share_processors()
-    from codeword.cli import work
-
-    wishes = work.Wishes(codes, speaker, format_)
-    sys.exit(show.outcome(work.reconstruct(model, inputs, out, wishes), as_json=json))
-
-
-@app.command
-def convert(
-    model: Path,
-    inputs: list[Path],
-    /,
-    *,
-    speaker: str,
-    out: Path,
-    codes: int | None = None,
-    format_: Format = None,
-    json: Json = False,
-) -> None:
-    """Say recordings again in another speaker's voice, with a model whose decoder is told who speaks.
-
-    Args:
-        model: A run or a tokenizer folder.
-        inputs: Recordings, or folders of recordings.
-        speaker: Whose voice, by the name or number that the training data gives them.
-        out: A .wav or .flac file for one recording, a folder for several.
-        codes: Use only the first so many codes of each cell: less of the source's voice comes through.
-        format_: What to write into a folder: wav (the default) or flac.
-        json: Print a JSON object of what was written.
-    """
-    _share_processors()
-    from codeword.cli import work
-
-    wishes = work.Wishes(codes, speaker, format_)
-    sys.exit(show.outcome(work.convert(model, inputs, out, wishes), as_json=json))
-
-
-@app.command
-def encode(
-    model: Path, inputs: list[Path], /, *, out: Path, codes: int | None = None, json: Json = False
-) -> None:
-    """Write the codes of images or recordings into one .npz file.
-
-    Args:
-        model: A run or a tokenizer folder.
-        inputs: Images or recordings, as the model codes them, or folders of those.
-        out: The .npz file.
-        codes: Keep only the first so many codes of each cell, where the model serves several rates.
-        json: Print a JSON object of each file's code grid.
-    """
-    _share_processors()
-    from codeword.cli import work
-
-    sys.exit(show.outcome(work.encode(model, inputs, out, work.Wishes(codes)), as_json=json))
-
-
-@app.command
-def decode(
-    model: Path,
-    codes_file: Path,
-    /,
-    *,
-    out: Path,
-    codes: int | None = None,
-    speaker: str | None = None,
-    format_: Format = None,
-    json: Json = False,
-) -> None:
-    """Turn the codes of an .npz file back into images or recordings.
-
-    Args:
-        model: The run or tokenizer folder that the codes were made with.
-        codes_file: The .npz file that `codeword encode` wrote.
-        out: The folder for what is decoded.
-        codes: Use only the first so many codes of each cell, where the model serves several rates.
-        speaker: Tell the decoder who speaks, by name; without it the decoder is not told.
-        format_: How to write them: png for images, wav (the default) or flac for recordings.
-        json: Print a JSON object of what was written.
-    """
-    _share_processors()
-    from codeword.cli import work
-
-    wishes = work.Wishes(codes, speaker, format_)
-    sys.exit(show.outcome(work.decode(model, codes_file, out, wishes), as_json=json))
-
-
-@app.command
 def sample(
     run: Path,
     *,
@@ -312,86 +202,6 @@ def sample(
 
 
 @app.command
-def compress(
-    inputs: list[Path],
-    /,
-    *,
-    out: Path,
-    model: Path | None = None,
-    lossless: Flag = False,
-    portable: Flag = False,
-    codes: int | None = None,
-    speaker: str | None = None,
-    json: Json = False,
-) -> None:
-    """Compress images or recordings of any size into one file, with the model that comes with Codeword or your own.
-
-    Args:
-        inputs: Images, or recordings, or folders of those.
-        out: The compressed file, .cw by custom.
-        model: A run or a model folder; by default the shipped model for images or for speech.
-        lossless: Keep every pixel (or mu-law sample), not only what the codes say.
-        portable: Leave the prior's network out: somewhat larger, but readable on any machine.
-        codes: Keep only the first so many codes of each cell, where the model serves several rates.
-        speaker: Tell prior and decoder who speaks, by name.
-        json: Print a JSON object of the bytes.
-    """
-    _share_processors()
-    from codeword.cli import compressing
-    from codeword.codec import Wishes
-
-    wishes = Wishes(portable, lossless, codes)
-    with show.bar("compressing") as progress:
-        done = compressing.compress(inputs, out, model, wishes=wishes, speaker=speaker, progress=progress)
-    sys.exit(show.outcome(done, as_json=json))
-
-
-@app.command
-def decompress(
-    file: Path,
-    /,
-    *,
-    out: Path,
-    model: Path | None = None,
-    salvage: Flag = False,
-    format_: Format = None,
-    json: Json = False,
-) -> None:
-    """Turn a compressed file back into images or recordings.
-
-    Args:
-        file: What `codeword compress` wrote.
-        out: A file, where it holds one signal, or a folder.
-        model: The run or model folder it was made with; by default the shipped model that it names.
-        salvage: Of a damaged file, save what is whole; silence (or grey) stands where something is lost.
-        format_: How to write into a folder: png for images, wav (the default) or flac for recordings.
-        json: Print a JSON object of what was written, and of what was lost.
-    """
-    _share_processors()
-    from codeword.cli import compressing
-
-    with show.bar("decompressing") as progress:
-        done = compressing.decompress(file, out, model, salvage=salvage, format_=format_, progress=progress)
-    sys.exit(show.outcome(done, as_json=json))
-
-
-@app.command
-def export(run: Path, *, out: Path, compact: Flag = False, onnx: Flag = False, json: Json = False) -> None:
-    """Write a finished run as a model folder with its model card, to load, share, or upload to the Hugging Face Hub.
-
-    Args:
-        run: The run folder; evaluated first, its numbers are in the card.
-        out: The folder to write, which must be new or empty.
-        compact: Round large weights to 8 bits a number, for a quarter of the size.
-        onnx: Also write OUT/onnx/encoder.onnx and decoder.onnx, checked against PyTorch (needs codeword[onnx]).
-        json: Print a JSON object of size, fingerprint and differences.
-    """
-    from codeword.cli.exporting import export_run
-
-    show.pairs(export_run(run, out, compact=compact, onnx=onnx), as_json=json)
-
-
-@app.command
 def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, json: Json = False) -> None:
     """Find out which phone is spoken when in recordings of English whose words are known (needs codeword[speech]).
 
@@ -422,9 +232,3 @@ def info(model: Path, *, json: Json = False) -> None:
 
     describe = compressing.describe if model.is_file() else work.describe
     show.pairs(describe(model), as_json=json)
-
-
-def _share_processors() -> None:
-    """Let threads that wait for others sleep; by spinning, two programs slow each other down several times."""
-    # OpenMP reads this when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

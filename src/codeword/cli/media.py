@@ -13,17 +13,16 @@ from codeword.config import TokenizerConfig
 from codeword.errors import UsageError
 from codeword.media.audio import (
     AUDIO_SUFFIXES,
-    audio_length,
     dequantise,
-    read_audio,
     read_blocks,
     write_blocks,
 )
 from codeword.media.image import IMAGE_SUFFIXES, read_image, write_image
 from codeword.media.mosaic import mosaic
-from codeword.streaming import WINDOW_SAMPLES, block_samples, decode_stream, encode_stream
+from codeword.streaming import WINDOW_SAMPLES, block_samples, decode_stream
 from codeword.tiling import decode_tiles, encode_tiles
 from codeword.tokenizer import Tokenizer
+from codeword.tokens.encoding import encode_recording
 
 _DIGITS = 3
 
@@ -141,15 +140,7 @@ class Recordings(Medium):
         return config.channels == 1 and config.values in (256, 65536) and config.sample_rate is not None
 
     def encode(self, tokenizer: Tokenizer, path: Path) -> tuple[tuple[int, ...], Tensor]:
-        config, rate = tokenizer.config, _rate(tokenizer.config)
-        samples = audio_length(path, rate)
-        blocks = _blocks(tokenizer, path)
-        try:
-            stream = encode_stream(tokenizer, blocks)
-        except UsageError:
-            whole = read_audio(path, sample_rate=rate, values=config.values)
-            return (samples,), tokenizer.encode(whole[None])[0]
-        return (samples,), torch.cat(list(stream))
+        return encode_recording(tokenizer, path)
 
     def decode(
         self, tokenizer: Tokenizer, codes: Tensor, path: Path, *, size: tuple[int, ...], label: int | None

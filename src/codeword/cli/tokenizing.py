@@ -1,0 +1,87 @@
+"""Whole data sets to shards of tokens, and shards back to files."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from codeword.cli.files import Targets, noting
+from codeword.cli.media import medium_of
+from codeword.cli.show import Outcome
+from codeword.errors import DataError, UsageError
+from codeword.model import Model
+from codeword.tokens import list_items, read_shard, shard_paths
+from codeword.tokens import tokenize as tokenize_items
+from codeword.tokens.export import info_of, read_manifest
+from codeword.tokens.shards import must_be_codes_of, shard_path
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which signals of a data set: of a split, of subsets of LibriSpeech, the first so many."""
+
+    split: str | None = None
+    subsets: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """How shards are made: of how many signals each (None: as suits the medium), by how many processes of what."""
+
+    shard_items: int | None = None
+    workers: int = 1
+    engine: str = "local"
+
+
+def tokenize(
+    model: Path, data: str, out: Path, *, which: Selection, how: Work, progress: Callable[[int, int], None]
+) -> Outcome:
+    """Write or finish the shards of a data set; results count them, failures name what could not be read."""
+    if which.limit is not None and which.limit < 1:
+        raise UsageError(f"--limit must be 1 or more, not {which.limit}.")
+    tokenizer = Model.load(model).tokenizer
+    medium_of(tokenizer)
+    items = list_items(
+        data, ndim=tokenizer.config.ndim, split=which.split, subsets=which.subsets, limit=which.limit
+    )
+    summary = tokenize_items(model, items, out, **asdict(how), progress=progress)
+    return Outcome(
+        {"shards": summary.shards, "signals": summary.signals, "codes": summary.codes}, summary.skipped
+    )
+
+
+def detokenize(
+    place: Path, tokens: Path, out: Path, *, format_: str | None, progress: Callable[[int, int], None]
+) -> Outcome:
+    """Write the signal of every row into the folder `out`; a shard that cannot be read is named, the rest goes on."""
+    model, done = Model.load(place), Outcome()
+    medium, like = medium_of(model.tokenizer), info_of(model)
+    format_ = format_ or medium.formats[0]
+    if format_ not in medium.formats:
+        raise UsageError(
+            f"{medium.many.capitalize()} are not written as {format_!r}; --format may be {' or '.join(medium.formats)}."
+        )
+    targets = Targets(out, f".{format_}")
+    paths = shard_paths(tokens)
+    for missing in _missing(tokens):
+        done.failures[str(missing)] = f"{missing} is not there; finish it with `codeword tokenize`."
+    for count, path in enumerate(paths, start=1):
+        with noting(done, path):
+            shard = read_shard(path)
+            must_be_codes_of(path, shard.info, like)
+            for row in shard.rows:
+                with noting(done, Path(row.id)):
+                    if row.id in done.results:
+                        raise DataError(f"{path} holds {row.id}, which another shard holds too.")
+                    target = targets.path(row.id)
+                    medium.decode(model.tokenizer, row.codes, target, size=row.size, label=None)
+                    done.results[row.id] = {"out": str(target), "size": list(row.size)}
+        progress(count, len(paths))
+    return done
+
+
+def _missing(tokens: Path) -> list[Path]:
+    """The shards that a folder's manifest promises, and that are not there."""
+    manifest = read_manifest(tokens) if tokens.is_dir() else None
+    promised = [shard_path(tokens, number) for number in range(manifest.shards if manifest else 0)]
+    return [path for path in promised if not path.exists()]

@@ -1,0 +1,252 @@
+"""What a word, a folder, an archive or a data set of the Hub is to be tokenized: always the same items."""
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data.speech_files import write_librispeech
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tiny_tokens import write_files
+from torch import Tensor
+
+from codeword.errors import CodewordError, DataError, UsageError
+from codeword.media.image import read_image
+from codeword.tokens.items import Item
+from codeword.tokens.listing import list_items
+
+
+def png(seed: int = 0) -> bytes:
+    content = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def opened(item: Item) -> tuple[Tensor, str | None]:
+    with item.open() as signal:
+        return signal.data if isinstance(signal.data, Tensor) else read_image(signal.data), signal.label
+
+
+def test_a_folder_is_its_files_sorted(tmp_path: Path, ndim: int) -> None:
+    names = write_files(tmp_path, ndim, 6)
+    (tmp_path / "notes.txt").write_text("passed over")
+    items = list_items(str(tmp_path), ndim=ndim)
+    assert [item.id for item in items] == names
+    assert [item.source for item in items] == [str(tmp_path / name) for name in names]
+    with items[-1].open() as signal:
+        assert (signal.data, signal.label) == (tmp_path / names[-1], "b")
+    assert [item.id for item in list_items(str(tmp_path), ndim=ndim, limit=2)] == names[:2]
+    with pytest.raises(DataError, match="holds no file that this model codes"):
+        list_items(str(tmp_path), ndim=3 - ndim)
+    with pytest.raises(DataError, match="There is no folder"):
+        list_items(str(tmp_path / "missing"), ndim=ndim)
+
+
+def test_splits_share_a_folder_out(tmp_path: Path) -> None:
+    names = write_files(tmp_path, 2, 30)
+    parts = [list_items(str(tmp_path), ndim=2, split=split) for split in ("train", "valid", "test")]
+    assert sorted(item.id for part in parts for item in part) == names
+    with pytest.raises(UsageError, match="no split 'all'"):
+        list_items(str(tmp_path), ndim=2, split="all")
+
+
+def test_librispeech_is_its_utterances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_librispeech(tmp_path, "dev-clean", {"103": ["1240"], "26": ["495"]})
+    write_librispeech(tmp_path, "test-clean", {"7": ["1"]})
+    monkeypatch.setenv("CODEWORD_DATA", str(tmp_path))
+    items = list_items("librispeech", ndim=1, subsets=["dev-clean"])
+    assert [item.id for item in items] == [
+        f"{chapter}-{i:04}" for chapter in ("103-1240", "26-495") for i in range(3)
+    ]
+    with items[0].open() as signal:
+        assert signal.label == "103"
+    assert (
+        len(list_items(str(tmp_path), ndim=1)) == len(list_items(str(tmp_path / "LibriSpeech"), ndim=1)) == 9
+    )
+    with pytest.raises(DataError, match="there is dev-clean, test-clean"):
+        list_items("librispeech", ndim=1, subsets=["dev-other"])
+    with pytest.raises(UsageError, match="does not code the signals of librispeech"):
+        list_items("librispeech", ndim=2)
+    with pytest.raises(UsageError, match="has no splits"):
+        list_items("librispeech", ndim=1, split="train")
+    with pytest.raises(UsageError, match="--subset is for LibriSpeech"):
+        list_items(str(tmp_path / "LibriSpeech" / "dev-clean"), ndim=1, subsets=["dev-clean"])
+
+
+def test_cifar10_is_a_split_of_it(cifar_root: Path) -> None:
+    items = list_items("cifar10", ndim=2, split="test", limit=3)
+    assert [(item.id, item.source) for item in items] == [
+        (f"test/{i:05}", f"cifar10/test/{i:05}") for i in range(3)
+    ]
+    image, label = opened(items[0])
+    assert (tuple(image.shape), label) == ((3, 32, 32), "cat")
+    assert items == list_items(str(cifar_root), ndim=2, split="test", limit=3)
+
+
+def test_archives_are_their_members(tmp_path: Path) -> None:
+    write_tar(
+        tmp_path / "shard-008.tar",
+        {
+            "x/a.png": png(1),
+            "x/a.cls": b"7\n",
+            "b.PNG": png(2),
+            "b.json": b'{"speaker": "ann"}',
+            "c.txt": b"words",
+        },
+    )
+    write_tar(tmp_path / "shard-009.tar", {"a.png": png(3)})
+    write_tar(tmp_path / "shard-010.tar", {})
+    items = list_items(str(tmp_path / "shard-{008..010}.tar"), ndim=2)
+    assert [item.id for item in items] == [
+        "shard-008.tar/x/a.png",
+        "shard-008.tar/b.PNG",
+        "shard-009.tar/a.png",
+    ]
+    assert items[0].source == f"{tmp_path / 'shard-008.tar'}:x/a.png"
+    assert [opened(item)[1] for item in items] == ["7", "ann", None]
+    for item, seed in zip(items, (1, 2, 3), strict=True):
+        (tmp_path / "alone.png").write_bytes(png(seed))
+        assert opened(item)[0].equal(read_image(tmp_path / "alone.png"))
+    with pytest.raises(UsageError, match="counts from 3 to 1"):
+        list_items(str(tmp_path / "shard-{003..001}.tar"), ndim=2)
+    with pytest.raises(DataError, match="There is no file"):
+        list_items(str(tmp_path / "shard-011.tar"), ndim=2)
+
+
+def test_names_in_archives_lead_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "evil.tar"
+    (tmp_path / "secret.png").write_bytes(png(9))
+    with tarfile.open(path, "w") as archive:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
+            member = tarfile.TarInfo(f"link-{kind.decode()}.png")
+            member.type, member.linkname = kind, str(tmp_path / "secret.png")
+            archive.addfile(member)
+        member = tarfile.TarInfo("../../up.png")
+        member.size = len(png())
+        archive.addfile(member, io.BytesIO(png()))
+    (item,) = list_items(str(path), ndim=2)
+    assert item.id == "evil.tar/../../up.png"
+    opened(item)
+    assert sorted(os.listdir(tmp_path)) == ["evil.tar", "secret.png"]
+
+
+def test_what_is_wrong_in_an_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    write_tar(
+        path, {"a.png": b"no image", "b.png": png(), "b.json": b"{", "c.png": png(), "c.cls": b"x" * 70_000}
+    )
+    broken = list_items(str(path), ndim=2)
+    for item, reason in zip(
+        broken, ("a.png is not an image", "b.png has a .json beside", "c.png has a label"), strict=True
+    ):
+        with pytest.raises(DataError, match=reason):
+            opened(item)
+    write_tar(path, {"a.png": png(1), "b.png": png(2)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:530])
+    first, tail = list_items(str(path), ndim=2)
+    with pytest.raises(DataError, match=r"a\.png is cut short"):
+        opened(first)
+    with pytest.raises(DataError, match="damaged behind its first 1 members"):
+        opened(tail)
+    path.write_bytes(whole[:1024] + b"?" * 512 + whole[1536:])
+    first, tail = list_items(str(path), ndim=2)
+    opened(first)
+    assert tail.id == "a.tar"
+    write_tar(path, {"x" * 5000 + ".png": png()})
+    with pytest.raises(DataError, match="a name of more than"):
+        list_items(str(path), ndim=2)
+
+
+def test_a_header_that_asks_for_gigabytes_gets_none(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("pax")
+    member.type, member.size = tarfile.XHDTYPE, 3 << 30
+    with (tmp_path / "a.tar").open("wb") as file:
+        file.write(member.tobuf(tarfile.USTAR_FORMAT))
+        file.truncate(4 << 30)  # Sparse: it takes no room.
+    (item,) = list_items(str(tmp_path / "a.tar"), ndim=2)
+    with pytest.raises(DataError, match="a header of"):
+        opened(item)
+
+
+@settings(max_examples=100)
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=4),
+    end=st.none() | st.floats(0, 1),
+)
+def test_a_mutated_archive_is_read_or_refused(
+    changes: list[tuple[float, int]], end: float | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "mutated.tar"
+    write_tar(
+        path, {"a.png": png(1), "a.cls": b"1", "b.png": png(2), "b.json": json.dumps({"label": 1}).encode()}
+    )
+    # Without the padding that fills an archive up, where no change means anything.
+    content = bytearray(path.read_bytes()[:5120])
+    for place, value in changes:
+        content[int(place * len(content))] = value
+    path.write_bytes(content if end is None else content[: int(end * len(content))])
+    try:
+        items = list_items(str(path), ndim=2)
+    except CodewordError:
+        return
+    reasons = []
+    for item in items:
+        try:
+            opened(item)
+        except DataError as error:
+            reasons.append(str(error))
+    assert all(str(path) in reason for reason in reasons)
+
+
+def test_rows_of_a_data_set_are_decoded_by_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets", reason="needs codeword[tokens]")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "secret.png").write_bytes(png(9))
+    rows = datasets.Dataset.from_dict(
+        {
+            "image": [
+                {"bytes": png(1), "path": "../a.png"},
+                {"bytes": b"no image", "path": None},
+                {"bytes": None, "path": str(tmp_path / "secret.png")},
+                None,
+            ],
+            "label": [1, -1, 0, 0],
+        },
+        features=datasets.Features(
+            {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+        ),
+    )
+    (tmp_path / "files").mkdir()
+    pq = pytest.importorskip("pyarrow.parquet")
+    pq.write_table(rows.data.table, tmp_path / "files" / "a.parquet")
+    datasets.DatasetDict({"train": rows}).save_to_disk(tmp_path / "saved")
+    for place in ("files", "files/a.parquet", "saved"):
+        items = list_items(str(tmp_path / place), ndim=2)
+        assert [item.id for item in items] == [f"train/{i:08}" for i in range(4)]
+        image, label = opened(items[0])
+        assert (tuple(image.shape), label) == ((3, 5, 7), "dog")
+        with pytest.raises(DataError, match="is not an image"):
+            opened(items[1])
+        # Whoever saves a data set puts the files of their own disk into it.
+        for item in items[3 if place == "saved" else 2 :]:
+            with pytest.raises(DataError, match="no bytes of its own"):
+                opened(item)
+    with pytest.raises(DataError, match="no column of type Audio"):
+        list_items(str(tmp_path / "files"), ndim=1)
+    with pytest.raises(DataError, match="no split test"):
+        list_items(str(tmp_path / "saved"), ndim=2, split="test")

@@ -1,0 +1,262 @@
+"""Shards: what is written is read, by us and by others; what is damaged or forged is refused."""
+
+import json
+import multiprocessing
+import os
+import random
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_tokens import RATE, assert_same, info, rows
+
+from codeword.errors import CodewordError, DataError, ModelError
+from codeword.tokens import shards as shards_module
+from codeword.tokens.shards import Shard, Skipped, must_be_codes_of, read_shard, seal, write_shard
+
+MARK = b'"sha256": "'
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+def shard(*, ndim: int = 2, sizes: list[tuple[int, ...]] | None = None) -> Shard:
+    about = info(ndim=ndim)
+    return Shard(
+        about, rows(about, [(9, 4)[:ndim], (3, 3)[:ndim], (20, 8)[:ndim]] if sizes is None else sizes)
+    )
+
+
+@given(data=st.data(), ndim=st.sampled_from([1, 2]), hop=st.integers(1, 4))
+def test_what_is_written_is_read(
+    data: st.DataObject, ndim: int, hop: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    levels = data.draw(st.lists(st.sampled_from([2, 9, 1 << 20]), min_size=1, max_size=3))
+    sizes = data.draw(st.lists(st.tuples(*[st.integers(1, 20)] * ndim), max_size=5))
+    skipped = tuple(Skipped(id=text, reason=text) for text in data.draw(st.lists(TEXTS, max_size=2)))
+    about = info(ndim=ndim, levels=tuple(levels), hop=hop).model_copy(update={"skipped": skipped})
+    named = [
+        replace(row, id=f"{i}{data.draw(TEXTS)}", label=data.draw(st.none() | TEXTS), source=data.draw(TEXTS))
+        for i, row in enumerate(rows(about, sizes))
+    ]
+    written = Shard(about, tuple(named))
+    path = tmp_path_factory.mktemp("shards") / "shard.parquet"
+    write_shard(path, written)
+    content = path.read_bytes()
+    assert_same(read_shard(path), written)
+    write_shard(path, read_shard(path))
+    assert path.read_bytes() == content
+
+
+def mutated(whole: bytes, draw: random.Random) -> bytes:
+    content = bytearray(whole)
+    match draw.randrange(4):
+        case 0:
+            content[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        case 1:
+            for _ in range(draw.randrange(1, 6)):
+                content[draw.randrange(len(whole))] = draw.randrange(256)
+        case 2:
+            del content[draw.randrange(len(whole)) :]
+        case _:
+            first, last = sorted(draw.randrange(len(whole)) for _ in range(2))
+            content[first:last] = draw.randbytes(draw.randrange(20))
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "count",
+    [int(os.environ.get("CODEWORD_MUTATIONS", "400")), pytest.param(20_000, marks=pytest.mark.slow)],
+)
+def test_a_mutated_shard_is_read_rightly_or_refused(tmp_path: Path, count: int) -> None:
+    path, draw, written = tmp_path / "shard.parquet", random.Random(count), shard()
+    write_shard(path, written)
+    whole = path.read_bytes()
+    read, reasons = [], []
+    for _ in range(count):
+        path.write_bytes(mutated(whole, draw))
+        try:
+            read.append(read_shard(path))
+        except CodewordError as error:
+            reasons.append(str(error))
+    for found in read:
+        assert_same(found, written)
+    assert all(str(path) in reason for reason in reasons)
+    assert len(reasons) > count * 0.9  # The others are changes that change nothing.
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forged_shard_does_not_end_the_process(tmp_path: Path) -> None:
+    path, draw = tmp_path / "shard.parquet", random.Random(0)
+    write_shard(path, shard())
+    whole = path.read_bytes()
+    context = multiprocessing.get_context("fork")
+    for _ in range(200):
+        forged = [seal(content) for content in (mutated(whole, draw) for _ in range(50)) if MARK in content]
+        process = context.Process(target=read_all, args=(path, forged))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+
+
+def read_all(path: Path, forged: list[bytes]) -> None:
+    for content in forged:
+        path.write_bytes(content)
+        with suppress(CodewordError):
+            read_shard(path)
+
+
+def test_a_shard_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    path, good = tmp_path / "shard.parquet", shard()
+    row = good.rows[0]
+    for bad, reason in (
+        (replace(row, codes=row.codes + 7), "beyond the codebook"),
+        (replace(row, codes=row.codes - 7), "beyond the codebook"),
+        (replace(row, codes=row.codes[:, :, :1]), "has 10 codes, not 2 for each of"),
+        (replace(row, codes=row.codes[:-1]), "which is not that of size"),
+        (replace(row, size=(9, 9)), "which is not that of size"),
+        (replace(row, size=(0, 4)), "which is not that of size"),
+        (replace(row, size=(9,)), "which is not that of size"),
+        (replace(row, id=good.rows[1].id), "same id twice"),
+        (replace(row, label="x" * 5000), "label has more than"),
+    ):
+        write_shard(path, replace(good, rows=(bad, *good.rows[1:])))
+        with pytest.raises(DataError, match=reason):
+            read_shard(path)
+
+
+def test_claims_are_bounded_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "shard.parquet"
+    write_shard(path, shard(sizes=[(64, 64)] * 8))
+    for name, reason in (("MAX_CODES", "values of codes"), ("MAX_ROWS", "rows"), ("MAX_BYTES", "bytes")):
+        with monkeypatch.context() as bounds:
+            bounds.setattr(shards_module, name, 7)
+            with pytest.raises(DataError, match=reason):
+                read_shard(path)
+    # Small enough as a file, but not unpacked.
+    size_bytes = path.stat().st_size
+    monkeypatch.setattr(shards_module, "MAX_BYTES", size_bytes)
+    write_shard(path, Shard(info(levels=(2, 2)), rows(info(levels=(2, 2)), [(400, 400)])))
+    assert path.stat().st_size > size_bytes or _refused(path, "would unpack to")
+
+
+def _refused(path: Path, reason: str) -> bool:
+    with pytest.raises(DataError, match=reason):
+        read_shard(path)
+    return True
+
+
+def test_other_files_are_no_shards(tmp_path: Path) -> None:
+    path = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"id": ["a"]}), path)
+    with pytest.raises(DataError, match="no shard of tokens"):
+        read_shard(path)
+    path.write_text("not Parquet")
+    with pytest.raises(DataError, match="no shard of tokens"):
+        read_shard(path)
+    with pytest.raises(DataError, match=r"missing\.parquet"):
+        read_shard(tmp_path / "missing.parquet")
+
+
+def test_other_columns_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "shard.parquet"
+    write_shard(path, shard())
+    table = pq.read_table(path)
+    wide = pa.array([[1]] * len(table), pa.list_(pa.int64()))
+    forge(path, table.set_column(1, "codes", wide))
+    with pytest.raises(DataError, match="the column codes is"):
+        read_shard(path)
+    forge(path, table.append_column("more", pa.array([1] * len(table))))
+    with pytest.raises(DataError, match="columns besides"):
+        read_shard(path)
+    forge(path, table.drop_columns("grid"))
+    with pytest.raises(DataError, match="the column grid is missing"):
+        read_shard(path)
+    nulls = pa.array([None] * len(table), table.schema.field("size").type)
+    forge(path, table.set_column(table.schema.get_field_index("size"), "size", nulls))
+    with pytest.raises(DataError, match="size has nulls"):
+        read_shard(path)
+    forge(path, table)
+    assert_same(read_shard(path), shard())
+
+
+def forge(path: Path, table: pa.Table) -> None:
+    """A file that is no shard but says that it is, with the right digest."""
+    about = table.schema.metadata[b"codeword"]
+    with pq.ParquetWriter(path, table.schema.remove_metadata(), store_schema=False) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+        writer.add_key_value_metadata({"codeword": about})
+    path.write_bytes(seal(path.read_bytes()))
+
+
+def test_codes_of_another_model_are_refused(tmp_path: Path) -> None:
+    ours = info()
+    must_be_codes_of(tmp_path, ours, ours)
+    other = ours.model_copy(update={"fingerprint": "0" * 64})
+    with pytest.raises(ModelError, match=f"{'0' * 64}.*{'f' * 64}"):
+        must_be_codes_of(tmp_path, other, ours)
+    with pytest.raises(ModelError, match="hop"):
+        must_be_codes_of(tmp_path, info(hop=4), ours)
+
+
+def test_others_read_shards_as_they_are(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="needs codeword[tokens]")
+    parts = [shard(ndim=1, sizes=sizes) for sizes in ([(9,), (30,)], [])]
+    for i, part in enumerate(parts):
+        write_shard(tmp_path / f"shard-{i}.parquet", part)
+    found = datasets.load_dataset(
+        "parquet",
+        data_files=[str(tmp_path / f"shard-{i}.parquet") for i in (1, 0)],
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
+    )
+    assert len(found) == 2
+    for row, ours in zip(found, parts[0].rows, strict=True):
+        assert row["codes"] == ours.codes.flatten().tolist()
+        assert (row["id"], row["label"], row["source"]) == (ours.id, ours.label, ours.source)
+        assert (tuple(row["size"]), row["duration_s"]) == (ours.size, ours.size[0] / RATE)
+
+
+def test_rows_are_in_one_group_and_pages_have_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "shard.parquet"
+    write_shard(path, shard())
+    content = bytearray(path.read_bytes())
+    content[content.index(b"(\xb5/\xfd") + 8] ^= 1  # Inside the first page: that is how zstd begins.
+    with pytest.raises(OSError, match="CRC checksum"):
+        pq.read_table(pa.BufferReader(bytes(content)), page_checksum_verification=True)
+    with pq.ParquetFile(path) as file:
+        assert file.metadata.num_row_groups == 1
+        about = json.loads(file.schema_arrow.metadata[b"codeword"])
+    assert len(about.pop("sha256")) == 64
+    assert about == info().model_dump(mode="json")
+
+
+def test_pages_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, about = tmp_path / "shard.parquet", info(levels=(2,), hop=1)
+    zeros = rows(about, [(1, 1 << 21)])[0]
+    write_shard(path, Shard(about, (replace(zeros, codes=zeros.codes * 0),)))
+    content = path.read_bytes()
+    assert len(content) < 3000
+    # The footer says less; both numbers take four bytes.
+    true, false = varint(1 << 21), varint(1 << 20)
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    at = content.index(true, footer)
+    path.write_bytes(seal(content[:at] + false + content[at + len(true) :]))
+    with pq.ParquetFile(path) as file:
+        assert file.metadata.row_group(0).column(1).num_values == 1 << 20
+    monkeypatch.setattr(shards_module, "MAX_CODES", 1 << 20)
+    with pytest.raises(DataError, match="claims 2,097,152 values of codes"):
+        read_shard(path)
+
+
+def varint(number: int) -> bytes:
+    """As Thrift writes it."""
+    doubled, groups = 2 * number, []
+    while doubled:
+        groups.append(doubled & 127)
+        doubled >>= 7
+    return bytes([*(group | 128 for group in groups[:-1]), groups[-1]])

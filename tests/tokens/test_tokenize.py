@@ -1,0 +1,289 @@
+"""Data sets to shards: the codes that the tokenizer gives, the same bytes again whatever happened on the way."""
+
+import multiprocessing
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_tokens import CONFIGS, contents, save_tokenizer, write_files
+
+from codeword.config import LogMelConfig
+from codeword.errors import DataError, ModelError, UsageError
+from codeword.media.audio import read_audio
+from codeword.media.image import read_image
+from codeword.model import Model
+from codeword.tokenizer import Tokenizer
+from codeword.tokens import export as export_module
+from codeword.tokens import list_items, read_shard, shard_paths, tokenize
+from codeword.tokens import making as making_module
+from codeword.tokens.encoding import encode_recording
+from codeword.tokens.export import MANIFEST_FILE, divide, info_of
+from codeword.tokens.making import Job
+
+COUNT = 23
+
+
+@pytest.fixture
+def place(tmp_path: Path, ndim: int) -> Path:
+    save_tokenizer(tmp_path / "model", ndim)
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def files(tmp_path: Path, ndim: int) -> Path:
+    """Readable ones, and two that are not."""
+    write_files(tmp_path / "files", ndim, COUNT)
+    suffix = ".wav" if ndim == 1 else ".png"
+    (tmp_path / "files" / "a" / f"broken{suffix}").write_bytes(b"nothing of the kind")
+    (tmp_path / "files" / "b" / f"empty{suffix}").write_bytes(b"")
+    return tmp_path / "files"
+
+
+def read(path: Path, tokenizer: Tokenizer) -> torch.Tensor:
+    config = tokenizer.config
+    if config.sample_rate is None:
+        return read_image(path)
+    return read_audio(path, sample_rate=config.sample_rate, values=config.values)
+
+
+def test_rows_are_what_the_tokenizer_gives(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
+    items = list_items(str(files), ndim=ndim)
+    told: list[tuple[int, int]] = []
+    summary = tokenize(
+        place, items, tmp_path / "out", shard_items=5, progress=lambda done, total: told.append((done, total))
+    )
+    shards = [read_shard(path) for path in shard_paths(tmp_path / "out")]
+    rows = [row for shard in shards for row in shard.rows]
+    tokenizer = Tokenizer.from_pretrained(place)
+    assert (summary.shards, summary.signals) == (len(shards), len(rows)) == (5, COUNT)
+    assert summary.codes == sum(row.codes.numel() for row in rows)
+    assert told == [(n, len(items)) for n in (5, 10, 15, 20, 25)]
+    broken = [item.id for item in items if "/broken" in item.id or "/empty" in item.id]
+    assert list(summary.skipped) == broken
+    assert all(str(files / name) in summary.skipped[name] for name in broken)
+    assert [row.id for row in rows] == [item.id for item in items if item.id not in broken]
+    for row in rows:
+        x = read(files / row.id, tokenizer)
+        assert (row.size, row.label, row.source) == (tuple(x.shape[1:]), row.id[0], str(files / row.id))
+        assert torch.equal(row.codes, tokenizer.encode(x[None])[0])
+    assert {shard.info.fingerprint for shard in shards} == {Model.load(place).fingerprint}
+    assert len({int(code) for row in rows for code in row.codes.flatten()}) > 3
+
+
+def test_it_is_finished_from_wherever_it_was(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
+    items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
+    first = tokenize(place, items, out, shard_items=5)
+    clean = contents(out)
+    shards = shard_paths(out)
+    untouched = shards[0].stat().st_mtime_ns
+    shards[1].unlink()
+    shards[2].write_bytes(clean[shards[2].name][:-100])
+    shards[3].write_bytes(clean[shards[4].name])
+    (out / f".{shards[1].name}.x7").write_bytes(b"half")
+    assert tokenize(place, items, out, shard_items=5) == first
+    assert contents(out) == clean
+    assert shards[0].stat().st_mtime_ns == untouched
+
+
+def test_a_folder_of_something_else_is_left_alone(
+    place: Path, files: Path, tmp_path: Path, ndim: int
+) -> None:
+    items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
+    tokenize(place, items, out, shard_items=5)
+    clean = contents(out)
+    save_tokenizer(tmp_path / "other", ndim, seed=1)
+    with pytest.raises(UsageError, match=f"fingerprint {Model.load(place).fingerprint}, but this one's is"):
+        tokenize(tmp_path / "other", items, out, shard_items=5)
+    with pytest.raises(UsageError, match="--shard-items 5, not 6"):
+        tokenize(place, items, out, shard_items=6)
+    with pytest.raises(UsageError, match="another listing"):
+        tokenize(place, items[:-1], out, shard_items=5)
+    (files / items[0].id).write_bytes(b"changed")
+    with pytest.raises(UsageError, match="another listing"):
+        tokenize(place, list_items(str(files), ndim=ndim), out, shard_items=5)
+    assert contents(out) == clean
+    (out / MANIFEST_FILE).unlink()
+    with pytest.raises(UsageError, match=f"no {MANIFEST_FILE}"):
+        tokenize(place, items, out, shard_items=5)
+
+
+def test_wishes_out_of_range_are_refused(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
+    items = list_items(str(files), ndim=ndim)
+    for wish, reason in (
+        ({"shard_items": 0}, "--shard-items"),
+        ({"workers": 0}, "--workers"),
+        ({"engine": "x"}, "'x'"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            tokenize(place, items, tmp_path / "out", **wish)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_is_bounded(
+    place: Path, files: Path, tmp_path: Path, ndim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = list_items(str(files), ndim=ndim)
+    monkeypatch.setattr(export_module, "PART_BYTES", 3 * max(item.size_bytes for item in items))
+    parts = divide(items, shard_items=1000)
+    assert [item for part in parts for item in part.items] == items
+    assert 1 < len(parts) < len(items)
+    monkeypatch.setattr(making_module, "MAX_CODES", 40)
+    with pytest.raises(UsageError, match="more than 40 codes"):
+        tokenize(place, items, tmp_path / "out")
+
+
+def test_a_model_that_changes_meanwhile_is_noticed(
+    place: Path, files: Path, tmp_path: Path, ndim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = list_items(str(files), ndim=ndim)
+
+    def replace_model(job: object, parts: object, workers: int) -> object:
+        save_tokenizer(place, ndim, seed=1)
+        return export_module.ENGINES["local"](job, parts, workers)  # type: ignore[arg-type]
+
+    monkeypatch.setitem(export_module.ENGINES, "late", replace_model)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="another model"):
+        tokenize(place, items, tmp_path / "out", engine="late")
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_recordings_are_streamed_where_they_can_be(tmp_path: Path, normalise: bool) -> None:
+    config = CONFIGS[1]
+    assert isinstance(config.frontend, LogMelConfig)
+    frontend = config.frontend.model_copy(update={"normalise": normalise})
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(config.model_copy(update={"frontend": frontend})).eval()
+    path = tmp_path / write_files(tmp_path, 1, 1)[0]
+    size, codes = encode_recording(tokenizer, path)
+    x = read(path, tokenizer)
+    assert size == tuple(x.shape[1:])
+    assert torch.equal(codes, tokenizer.encode(x[None])[0])
+    with pytest.raises(DataError):
+        encode_recording(tokenizer, tmp_path / "missing.wav")
+
+
+# Kills: the child is killed at random moments, until it comes to its end by itself.
+
+
+def run_and_kill(start: Callable[[], Callable[[], int | None]], *, kills: int, within_s: float) -> None:
+    """`start` gives a function that kills what it started, and returns how it had ended where it had."""
+    draw = random.Random(0)
+    done = 0
+    while done < kills:
+        kill = start()
+        time.sleep(draw.uniform(0, within_s))
+        code = kill()
+        assert code in (None, 0)
+        done += code is None
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_kills_leave_no_gap_and_nothing_twice(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
+    items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
+    begun = time.monotonic()
+    tokenize(place, items, tmp_path / "clean", shard_items=1)
+    clean_s = time.monotonic() - begun
+    # A fork, because to import all anew would take seconds each time.
+    context = multiprocessing.get_context("fork")
+
+    def start() -> Callable[[], int | None]:
+        process = context.Process(target=tokenize, args=(place, items, out), kwargs={"shard_items": 1})
+        process.start()
+
+        def kill() -> int | None:
+            code = process.exitcode
+            process.kill()
+            process.join()
+            return code
+
+        return kill
+
+    run_and_kill(start, kills=3, within_s=clean_s / 2)
+    tokenize(place, items, out, shard_items=1)
+    assert contents(out) == contents(tmp_path / "clean")
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from codeword.tokens import list_items, tokenize
+
+if __name__ == "__main__":
+    place, files, out, ndim, workers = sys.argv[1:]
+    items = list_items(files, ndim=int(ndim))
+    print("begun", flush=True)
+    tokenize(place, items, Path(out), shard_items=1, workers=int(workers))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("kills", "workers"), [(50, 1), (5, 2)])
+def test_many_kills_of_whole_processes(
+    place: Path, files: Path, tmp_path: Path, ndim: int, kills: int, workers: int
+) -> None:
+    items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    begun = time.monotonic()
+    tokenize(place, items, tmp_path / "clean", shard_items=1)
+    # Long enough that shards are made, short enough that some are left for the next.
+    within_s = (time.monotonic() - begun) / 5 + (15 if workers > 1 else 1)
+
+    def start() -> Callable[[], int | None]:
+        process = subprocess.Popen(
+            [sys.executable, script, place, files, out, str(ndim), str(workers)], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+
+        def kill() -> int | None:
+            code = process.poll()
+            process.kill()
+            process.communicate()
+            if code == 0:  # Nothing is left to be killed; begin again.
+                for path in out.iterdir():
+                    path.unlink()
+            return code
+
+        return kill
+
+    run_and_kill(start, kills=kills, within_s=within_s)
+    tokenize(place, items, out, shard_items=1)
+    assert contents(out) == contents(tmp_path / "clean")
+
+
+@pytest.mark.slow
+def test_processes_make_the_shards_that_one_makes(
+    place: Path, files: Path, tmp_path: Path, ndim: int
+) -> None:
+    assert_equal(place, files, tmp_path, ndim, "local")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own.
+def test_ray_makes_the_shards_that_one_process_makes(
+    place: Path, files: Path, tmp_path: Path, ndim: int
+) -> None:
+    ray = pytest.importorskip("ray", reason="needs codeword[ray]")
+    try:
+        assert_equal(place, files, tmp_path, ndim, "ray")
+    finally:
+        ray.shutdown()
+
+
+def assert_equal(place: Path, files: Path, tmp_path: Path, ndim: int, engine: str) -> None:
+    items = list_items(str(files), ndim=ndim)
+    one = tokenize(place, items, tmp_path / "one", shard_items=4)
+    two = tokenize(place, items, tmp_path / "two", shard_items=4, workers=2, engine=engine)
+    assert one == two
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    info = info_of(Model.load(place)).model_copy(update={"fingerprint": "0" * 64})
+    job = Job(str(place), str(tmp_path / "three"), info)
+    with pytest.raises(ModelError, match="another model"):
+        list(export_module.ENGINES[engine](job, divide(items, shard_items=9), 2))
