@@ -1,13 +1,10 @@
 """Making one shard: the unit of work, the same in this process, in another, and on another machine."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
+from codeword.codec.symbols import steady
 from codeword.errors import DataError, ModelError, UsageError
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
@@ -68,7 +65,7 @@ def make_shard(job: Job, part: Part) -> Made:
         rows: list[TokenRow] = []
         count = 0
         # How sums are split among threads decides how they round, and with it some codes.
-        with _one_thread():
+        with steady():
             for row in encode_items(tokenizer, part.items, skipped):
                 count += row.codes.numel()
                 if count > MAX_CODES:
@@ -102,13 +99,3 @@ def _tokenizer(place: str, fingerprint: str) -> Tokenizer:
     if model.fingerprint != fingerprint:
         raise ModelError(f"{place} has become another model while its tokens were written; start again.")
     return model.tokenizer
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
