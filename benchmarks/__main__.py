@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from benchmarks import gemm, nearest, pixelcnn, speech, train, wavenet
+from benchmarks import codec, gemm, nearest, pixelcnn, speech, train, wavenet
 from benchmarks.report import Report, as_json, as_tables
 from benchmarks.timing import say
 from codeword.training.environment import machine
@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[..., Report]] = {
     "nearest": nearest.measure,
     "pixelcnn": pixelcnn.measure,
     "wavenet": wavenet.measure,
+    "codec": codec.measure,
     "speech": speech.measure,
     "gemm": gemm.measure,
 }

@@ -1,6 +1,7 @@
 """The benchmarks' peers compute what they claim to, and their report has its shape. No time is asserted."""
 
 import json
+from math import log
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from benchmarks import nearest as nearest_part
 from benchmarks import wavenet as wavenet_part
 from benchmarks.__main__ import PARTS, main
 from benchmarks.naive import naive_continue, naive_logits, naive_nearest, naive_quantize, naive_sample
+from benchmarks.naive_codec import naive_compress, naive_decompress
 from benchmarks.pixelcnn import build, draw
 from benchmarks.timing import interleaved
 from benchmarks.train import QUICK, flop_of, our_config, our_step, peer_step
@@ -23,6 +25,7 @@ RATIOS = {
     "nearest": {"nearest_k16_vs_vqp", "nearest_k32_vs_vqp"},
     "pixelcnn": {"pixelcnn_cached_vs_naive"},
     "wavenet": {"wavenet_cached_vs_naive"},
+    "codec": {"codec_compress_vs_naive", "codec_decompress_vs_naive"},
     "speech": {"speech_train_step_vs_report"},
     "gemm": set(),
 }
@@ -102,6 +105,15 @@ def test_naive_continuation_draws_what_the_cached_walk_draws() -> None:
     assert len(set(codes.flatten().tolist())) > 3
 
 
+def test_the_naive_codec_gives_the_codes_back_at_their_price(prior: PixelCNN) -> None:
+    codes = walk(prior, 6, draw())
+    contents = naive_compress(prior, codes)
+    assert torch.equal(naive_decompress(prior, contents), codes)
+    ideal_bits = -float(prior.log_prob(codes).detach().sum()) / log(2)
+    # Up to 25 bits of state and 7 of the last byte end each signal.
+    assert ideal_bits * 0.99 < 8 * sum(map(len, contents)) < ideal_bits * 1.01 + 6 * 32
+
+
 def test_runs_take_turns_and_the_warm_up_is_not_counted() -> None:
     order: list[str] = []
     times = interleaved({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=2)
@@ -134,5 +146,5 @@ def test_an_unknown_part_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
     assert not captured.out
     assert (
         captured.err
-        == "There is no part 'nosuch'; the parts are train, nearest, pixelcnn, wavenet, speech, gemm.\n"
+        == "There is no part 'nosuch'; the parts are train, nearest, pixelcnn, wavenet, codec, speech, gemm.\n"
     )

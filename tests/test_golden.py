@@ -3,12 +3,15 @@
 When a format has to change, change its files here in the same commit, by running this module as a program.
 """
 
+import io
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from codeword.codec import Codec, Container, Signal, Wishes
 from codeword.config import (
     ConvTrunkConfig,
     FittedPriorConfig,
@@ -17,6 +20,7 @@ from codeword.config import (
     VectorQuantizerConfig,
 )
 from codeword.data.codes import CodedSignal, read_codes, write_codes
+from codeword.model import Model
 from codeword.priors import PixelCNN, load_prior
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE
 from codeword.tokenizer import Tokenizer
@@ -33,6 +37,23 @@ def models() -> tuple[Tokenizer, PixelCNN]:
     architecture = PixelCNNConfig(layers=2, width=4, head_width=4)
     prior = FittedPriorConfig(architecture=architecture, grid=(2, 3), levels=LEVELS, classes=2)
     return Tokenizer(TokenizerConfig(trunk=trunk, quantizer=quantizer)), PixelCNN(prior)
+
+
+# As grey as a gradient, of a size that is no multiple of the cells; and of one colour.
+IMAGES = [(torch.arange(7)[:, None] * 20 + torch.arange(10) * 9).expand(3, 7, 10), torch.full((3, 1, 2), 200)]
+# Written under tables alone, which every machine computes alike; what a prior foretells is its machine's own.
+SUMS = [31865, 910]  # Of all values that are read.
+COMPRESSED, WISHES = "compressed.bin", Wishes(portable=True)
+
+
+def compressed(model: Model) -> bytes:
+    signals = [
+        Signal(f"{i}.png", (x.shape[1], x.shape[2]), lambda x=x: [x], grey=i > 0)  # type: ignore[misc]
+        for i, x in enumerate(IMAGES)
+    ]
+    out = io.BytesIO()
+    Codec(model).write(out, signals, WISHES)
+    return out.getvalue()
 
 
 def write(folder: Path) -> None:
@@ -57,6 +78,19 @@ def test_old_codes_are_read() -> None:
     assert torch.equal(signal.codes, CODES)
 
 
+def test_old_compressed_files_are_read_and_new_ones_are_the_same_bytes() -> None:
+    model, content = Model.load(GOLDEN), (GOLDEN / COMPRESSED).read_bytes()
+    assert compressed(model) == content
+    container = Container(content, COMPRESSED)
+    assert [(e.name, e.size, e.grey) for e in container.header.entries] == [
+        ("0.png", (7, 10), False),
+        ("1.png", (1, 2), True),
+    ]
+    sums = [int(torch.cat(list(found.blocks), -1).sum()) for found in Codec(model).read(container)]
+    # A little room for another processor's rounding.
+    assert sums == pytest.approx(SUMS, abs=3)
+
+
 def test_new_models_have_the_old_form(tmp_path: Path) -> None:
     write(tmp_path)
     for part in ("tokenizer", "prior"):
@@ -72,3 +106,4 @@ if __name__ == "__main__":
     with torch.no_grad():
         numbers = [float(prior.log_prob(CODES[None])), float(tokenizer.features(CODES[None]).sum())]
     (GOLDEN / "numbers.json").write_text(json.dumps(numbers) + "\n")
+    (GOLDEN / COMPRESSED).write_bytes(compressed(Model.load(GOLDEN)))

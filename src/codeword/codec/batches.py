@@ -52,6 +52,8 @@ class BatchCoder:
         # What is lost is not there: nothing is asked of its reader.
         inside = inside & _beside(arrived, inside)
         present = None if present is None else present & _beside(arrived, present)
+        if not arrived.any():
+            return self._nothing(inside, present), [False] * len(inside)
         readers = [Reader(b"" if s is None else s.payload) for s in segments]
         try:
             codes = self.symbols.read(readers, inside, share=self.share)

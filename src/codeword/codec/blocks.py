@@ -38,6 +38,17 @@ class Blocks:
             )
         return within
 
+    def place(self, number: int) -> tuple[slice, ...]:
+        """Where on the grid one block lies."""
+        starts = []
+        for count, q in zip(reversed(self.counts), reversed(self.block), strict=True):
+            number, along = divmod(number, count)
+            starts.append(along * q)
+        return tuple(
+            slice(start, min(start + q, n))
+            for start, q, n in zip(reversed(starts), self.block, self.grid, strict=True)
+        )
+
     def cut(self, x: Tensor) -> Tensor:
         """(*G, ...) to (N, *Q, ...); beyond the edges the last places are repeated."""
         rank, rest = len(self.grid), x.shape[len(self.grid) :]
@@ -47,16 +58,6 @@ class Blocks:
         order = [*range(0, 2 * rank, 2), *range(1, 2 * rank, 2)]
         x = x.reshape(*pairs, -1).permute(*order, 2 * rank)
         return x.reshape(len(self), *self.block, *rest)
-
-    def join(self, blocks: Tensor) -> Tensor:
-        """(N, *Q, ...) to (*G, ...): what `cut` took apart."""
-        rank, rest = len(self.grid), blocks.shape[1 + len(self.block) :]
-        order = [n for axis in range(rank) for n in (axis, rank + axis)]
-        x = blocks.reshape(*self.counts, *self.block, -1).permute(*order, 2 * rank)
-        x = x.reshape(*[c * q for c, q in zip(self.counts, self.block, strict=True)], *rest)
-        for axis, n in enumerate(self.grid):
-            x = x.narrow(axis, 0, n)
-        return x
 
 
 def padded(blocks: Tensor, count: int) -> Tensor:

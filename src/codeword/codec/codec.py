@@ -103,7 +103,14 @@ class Codec:
             DataError: a signal cannot be read.
         """
         codes = self._codes(wishes)
+        if not self._knows(wishes.label):
+            raise UsageError(
+                f"This model knows {self._classes()} classes, and not number {wishes.label}; leave the label out, or "
+                f"give one below that."
+            )
         total = sum(len(self._layout(s.size, lossless=wishes.lossless)[0]) for s in signals)
+        if not total:
+            raise UsageError("There is nothing to compress; give a signal of at least one value.")
         plan = Plan.of(self.model, blocks=total, lossless=wishes.lossless)
         batches = self._batches(signals, plan, lossless=wishes.lossless, codes=codes)
         first = next(batches)
@@ -153,15 +160,19 @@ class Codec:
         """
         header = container.header
         self._must_fit(container)
-        layouts = [self._layout(entry.size, lossless=header.lossless) for entry in header.entries]
-        total = sum(len(layout[0]) for layout in layouts)
+
+        def layouts() -> Iterator[tuple[Blocks, ...]]:
+            # Anew for each use: there may be a million signals.
+            return (self._layout(entry.size, lossless=header.lossless) for entry in header.entries)
+
+        total = sum(len(layout[0]) for layout in layouts())
         plan = Plan.of(self.model, blocks=total, lossless=header.lossless)
         segments = container.segments(-(-total // plan.share), salvage=salvage)
         coder = self._coder(header, symbol_coder(self.model, header, container.place, lanes=plan.lanes), plan)
 
         def decoded() -> Iterator[Block]:
             done = 0
-            for presence in places(layouts, plan.lanes):
+            for presence in places(layouts(), plan.lanes):
                 count = len(presence[0])
                 batch, right = coder.read(list(islice(segments, -(-count // plan.share))), *presence)
                 if not (salvage or all(right)):
@@ -177,7 +188,7 @@ class Codec:
 
         blocks = decoded()
         block_size = tuple(n * self.tokenizer.hop for n in plan.block)
-        for entry, layout in zip(header.entries, layouts, strict=True):
+        for entry, layout in zip(header.entries, layouts(), strict=True):
             own, damaged = islice(blocks, len(layout[0])), list[int]()
             signal = restored(
                 self.tokenizer, own, layout[0], size=entry.size, label=header.label, damaged=damaged
@@ -189,12 +200,24 @@ class Codec:
     def _codes(self, wishes: Wishes) -> int:
         all_codes = len(self.tokenizer.quantizer.levels)
         codes = all_codes if wishes.codes is None else wishes.codes
-        if not 1 <= codes <= all_codes or (codes < all_codes and len(self.tokenizer.quantizer.prefixes) < 2):
+        if not self._keeps(codes):
             raise UsageError(
                 f"This model has {all_codes} codes a cell, of which a file cannot keep {codes}; leave --codes out, or "
                 f"use a model that serves several rates."
             )
         return codes
+
+    def _keeps(self, codes: int) -> bool:
+        """Whether the first so many codes of a cell make a signal."""
+        all_codes = len(self.tokenizer.quantizer.levels)
+        return codes == all_codes or (1 <= codes < all_codes and len(self.tokenizer.quantizer.prefixes) > 1)
+
+    def _classes(self) -> int:
+        """How many classes may be told: those that both parts know, where each knows any."""
+        return min((n for n in (self.tokenizer.classes, self.model.prior.classes) if n), default=0)
+
+    def _knows(self, label: int | None) -> bool:
+        return label is None or 0 <= label < self._classes()
 
     def _layout(self, size: tuple[int, ...], *, lossless: bool) -> tuple[Blocks, ...]:
         """How the cells of a signal are cut, and if they are written too, its values."""
@@ -234,10 +257,7 @@ class Codec:
             raise DataError(
                 f"{place} holds signals of another rank than its model's; Codeword did not write it."
             )
-        if header.codes > len(self.tokenizer.quantizer.levels) or (
-            header.label is not None
-            and header.label >= max(1, self.tokenizer.classes, self.model.prior.classes)
-        ):
+        if not (self._keeps(header.codes) and self._knows(header.label)):
             raise DataError(
                 f"{place} names codes or a class that its model does not have; Codeword did not write it."
             )

@@ -28,6 +28,10 @@ VERSION = 1
 FINGERPRINT_BYTES = 16
 MAX_HEADER_BYTES = 1 << 26
 MAX_SEGMENT_BYTES = 1 << 24
+MOST_INFLATED = 16
+"""How many times its bytes a deflated header may have: names and sizes do not shrink further, and bombs do."""
+MOST_LOST = 64
+"""How many times the segments that a file could hold it may claim, if what is left of it is to be saved."""
 
 _PREFIX = struct.Struct("<8sBBI")
 _CRC = struct.Struct("<I")
@@ -72,7 +76,7 @@ def write_header(out: BinaryIO, header: Header) -> int:
     """Returns how many bytes were written."""
     plain = msgspec.msgpack.encode(header)
     deflated = zlib.compress(plain, 9)
-    body = min(plain, deflated, key=len)
+    body = deflated if len(deflated) < len(plain) <= MOST_INFLATED * len(deflated) else plain
     prefix = _PREFIX.pack(MAGIC, VERSION, body is deflated, len(body))
     return out.write(prefix + _CRC.pack(zlib.crc32(body, zlib.crc32(prefix))) + body)
 
@@ -129,10 +133,11 @@ class Container:
     def _header(self, body: bytes, *, deflated: bool) -> Header:
         try:
             if deflated:
-                inflate = zlib.decompressobj()
-                body = inflate.decompress(body, MAX_HEADER_BYTES)
-                if not inflate.eof:
-                    raise ValueError(f"it would unpack to more than {MAX_HEADER_BYTES:,} bytes")
+                inflate, most = zlib.decompressobj(), min(MAX_HEADER_BYTES, MOST_INFLATED * len(body))
+                # One byte of room, for the end is only seen behind the last.
+                body = inflate.decompress(body, most + 1)
+                if not inflate.eof or len(body) > most:
+                    raise ValueError(f"it would unpack to more than {most:,} bytes")
             header = msgspec.msgpack.decode(body, type=Header)
         except (ValueError, zlib.error) as error:  # msgspec's own errors are ValueErrors.
             raise DataError(f"{self.place} has a header that cannot be ({error}); copy it again.") from error
@@ -142,18 +147,21 @@ class Container:
 
     def segments(self, count: int, *, salvage: bool = False) -> Iterator[Segment | None]:
         """The `count` segments in order, with `salvage` None for each that is damaged. Else raises DataError."""
-        if count * SEGMENT_BYTES > len(self.content) and not salvage:
+        if count * SEGMENT_BYTES > len(self.content) * (MOST_LOST if salvage else 1):
             raise DataError(
                 f"{self.place} claims {count:,} segments, more than its {len(self.content):,} bytes can hold; it is "
                 f"cut short, copy it again."
             )
-        places = self._whole_segments() if salvage else self._consecutive_segments(count)
+        return self._segments(count, self._whole_segments() if salvage else self._consecutive_segments(count))
+
+    def _segments(self, count: int, places: Iterator[_Found]) -> Iterator[Segment | None]:
         expected = 0
         for place, number, length, meaning in places:
             if not expected <= number < count:
                 continue  # Only a file that was put together by hand repeats or invents segments.
             yield from repeat(None, number - expected)
-            yield Segment(bytes(self.content[place + SEGMENT_BYTES :][:length]), meaning)
+            start = place + SEGMENT_BYTES
+            yield Segment(self.content[start : start + length], meaning)
             expected = number + 1
         yield from repeat(None, count - expected)
 
@@ -166,12 +174,12 @@ class Container:
                     f"{self.place} is damaged or cut short at segment {number + 1} of {count}; copy it "
                     f"again, or save the rest with --salvage."
                 )
-            yield found
             place += SEGMENT_BYTES + found.length
-        if place != len(self.content):
-            raise DataError(
-                f"{self.place} goes on after its end, so Codeword did not write it; copy it again."
-            )
+            if number == count - 1 and place != len(self.content):
+                raise DataError(
+                    f"{self.place} goes on after its end, so Codeword did not write it; copy it again."
+                )
+            yield found
 
     def _whole_segments(self) -> Iterator[_Found]:
         """Wherever the sync bytes stand before a segment that is whole."""

@@ -39,7 +39,7 @@ def restored(
     layout = Blocks(size, tuple(n * tokenizer.hop for n in cells.block))
     taken = _noted(blocks, damaged)
     if len(size) == 2:
-        yield _image(tokenizer, list(taken), cells, layout, label=label, damaged=damaged)
+        yield _image(tokenizer, taken, cells, layout, label=label, damaged=damaged)
         return
     position = 0
     for decoded in _row(tokenizer, taken, cells, samples=size[0], label=label):
@@ -81,22 +81,30 @@ def _row(
 
 def _image(
     tokenizer: Tokenizer,
-    blocks: list[Block],
+    blocks: Iterator[Block],
     cells: Blocks,
     layout: Blocks,
     *,
     label: int | None,
     damaged: list[int],
 ) -> Tensor:
-    values = [block.values for block in blocks if block.values is not None]
-    if values:
-        x = layout.join(torch.stack(values).movedim(1, -1)).movedim(-1, 0)
+    """All blocks of an image to (C, H, W), each put in its place as it comes: a photo need not be held twice."""
+    config, first = tokenizer.config, next(blocks)
+    if first.values is not None:
+        x = torch.empty(
+            config.channels, *layout.grid, dtype=torch.uint8 if config.values <= 256 else torch.int64
+        )
+        for number, block in enumerate(chain([first], blocks)):
+            assert block.values is not None
+            place = x[:, *layout.place(number)]
+            place.copy_(block.values[:, *(slice(n) for n in place.shape[1:])])
     else:
-        codes = cells.join(torch.stack([block.codes for block in blocks]))
+        codes = torch.empty(*cells.grid, first.codes.shape[-1], dtype=torch.int64)
+        for number, block in enumerate(chain([first], blocks)):
+            here = codes[*cells.place(number)]
+            here.copy_(block.codes[*(slice(n) for n in here.shape[:-1])])
         with steady():
-            x = decode_tiles(tokenizer, codes, size=layout.grid, label=label).long()
-    if damaged:
-        lost = torch.zeros(len(layout), *layout.block, dtype=torch.bool)
-        lost[damaged] = True
-        x = torch.where(layout.join(lost), tokenizer.config.values // 2, x)
+            x = decode_tiles(tokenizer, codes, size=layout.grid, label=label)
+    for number in damaged:
+        x[:, *layout.place(number)] = config.values // 2
     return x

@@ -1,0 +1,85 @@
+"""Codes to bytes and back: the codec's lanes against one signal, one symbol and one bit at a time.
+
+The prior is that of the recipe `cifar10`, with random weights; the peer, EnCodec's published way, takes the same codes
+under the same probabilities (benchmarks/naive_codec.py).
+"""
+
+import torch
+from torch import Tensor
+
+from benchmarks.naive_codec import naive_compress, naive_decompress
+from benchmarks.pixelcnn import build, draw
+from benchmarks.report import Ratio, Report
+from benchmarks.timing import Times, interleaved
+from codeword.codec.entropy import Reader, Writer
+from codeword.codec.symbols import PriorCoder, SymbolCoder, TableCoder
+from codeword.priors import PixelCNN, walk
+
+LANES = 64
+
+
+def measure(*, quick: bool) -> Report:
+    """Symbols per second of `LANES` signals at a time; the peer takes fewer signals, each as it takes any."""
+    prior = build(layers=2, width=8, grid=(3, 3), codewords=16) if quick else build(layers=12)
+    few = 1 if quick else 4
+    # On the CPU wherever training is: whoever decompresses must get the same numbers.
+    prior = prior.cpu()
+    codes = walk(prior, LANES, draw())
+    ours, tables = PriorCoder(prior, lanes=LANES, label=None), TableCoder.uniform(prior.levels)
+    times = run(prior, codes, few, {"prior": ours, "tables": tables}, rounds=2 if quick else 5)
+    naive, all_symbols = few * prior.symbols, LANES * prior.symbols
+    per_s = {
+        f"{verb}_{name}": symbols / times.median_s(f"{verb}_{name}")
+        for name, symbols in (("prior", all_symbols), ("tables", all_symbols), ("naive", naive))
+        for verb in ("compress", "decompress")
+    }
+    peer = "one signal, symbol and bit at a time, as EnCodec publishes it (benchmarks/naive_codec.py)"
+    shape = " x ".join(str(n) for n in prior.grid)
+    return Report(
+        [
+            Ratio(
+                f"codec_{verb}_vs_naive",
+                per_s[f"{verb}_prior"] / per_s[f"{verb}_naive"],
+                f"codeword.codec, {LANES} lanes of {shape} codes out of {prior.levels[0]}",
+                peer,
+            )
+            for verb in ("compress", "decompress")
+        ],
+        {f"codec_{name}_symbols_per_s": value for name, value in per_s.items()},
+    )
+
+
+def run(prior: PixelCNN, codes: Tensor, few: int, coders: dict[str, SymbolCoder], *, rounds: int) -> Times:
+    """Every way there and back; what comes back is checked to be the codes."""
+    naive = naive_compress(prior, codes[:few])
+    must_be(naive_decompress(prior, naive), codes[:few])
+    runs = {
+        "compress_naive": lambda: naive_compress(prior, codes[:few]),
+        "decompress_naive": lambda: naive_decompress(prior, naive),
+    }
+    for name, coder in coders.items():
+        content = written(coder, codes)
+        must_be(read(coder, content, codes), codes)
+        runs[f"compress_{name}"] = lambda coder=coder: written(coder, codes)  # type: ignore[misc]
+        runs[f"decompress_{name}"] = lambda coder=coder, content=content: read(coder, content, codes)  # type: ignore[misc]
+    return interleaved(runs, rounds=rounds)
+
+
+def written(coder: SymbolCoder, codes: Tensor) -> bytes:
+    """All signals as one segment."""
+    writer = Writer()
+    coder.write([writer], codes, everywhere(codes), share=len(codes))
+    return writer.content()
+
+
+def read(coder: SymbolCoder, content: bytes, like: Tensor) -> Tensor:
+    return coder.read([Reader(content)], everywhere(like), share=len(like))
+
+
+def everywhere(codes: Tensor) -> Tensor:
+    return torch.ones(codes.shape[:-1], dtype=torch.bool)
+
+
+def must_be(codes: Tensor, expected: Tensor) -> None:
+    """A way that is fast and wrong is not measured."""
+    assert torch.equal(codes, expected)

@@ -1,0 +1,63 @@
+"""A grid cut into blocks is the grid again when each is put in its place."""
+
+from math import prod
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codeword.codec.blocks import Blocks, padded
+from codeword.codec.pieces import gathered, places
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> Blocks:
+    rank = draw(st.integers(1, 2))
+    sides = st.tuples(*[st.integers(1, 20)] * rank)
+    return Blocks(draw(sides), draw(sides))
+
+
+@given(layouts(), st.lists(st.integers(1, 3), max_size=2))
+def test_what_is_cut_lies_in_its_place(blocks: Blocks, rest: list[int]) -> None:
+    x = torch.arange(prod([*blocks.grid, *rest])).view(*blocks.grid, *rest)
+    cut = blocks.cut(x)
+    assert cut.shape == (len(blocks), *blocks.block, *rest)
+    again = torch.full_like(x, -1)
+    for number, block in enumerate(cut):
+        here = again[*blocks.place(number)]
+        here.copy_(block[*(slice(n) for n in here.shape[: len(blocks.grid)])])
+    assert torch.equal(again, x)
+
+
+@given(layouts(), st.data())
+def test_inside_is_the_grid_and_nothing_else(blocks: Blocks, data: st.DataObject) -> None:
+    inside = blocks.inside()
+    assert inside.shape == (len(blocks), *blocks.block)
+    assert int(inside.sum()) == prod(blocks.grid)
+    # Every place of the grid stands once in what is inside, and what is beyond repeats one of them.
+    places_of_grid = blocks.cut(torch.arange(prod(blocks.grid)).view(blocks.grid))
+    assert sorted(places_of_grid[inside].tolist()) == list(range(prod(blocks.grid)))
+    start = data.draw(st.integers(0, len(blocks)))
+    stop = data.draw(st.integers(start, len(blocks)))
+    assert torch.equal(blocks.inside(start, stop), inside[start:stop])
+
+
+@given(st.lists(layouts().filter(lambda b: len(b.grid) == 1), min_size=1, max_size=4), st.integers(1, 9))
+def test_places_of_several_signals_come_in_order(several: list[Blocks], lanes: int) -> None:
+    several = [Blocks(blocks.grid, (3,)) for blocks in several]
+    batches = [batch for (batch,) in places([(blocks,) for blocks in several], lanes)]
+    assert all(len(batch) == lanes for batch in batches[:-1])
+    assert 1 <= len(batches[-1]) <= lanes
+    assert torch.equal(torch.cat(batches), torch.cat([blocks.inside() for blocks in several]))
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 7))
+def test_gathered_pieces_are_the_same_rows(lengths: list[int], count: int) -> None:
+    rows = torch.arange(sum(lengths))
+    gathered_rows = [piece for (piece,) in gathered(((part,) for part in rows.split(lengths)), count)]
+    assert torch.equal(torch.cat(gathered_rows), rows)
+    assert {len(piece) for piece in gathered_rows[:-1]} <= {count}
+
+
+def test_padding_is_zeros_behind() -> None:
+    assert padded(torch.ones(2, 3, 2), 5).sum((1, 2)).tolist() == [6, 6, 0, 0, 0]
