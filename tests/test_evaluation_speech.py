@@ -26,7 +26,7 @@ TINY = [
     "prior.head_width=8",
     *(
         f"{part}_training.{setting}"
-        for part in ("tokenizer", "prior")
+        for part in ("encoder", "tokenizer", "prior")
         for setting in ("steps=8", "batch_size=4", "evaluate_every=8", "valid_signals=4", "warmup_steps=2")
     ),
 ]
@@ -63,7 +63,8 @@ def test_figures_that_must_be_there_are_there(evaluation: Evaluation) -> None:
     for name in (
         "log_mel_distance", "stft_distance", "si_sdr_db", "energy_ratio", "waveform_mse", "silence_mse",
         "bits_per_second_prior", "usage", "perplexity", "bits_per_sample", "phoneme_accuracy",
-        "phoneme_accuracy_with_silence", "phoneme_chance", "phoneme_accuracy_kmeans", "phoneme_nmi",
+        "phoneme_accuracy_with_silence", "phoneme_chance", "phoneme_accuracy_kmeans",
+        "phoneme_accuracy_kmeans_cepstra", "phoneme_nmi",
     ):  # fmt: skip
         found = evaluation.metrics[name]
         assert found.low <= found.value <= found.high, name

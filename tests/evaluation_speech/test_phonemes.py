@@ -16,8 +16,8 @@ from codeword.evaluation.speech.phonemes import (
     normalised_mutual_information,
     phoneme_probe_accuracy,
     phoneme_scores,
-    with_neighbours,
 )
+from codeword.nn.cepstra import with_neighbours
 
 seeds = st.integers(0, 2**31)
 
@@ -119,14 +119,15 @@ def test_the_probe_finds_what_only_neighbours_tell_and_always_the_same() -> None
     assert phoneme_probe_accuracy([(one_hot, phones * 0)], [(one_hot, phones)]) == 0
 
 
+@pytest.mark.parametrize("cosines", [None, 16])
 @pytest.mark.parametrize("hop", [640, 320, 128, 131])
-def test_kmeans_has_one_code_a_cell_and_tells_two_sounds_apart(hop: int) -> None:
+def test_kmeans_has_one_code_a_cell_and_tells_two_sounds_apart(hop: int, cosines: int | None) -> None:
     time_s = torch.arange(8000) / 16_000
     sounds = [0.3 * torch.sin(2 * torch.pi * hz * time_s) for hz in (300, 3000)]
     wave = torch.cat(sounds * 2)
     generator = torch.Generator().manual_seed(0)
     (fitted,), (held,) = kmeans_codes(
-        [wave], [wave[:5001]], levels=2, hop=hop, sample_rate=16_000, generator=generator
+        [wave], [wave[:5001]], levels=2, hop=hop, sample_rate=16_000, cosines=cosines, generator=generator
     )
     assert len(fitted) == -(-len(wave) // hop)
     assert len(held) == -(-5001 // hop)

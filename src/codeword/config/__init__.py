@@ -43,6 +43,9 @@ from codeword.config.recipe import (
     Recipe,
     TrainingConfig,
 )
+from codeword.config.targets import (
+    ClustersConfig,
+)
 from codeword.config.tokenizer import (
     CategoricalConfig,
     GaussianConfig,
@@ -71,6 +74,7 @@ __all__ = [
     "AudioFolderConfig",
     "CategoricalConfig",
     "Cifar10Config",
+    "ClustersConfig",
     "CodebookConfig",
     "Config",
     "ConvNeXtTrunkConfig",

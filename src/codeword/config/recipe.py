@@ -1,17 +1,22 @@
 """One experiment, whole."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from math import prod
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from codeword.config.base import Config, Fraction, NonNegative, Positive
 from codeword.config.data import DataConfig
 from codeword.config.prior import PixelCNNConfig, PriorConfig
+from codeword.config.quantizer import VectorQuantizerConfig
+from codeword.config.targets import ClustersConfig
 from codeword.config.tokenizer import TokenizerConfig
+from codeword.config.trunk import ConvNeXtTrunkConfig, LogMelConfig
 
 
 class TrainingConfig(Config):
-    """How one part (tokenizer or prior) is trained."""
+    """How one part (encoder, tokenizer or prior) is trained."""
 
     steps: PositiveInt = 10_000
     batch_size: PositiveInt = 128
@@ -50,7 +55,42 @@ class Recipe(Config):
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     data: DataConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
+    targets: ClustersConfig | None = None
+    """What the encoder learns before the decoder; None trains them together."""
     prior: PriorConfig = PixelCNNConfig()
+    encoder_training: TrainingConfig = TrainingConfig()
+    """Read where there are `targets`."""
     tokenizer_training: TrainingConfig = TrainingConfig()
     prior_training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _targets_fit(self) -> Self:
+        if self.targets is not None:
+            for fits, needed in _needs(self.tokenizer, self.targets):
+                if not fits:
+                    raise ValueError(f"targets need {needed}; change that, or leave targets out")
+        return self
+
+
+def _needs(tokenizer: TokenizerConfig, targets: ClustersConfig) -> Iterator[tuple[bool, str]]:
+    """What the tokenizer whose encoder is to learn `targets` must be, and whether it is."""
+    frontend, trunk, quantizer = tokenizer.frontend, tokenizer.trunk, tokenizer.quantizer
+    yield tokenizer.ndim == 1, f"tokenizer.ndim = 1, not {tokenizer.ndim}"
+    mels = frontend.mels if isinstance(frontend, LogMelConfig) else 0
+    yield mels > 0, f"tokenizer.frontend.kind = 'log-mel', not {frontend.kind!r}"
+    yield (
+        targets.cosines <= mels,
+        f"targets.cosines of at most {mels}, the mels there are, not {targets.cosines}",
+    )
+    strides = trunk.strides if isinstance(trunk, ConvNeXtTrunkConfig) else ()
+    yield isinstance(trunk, ConvNeXtTrunkConfig), f"tokenizer.trunk.kind = 'convnext', not {trunk.kind!r}"
+    plain = (
+        isinstance(quantizer, VectorQuantizerConfig)
+        and len(quantizer.levels) == 1
+        and quantizer.lookup_dim is None
+        and not quantizer.cosine
+    )
+    yield plain, "a tokenizer.quantizer of kind 'vector' with one codebook, without lookup_dim or cosine"
+    dims = min(targets.classes - 1, prod(strides) * targets.cosines * (2 * targets.context + 1))
+    yield quantizer.dim <= dims, f"tokenizer.quantizer.dim of at most {dims}, not {quantizer.dim}"

@@ -80,6 +80,6 @@ def not_finite(what: str, step: int, checkpoint: Path) -> TrainingError:
     kept = "The last good checkpoint is kept" if checkpoint.exists() else "No checkpoint had been written yet"
     return TrainingError(
         f"{what} is not finite at step {step}; training stopped. {kept}: lower the learning rate "
-        f"(--set tokenizer_training.learning_rate=... or prior_training.learning_rate=...) and start again, "
+        f"(--set tokenizer_training.learning_rate=..., or that of encoder_training or prior_training) and start again, "
         f"or set precision to '32'."
     )

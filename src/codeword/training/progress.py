@@ -10,12 +10,13 @@ from rich.progress import Progress as RichProgress
 
 from codeword.config import TrainingConfig
 
-SHOWN = {"loss": "loss", "bits_per_code": "bits/code", "perplexity": "perplexity"}
+SHOWN = {"loss": "loss", "bits_per_code": "bits/code", "perplexity": "perplexity", "agreement": "agreement"}
 VALID_SHOWN = {
     "loss": "valid loss",
     "signal_bpd": "signal bpd",
     "bits_per_code": "bits/code",
     "usage": "usage",
+    "agreement": "agreement",
 }
 
 

@@ -1,4 +1,4 @@
-"""From a recipe to a finished run: the tokenizer first, then the prior over its codes."""
+"""From a recipe to a finished run: the encoder first where it has targets, the tokenizer, the prior over its codes."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,11 @@ from codeword.config import (
     load_recipe,
 )
 from codeword.data import Dataset, open_dataset
+from codeword.data.recordings import Recordings
 from codeword.errors import RecipeError
 from codeword.priors import Prior, build_prior
 from codeword.tokenizer import Tokenizer
+from codeword.training.encoder import keep_encoder, prepare_encoder
 from codeword.training.loop import fit
 from codeword.training.run import Run
 from codeword.training.tasks import PriorTask, TokenizerTask
@@ -51,8 +53,11 @@ def train(
     fabric.barrier()
     if not run.holds(run.tokenizer_path):
         tokenizer = _build_tokenizer(recipe, train_data)
+        # The tokenizer's checkpoint holds the encoder that was taught: after the first one, there is nothing to teach.
+        if recipe.targets is not None and not run.checkpoint_path(TokenizerTask.part).exists():
+            _teach_encoder(tokenizer, recipe, train=train_data, valid=valid_data, run=run, devices=devices)
         tokenizer = fit(
-            TokenizerTask(tokenizer),
+            TokenizerTask(tokenizer, frozen_codes=recipe.targets is not None),
             recipe.tokenizer_training,
             train=train_data,
             valid=valid_data,
@@ -100,6 +105,36 @@ def _fabric(config: TrainingConfig, run: Run, devices: int | str) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def _teach_encoder(
+    tokenizer: Tokenizer,
+    recipe: Recipe,
+    *,
+    train: Dataset,
+    valid: Dataset,
+    run: Run,
+    devices: int | str,
+) -> None:
+    """Teach the tokenizer's encoder its targets, which are found anew, and the same, when a run is resumed."""
+    assert recipe.targets is not None
+    assert isinstance(train, Recordings)
+    assert isinstance(valid, Recordings)
+    fabric = _fabric(recipe.encoder_training, run, devices)
+    lessons = prepare_encoder(tokenizer, recipe.targets, train=train, valid=valid, seed=recipe.seed)
+    learned = fit(
+        lessons.task,
+        recipe.encoder_training,
+        train=lessons.train,
+        valid=lessons.valid,
+        run=run,
+        fabric=fabric,
+        seed=recipe.seed + 2,
+    )
+    keep_encoder(tokenizer, learned)
+    fabric.logger.finalize("success")
+    # Until all have read its checkpoint, none may go on to write the tokenizer's, which takes its place.
+    fabric.barrier()
 
 
 def _save(model: Tokenizer | Prior, folder: Path, fabric: Fabric) -> None:

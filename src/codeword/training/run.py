@@ -70,7 +70,7 @@ class Run:
         return run
 
     def checkpoint_path(self, part: str) -> Path:
-        """Where training keeps the state of `part` ("tokenizer" or "prior")."""
+        """Where training keeps the state of `part` ("encoder", "tokenizer" or "prior")."""
         return self.folder / "checkpoints" / f"{part}.safetensors"
 
     def recipe(self) -> Recipe:
@@ -117,7 +117,7 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def records(self, part: str, split: str) -> Iterator[dict[str, Any]]:
-        """The logged records of one part ("tokenizer", "prior") on one split ("train", "valid")."""
+        """The logged records of one part ("encoder", "tokenizer", "prior") on one split ("train", "valid")."""
         for record in self._records():
             if record["part"] == part and record["split"] == split:
                 yield record

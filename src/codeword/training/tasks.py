@@ -1,4 +1,7 @@
-"""What is trained: the tokenizer, or a prior over its codes. Each gives a loss, figures, and an evaluation."""
+"""What is trained: the tokenizer, or a prior over its codes. Each gives a loss, figures, and an evaluation.
+
+The encoder alone, where it has targets, is in `encoder`.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -38,18 +41,23 @@ class Task(ABC, Generic[M]):
 
 
 class TokenizerTask(Task[Tokenizer]):
-    """Signal loss plus quantizer loss."""
+    """Signal loss plus quantizer loss; with `frozen_codes`, the encoder and the codebooks stay as they are."""
 
     part = "tokenizer"
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, frozen_codes: bool = False) -> None:
         self.module = tokenizer
+        self.frozen = [tokenizer.encoder, tokenizer.quantizer] if frozen_codes else []
+        for part in self.frozen:
+            part.requires_grad_(False)
         self.label_dropout = tokenizer.config.label_dropout
         self.usage = CodeUsage(tokenizer.quantizer.levels)
 
     def loss(
         self, module: nn.Module, batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        for part in self.frozen:
+            part.eval()  # The loop puts all into training, in which codebooks follow the data.
         label = _some_hidden(batch.label, self.module.classes, self.label_dropout, generator)
         result: Pass = module(batch.x, label, generator=generator)
         self.usage.add(result.codes)

@@ -15,12 +15,13 @@ from codeword.evaluation.speech.phonemes import (
     kmeans_codes,
     phoneme_probe_accuracy,
     phoneme_scores,
-    with_neighbours,
 )
 from codeword.media.audio import dequantise
+from codeword.nn.cepstra import with_neighbours
 from codeword.tokenizer import Tokenizer
 
 _UNIT = "% of held-out cells"
+_CEPSTRA = 16
 _LARGEST_ALPHABET = 4096  # Beyond it, a map from codes to phones is a list of what was seen.
 
 
@@ -47,26 +48,33 @@ def measure_phonemes(
     labels_scored = [_phones(tokenizer, data, i) for i in scored]
     ours_learned = [_codes(tokenizer, train, i) for i in learned]
     ours_scored = [_codes(tokenizer, data, i) for i in scored]
-    theirs_learned, theirs_scored = kmeans_codes(
-        [_wave(tokenizer, train, i) for i in learned],
-        [_wave(tokenizer, data, i) for i in scored],
-        levels=levels,
-        hop=tokenizer.hop,
-        sample_rate=_sample_rate(tokenizer),
-        generator=torch.Generator().manual_seed(0),
-    )
-    fitted, held = _labelled(ours_learned, labels_learned), _labelled(ours_scored, labels_scored)
-    fitted_kmeans, held_kmeans = (
-        _labelled(theirs_learned, labels_learned),
-        _labelled(theirs_scored, labels_scored),
+    waves_learned = [_wave(tokenizer, train, i) for i in learned]
+    waves_scored = [_wave(tokenizer, data, i) for i in scored]
+
+    def kmeans(cosines: int | None) -> tuple[list[Tensor], list[Tensor]]:
+        return kmeans_codes(
+            waves_learned,
+            waves_scored,
+            levels=levels,
+            hop=tokenizer.hop,
+            sample_rate=_sample_rate(tokenizer),
+            cosines=cosines,
+            generator=torch.Generator().manual_seed(0),
+        )
+
+    ours, log_mels, cepstra = (
+        (_labelled(fitted, labels_learned), _labelled(held, labels_scored))
+        for fitted, held in ((ours_learned, ours_scored), kmeans(None), kmeans(_CEPSTRA))
     )
 
-    def scored_metric(figure: str, unit: str, *, kmeans: bool = False) -> Metric:
-        learned_from, tested = (fitted_kmeans, held_kmeans) if kmeans else (fitted, held)
+    def scored_metric(
+        figure: str, unit: str, codes: tuple[list[LabelledCodes], list[LabelledCodes]] = ours
+    ) -> Metric:
+        fitted, tested = codes
         return metric(
             resampled_interval(
                 lambda rows: getattr(
-                    phoneme_scores(learned_from, [tested[int(r)] for r in rows], levels=levels), figure
+                    phoneme_scores(fitted, [tested[int(r)] for r in rows], levels=levels), figure
                 ),
                 len(tested),
             ),
@@ -83,10 +91,13 @@ def measure_phonemes(
         "phoneme_chance": scored_metric("chance", f"{_UNIT}, silence left out"),
         "phoneme_chance_with_silence": scored_metric("chance_with_silence", _UNIT),
         "phoneme_accuracy_kmeans": scored_metric(
-            "accuracy", f"{_UNIT}, silence left out; k-means on log-mels", kmeans=True
+            "accuracy", f"{_UNIT}, silence left out; k-means on log-mels", log_mels
         ),
         "phoneme_accuracy_kmeans_with_silence": scored_metric(
-            "accuracy_with_silence", f"{_UNIT}; k-means on log-mels", kmeans=True
+            "accuracy_with_silence", f"{_UNIT}; k-means on log-mels", log_mels
+        ),
+        "phoneme_accuracy_kmeans_cepstra": scored_metric(
+            "accuracy", f"{_UNIT}, silence left out; k-means on {_CEPSTRA} cepstra", cepstra
         ),
         "phoneme_nmi": scored_metric("nmi", "0 to 1, silence left out"),
         "phoneme_probe_accuracy": metric(
