@@ -27,6 +27,7 @@ _TITLES = {
     "signal_bits_per_sample": "– the signal, given its codes",
     "phoneme_accuracy": "Phoneme accuracy of the codes",
     "phoneme_accuracy_kmeans": "– of k-means codes",
+    "phoneme_accuracy_kmeans_cepstra": "– of k-means codes of cepstra",
     "phoneme_chance": "– of the most frequent phone",
     "phoneme_probe_accuracy": "– of a linear probe, code and neighbours",
     "phoneme_accuracy_with_silence": "Phoneme accuracy, silence counted too",
