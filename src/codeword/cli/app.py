@@ -138,18 +138,22 @@ def train(
 
 
 @app.command
-def evaluate(run: Path, *, split: str = "test", json: Json = False) -> None:
+def evaluate(
+    run: Path, *, split: str = "test", files: Flag = False, limit: int | None = None, json: Json = False
+) -> None:
     """Measure a finished run on one split: distortion, codebook use, true bits per dimension.
 
     Args:
         run: The run folder.
         split: train, valid or test.
+        files: Also write real files, ours and PNG, WebP and JPEG, or FLAC, Opus and MP3, and read them back; slow.
+        limit: At most this many signals of the split; by default what the recipe says.
         json: Print the evaluation as JSON; the same is written to RUN/evaluation.json.
     """
     from codeword.evaluation import evaluate as evaluate_run
 
     with show.bar("evaluating") as progress:
-        result = evaluate_run(run, split=split, progress=progress)  # type: ignore[arg-type]
+        result = evaluate_run(run, split=split, files=files, limit=limit, progress=progress)  # type: ignore[arg-type]
     show.evaluation(result, as_json=json)
 
 

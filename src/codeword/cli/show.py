@@ -58,6 +58,8 @@ def evaluation(result: "Evaluation", *, as_json: bool) -> None:
     tables = [_metrics(title, result.metrics)]
     for whose, rates in (("The model", result.rates), ("k-means", result.baselines)):
         tables += [_metrics(f"{whose}, {rate.codes} codes a cell", rate.metrics) for rate in rates]
+    if result.files:
+        tables.append(_files(result))
     Console().print(*tables, sep="\n")
     for name, reason in result.left_out.items():
         say(f"{name} was left out: {reason}")
@@ -87,6 +89,22 @@ def _metrics(title: str, metrics: "Mapping[str, Metric]") -> "Table":
         table.add_column(heading, justify=side)  # type: ignore[arg-type]
     for name, metric in metrics.items():
         table.add_row(name, f"{metric.value:.4g}", f"{metric.low:.4g} to {metric.high:.4g}", metric.unit)
+    return table
+
+
+def _files(result: "Evaluation") -> "Table":
+    from rich.table import Table
+
+    from codeword.evaluation.files import file_table
+
+    found = file_table(result)
+    notes = [f"{row.name}, {row.setting}: {row.note}." for row in found.rows if row.note]
+    table = Table(title="Real files", caption="\n".join([found.caption, *notes]), caption_justify="left")
+    table.add_column("format")
+    for column in found.columns:
+        table.add_column(column, justify="right")
+    for row in found.rows:
+        table.add_row(f"{row.name}, {row.setting}", *row.cells)
     return table
 
 

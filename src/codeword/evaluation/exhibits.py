@@ -16,6 +16,7 @@ from codeword.evaluation.figures import (
     code_use_figure,
     panels_figure,
 )
+from codeword.evaluation.files import files_exhibits
 from codeword.evaluation.image_exhibits import image_exhibits
 from codeword.evaluation.material import CommonMaterial, gather
 from codeword.evaluation.result import Evaluation
@@ -39,7 +40,8 @@ def show(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> Show:
     """
     of_this_rank = _BY_RANK[run.recipe().tokenizer.ndim](run, evaluation, samples, seed)
     material = of_this_rank.material
-    return Show(material, [*_curve_exhibits(run, material), _code_use(material), *of_this_rank.exhibits])
+    found = [*_curve_exhibits(run, material), _code_use(material), *files_exhibits(evaluation)]
+    return Show(material, [*found, *of_this_rank.exhibits])
 
 
 def _show_recordings(run: Run, evaluation: Evaluation, samples: int, seed: int) -> Show:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from PIL import Image
 from torch import Tensor
 
@@ -58,7 +58,10 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve; `faint` is for what is noisy and many points, the others carry a dot at each point."""
+    """One curve; `faint` is for what is noisy and many points, the others carry a dot at each point.
+
+    `dots` are large and stand alone, hollow where the line would be `dashed`.
+    """
 
     label: str
     x: Sequence[float]
@@ -66,11 +69,12 @@ class Line:
     colour: str
     faint: bool = False
     dashed: bool = False
+    dots: bool = False
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes; `limit` is a value worth a dashed line, with its name."""
+    """One set of axes; `limit` is a value worth a dashed line, with its name; `log_x` is for rates."""
 
     title: str
     y_label: str
@@ -78,6 +82,7 @@ class Panel:
     x_label: str = "training step"
     limit: tuple[float, str] | None = None
     percent: bool = False
+    log_x: bool = False
 
 
 def panels_figure(panels: Sequence[Panel]) -> Figure:
@@ -86,21 +91,36 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
     for axes, panel in zip(_row_of_axes(figure, len(panels)), panels, strict=True):
         _decorate(axes, panel.title, panel.x_label, panel.y_label)
         for line in panel.lines:
-            style: dict[str, Any] = {"lw": 1.1} if line.faint else {"lw": 1.8, "marker": "o", "ms": 3.5}
-            axes.plot(
-                line.x, line.y, color=line.colour, label=line.label, ls="--" if line.dashed else "-", **style
-            )
+            style: dict[str, Any] = {"ls": "--" if line.dashed else "-"}
+            style |= {"lw": 1.1} if line.faint else {"lw": 1.8, "marker": "o", "ms": 3.5}
+            if line.dots:
+                style |= {
+                    "ls": "",
+                    "ms": 9,
+                    "mew": 2,
+                    "mfc": "white" if line.dashed else line.colour,
+                    "zorder": 3,
+                }
+            axes.plot(line.x, line.y, color=line.colour, label=line.label, **style)
         if panel.limit is not None:
             axes.axhline(panel.limit[0], color=INK, lw=1, ls=(0, (4, 3)), label=panel.limit[1])
         values = [y for line in panel.lines for y in line.y]
         if panel.limit is not None or panel.percent:
             axes.set_ylim(bottom=0)
-        elif values and min(values) > 0 and max(values) > 10 * min(values):
+        elif not panel.log_x and values and min(values) > 0 and max(values) > 10 * min(values):
             axes.set_yscale("log")
         if panel.percent:
             axes.set_ylim(top=1.04)
             axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if panel.log_x:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(
+                FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
+            )
+            axes.xaxis.set_minor_locator(NullLocator())
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
 

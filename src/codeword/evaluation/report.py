@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from codeword.errors import UsageError
 from codeword.evaluation.exhibits import show
 from codeword.evaluation.figures import WIDTH_INCHES, Exhibit, Sound, png
+from codeword.evaluation.files import file_table
 from codeword.evaluation.material import CommonMaterial
 from codeword.evaluation.result import Evaluation, read_evaluation
 from codeword.evaluation.results import other_codecs, rate_table, reasons, result_rows
@@ -51,6 +52,7 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
         rows=list(result_rows(evaluation, run.recipe().data)),
         metrics=evaluation.metrics,
         rates=rate_table(evaluation),
+        files=file_table(evaluation),
         codecs=other_codecs(run.recipe().data),
         left_out=reasons(evaluation),
         split=evaluation.split,

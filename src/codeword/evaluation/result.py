@@ -1,5 +1,7 @@
 """What an evaluation found: metrics with their intervals, as `evaluation.json` holds them."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from codeword.config import Config, validate_json
@@ -24,11 +26,43 @@ class Rate(Config):
     metrics: dict[str, Metric]
 
 
+class Theory(Config):
+    """What the models say that a file's payload must cost: `bits` in all, under `model`.
+
+    `gap` is by how many percent the payload, which is all but headers, is larger.
+    """
+
+    bits: float
+    model: str
+    gap: float
+
+
+class FileFormat(Config):
+    """What one way to write signals as real files gives: all `bytes`, headers among them.
+
+    `name` is the format and `setting` how it was used. `overhead_bytes` and `theory` are known of our own files;
+    `metrics` say how far what was read back is from the original. `matches` names those of our settings whose rate this
+    one is nearest to, not below.
+    """
+
+    name: str
+    setting: str
+    kind: Literal["lossless", "lossy"]
+    signals: int
+    files: int
+    bytes: int
+    rate: Metric
+    overhead_bytes: int | None = None
+    theory: Theory | None = None
+    metrics: dict[str, Metric] = Field(default_factory=dict)
+    matches: tuple[str, ...] = ()
+
+
 class Evaluation(Config):
     """What `evaluation.json` holds; `rates` where one model serves several, from the lowest.
 
-    `baselines` are the same rates by k-means on log-mels, without a network. `left_out` says, for each metric that
-    could not be had, why.
+    `baselines` are the same rates by k-means on log-mels, without a network. `files` are real ones, ours and those of
+    other formats, where they were asked for. `left_out` says, for each metric that could not be had, why.
     """
 
     recipe: str
@@ -40,6 +74,7 @@ class Evaluation(Config):
     metrics: dict[str, Metric]
     rates: tuple[Rate, ...] = ()
     baselines: tuple[Rate, ...] = ()
+    files: tuple[FileFormat, ...] = ()
     left_out: dict[str, str] = Field(default_factory=dict)
 
 
@@ -57,6 +92,11 @@ def metric(interval: tuple[float, float, float], unit: str) -> Metric:
     """A metric from its value and the ends of its interval."""
     value, low, high = interval
     return Metric(value=value, low=low, high=high, unit=unit)
+
+
+def exactly(value: float, unit: str) -> Metric:
+    """A metric that no other signals would have changed, or of which there is but one."""
+    return metric((value, value, value), unit)
 
 
 def read_evaluation(run: Run) -> Evaluation:

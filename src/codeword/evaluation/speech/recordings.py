@@ -91,7 +91,7 @@ def measure_recordings(
         metrics=metrics,
         rates=tuple(rates) if len(rates) > 1 else (),
         baselines=tuple(
-            Rate(codes=k, metrics=_sound_metrics([h.baselines[k] for h in heard]))
+            Rate(codes=k, metrics=sound_metrics([h.baselines[k] for h in heard]))
             for k in (tokenizer.quantizer.prefixes if baseline else ())
         ),
         left_out=left_out,
@@ -227,11 +227,12 @@ def _rate_metrics(heard: Sequence[Heard], tokenizer: Tokenizer, k: int) -> dict[
             [h.code_bits for h in heard], seconds, "bit/s under the prior"
         )
     if all(k in h.rates for h in heard):
-        metrics |= _sound_metrics([h.rates[k] for h in heard])
+        metrics |= sound_metrics([h.rates[k] for h in heard])
     return metrics
 
 
-def _sound_metrics(rows: Sequence[dict[str, float]]) -> dict[str, Metric]:
+def sound_metrics(rows: Sequence[dict[str, float]]) -> dict[str, Metric]:
+    """What `compare` found of several recordings, as metrics over them."""
     metrics = {}
     if all("edits" in row for row in rows):
         metrics["per"] = ratio(

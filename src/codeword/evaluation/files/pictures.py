@@ -1,0 +1,99 @@
+"""Images in the formats that everybody has, by way of Pillow."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from codeword.media.mosaic import mosaic
+
+MOST_PIXELS = 4096
+"""Along each side of many images side by side: as large as a camera's, so that headers weigh nothing."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A format of pictures with its options; `together` many images side by side are one picture."""
+
+    name: str
+    setting: str
+    lossless: bool
+    format: str
+    together: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The name of the format, and whether images share a file."""
+        return f"{self.name}, side by side" if self.together else self.name
+
+
+_QUALITIES = (1, 3, 5, 8, 11, 15, 20, 27, 35, 50, 75, 90)
+
+
+def _ladder() -> Iterator[Picture]:
+    for together in (False, True):
+        yield Picture("PNG", "optimize", True, "PNG", together, {"optimize": True})
+        yield Picture(
+            "WebP lossless",
+            "method 6",
+            True,
+            "WEBP",
+            together,
+            {"lossless": True, "quality": 100, "method": 6},
+        )
+        for name, form, options in (("JPEG", "JPEG", {"optimize": True}), ("WebP", "WEBP", {"method": 6})):
+            for quality in _QUALITIES:
+                yield Picture(
+                    name, f"quality {quality}", False, form, together, {"quality": quality, **options}
+                )
+
+
+LADDER = tuple(_ladder())
+"""Every format, each image by itself and all of them side by side; what loses at many qualities."""
+
+
+def images_a_picture(size: tuple[int, ...]) -> int:
+    """How many images of this size fit side by side into a square picture."""
+    return max(1, MOST_PIXELS // max(size)) ** 2
+
+
+def written(images: Tensor, picture: Picture) -> tuple[list[int], Tensor]:
+    """Images (N, C, H, W) uint8 as files: the bytes of each, and what is read from them, of the same shape."""
+    count, channels, height, width = images.shape
+    parts = images.split(images_a_picture((height, width)) if picture.together else 1)
+    sizes, found = [], []
+    for part in parts:
+        content = _encode(mosaic(part, gap=0), picture)
+        sizes.append(len(content))
+        sheet = _decode(content, channels)
+        tiles = sheet.unfold(1, height, height).unfold(2, width, width)
+        found.append(tiles.permute(1, 2, 0, 3, 4).flatten(0, 1)[: len(part)])
+    assert sum(map(len, found)) == count
+    return sizes, torch.cat(found)
+
+
+def psnr_db(found: Tensor, images: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each 8-bit image (N,)."""
+    mse = ((found.float() - images.float()) / 255).square().flatten(1).mean(1)
+    return -10 * torch.log10(mse.clamp(min=1e-10))
+
+
+def _encode(image: Tensor, picture: Picture) -> bytes:
+    content = io.BytesIO()
+    array = image.movedim(0, -1).numpy()
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(
+        content, picture.format, **picture.options
+    )
+    return content.getvalue()
+
+
+def _decode(content: bytes, channels: int) -> Tensor:
+    with Image.open(io.BytesIO(content)) as image:
+        array = np.array(image.convert("L" if channels == 1 else "RGB"))
+    return torch.from_numpy(array).view(*array.shape[:2], channels).movedim(-1, 0)
