@@ -208,6 +208,15 @@ def test_kills_leave_no_gap_and_nothing_twice(place: Path, files: Path, tmp_path
     assert contents(out) == contents(tmp_path / "clean")
 
 
+def test_what_a_kill_left_half_written_goes(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
+    items, out = list_items(str(files), ndim=ndim)[:2], tmp_path / "out"
+    out.mkdir()
+    for name in (".tokens.json.abc", ".shard-000000.parquet.abc"):
+        (out / name).write_bytes(b"half")
+    tokenize(place, items, out, shard_items=1)
+    assert set(contents(out)) == {"tokens.json", "shard-000000.parquet", "shard-000001.parquet"}
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

@@ -156,8 +156,9 @@ def _claim(out: Path, wanted: Manifest) -> None:
     elif found != wanted:
         raise UsageError(f"{out} {_difference(found, wanted)}; choose another --out.")
     # What a kill left behind, which nobody will finish.
-    for path in out.glob(f".{shard_path(out, 0).stem[:6]}*.parquet.*"):
-        path.unlink(missing_ok=True)
+    for left in (f".{MANIFEST_FILE}.*", f".{shard_path(out, 0).stem[:6]}*.parquet.*"):
+        for path in out.glob(left):
+            path.unlink(missing_ok=True)
 
 
 def _difference(found: Manifest, wanted: Manifest) -> str:
