@@ -35,7 +35,9 @@ def choose_coder(
     levels = model.tokenizer.quantizer.levels[: present.shape[-1]]
     uniform, histogram = TableCoder.uniform(levels), TableCoder.histogram(present, levels)
     tables = histogram.pack()
-    pays = (uniform.bits(present) - histogram.bits(present)) / share_of_all > 8 * len(tables)
+    # What the tables cost, as far as the first blocks have to bear it.
+    table_bits = 8 * len(tables) * share_of_all
+    pays = histogram.bits(present) + table_bits < uniform.bits(present)
     if not portable and not isinstance(prior, Uniform) and levels == prior.levels:
         tried = Batch(first.codes[:_TRIED], first.inside[:_TRIED])
         labels = None if label is None else torch.full((len(tried.codes),), label)
@@ -43,7 +45,11 @@ def choose_coder(
             nats = -float(prior.log_prob(tried.codes, labels).sum())
         # The prior foretells cells beyond the edges too, which will cost nothing.
         bits = nats / log(2) * float(tried.inside.double().mean())
-        if bits < (histogram if pays else uniform).bits(tried.codes[tried.inside]):
+        known = tried.codes[tried.inside]
+        rival = (
+            histogram.bits(known) + table_bits * len(known) / len(present) if pays else uniform.bits(known)
+        )
+        if bits < rival:
             return Chosen("prior", PriorCoder(prior, lanes=lanes, label=label))
     return Chosen("histogram", histogram, tables) if pays else Chosen("uniform", uniform)
 
