@@ -1,7 +1,10 @@
 """Compressing and decompressing files, as a person does it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from test_cli import run_cli
 from test_tokenizer import SPEECH, waveform
 
 from codeword.config import (
+    Cifar10Config,
     ConvTrunkConfig,
     FittedPriorConfig,
     LogisticMixtureConfig,
@@ -21,8 +25,9 @@ from codeword.config import (
     VectorQuantizerConfig,
     WaveNetConfig,
 )
+from codeword.data import open_dataset
 from codeword.media.audio import read_audio
-from codeword.media.image import read_image
+from codeword.media.image import read_image, write_image
 from codeword.model import Model
 from codeword.priors import build_prior
 from codeword.shipped import NAMES, shipped_folder, shipped_model
@@ -177,6 +182,39 @@ def test_what_cannot_be_is_said_in_one_sentence(
         assert sentence in error, (arguments, error)
         assert error.count("\n") == 1
     assert archive.read_bytes() == before
+
+
+def test_real_images_come_back_in_another_process_with_other_threads(
+    cifar_root: Path, tmp_path: Path
+) -> None:
+    images = open_dataset(Cifar10Config(root=cifar_root), "test").take(range(0, 10_000, 500)).x
+    (tmp_path / "images").mkdir()
+    for i, image in enumerate(images):
+        write_image(tmp_path / "images" / f"{i:02}.png", image.to(torch.uint8))
+    assert run_cli("compress", tmp_path / "images", "--out", tmp_path / "a.cw") == 0
+    decompress_elsewhere(tmp_path / "a.cw", tmp_path / "back")
+    tokenizer = shipped_model("images").tokenizer
+    for i, image in enumerate(images):
+        back = read_image(tmp_path / "back" / f"{i:02}.png")
+        assert torch.equal(back.long(), tokenizer.decode(tokenizer.encode(image[None]))[0])
+
+
+def test_real_speech_comes_back_in_another_process_with_other_threads(
+    librispeech_root: Path, tmp_path: Path
+) -> None:
+    recordings = (librispeech_root / "LibriSpeech" / "test-other").rglob("*.flac")
+    source = min(recordings, key=lambda path: path.stat().st_size)
+    assert run_cli("compress", source, "--out", tmp_path / "a.cw") == 0
+    decompress_elsewhere(tmp_path / "a.cw", tmp_path / "back.wav")
+    x = read_audio(source, sample_rate=16_000, values=65536)
+    tokenizer = shipped_model("speech").tokenizer
+    expected = tokenizer.decode(tokenizer.encode(x[None]), size=(x.shape[1],))[0]
+    assert torch.equal(read_audio(tmp_path / "back.wav", sample_rate=16_000, values=65536), expected)
+
+
+def decompress_elsewhere(compressed: Path, out: Path) -> None:
+    command = [sys.executable, "-m", "codeword", "decompress", str(compressed), "--out", str(out)]
+    subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "2"}, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
