@@ -65,12 +65,7 @@ def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
             signal = {0: "batch", **dict(enumerate(_AXES[ndim], start=2))}
             grid = {0: "batch", **dict(enumerate(_CELLS[ndim], start=1))}
             _export(
-                encoder,
-                {"x": trials[0].x},
-                staging / ENCODER_FILE,
-                free=[signal],
-                output="codes",
-                metadata=metadata,
+                encoder, {"x": trials[0].x}, staging / ENCODER_FILE, free=[signal], output="codes", metadata=metadata
             )
             _export(
                 decoder,
@@ -217,9 +212,7 @@ def _compare(folder: Path, trials: list[_Trial]) -> Agreement:
         made = torch.from_numpy(decoder.run(None, {name: t.numpy() for name, t in trial.told.items()})[0])
         difference = float((made - trial.output).abs().max())
         output = max(output, difference)
-        if codes > CODES_MAY_DIFFER or not difference <= OUTPUT_MAY_DIFFER * max(
-            1.0, float(trial.output.abs().max())
-        ):
+        if codes > CODES_MAY_DIFFER or not difference <= OUTPUT_MAY_DIFFER * max(1.0, float(trial.output.abs().max())):
             raise ModelError(
                 f"The ONNX files do not do what PyTorch does ({codes:.1%} of codes differ, outputs by up to "
                 f"{output:.2g}), so they were not written; use the model from Python."

@@ -63,24 +63,18 @@ class Model:
             if card is not None:
                 write_atomically(staging / CARD_FILE, card.encode())
 
-    def push_to_hub(
-        self, repo: str, *, private: bool = False, compact: bool = False, card: str | None = None
-    ) -> str:
+    def push_to_hub(self, repo: str, *, private: bool = False, compact: bool = False, card: str | None = None) -> str:
         """Upload what `save_pretrained` writes to the Hugging Face Hub as `owner/name`; returns its address.
 
         Raises:
             CodewordError: the Hub does not take it.
         """
-        return upload(
-            lambda folder: self.save_pretrained(folder, compact=compact, card=card), repo, private=private
-        )
+        return upload(lambda folder: self.save_pretrained(folder, compact=compact, card=card), repo, private=private)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, as hex digits, of both parts' fingerprints."""
-        return hashlib.sha256(
-            f"{self.tokenizer.fingerprint()} {self.prior.fingerprint()}".encode()
-        ).hexdigest()
+        return hashlib.sha256(f"{self.tokenizer.fingerprint()} {self.prior.fingerprint()}".encode()).hexdigest()
 
 
 def uniform(tokenizer: Tokenizer) -> Prior:

@@ -81,10 +81,7 @@ def write_json(path: Path, tree: Any) -> None:
 def write_tensors(path: Path, tensors: dict[str, Tensor], *, metadata: dict[str, str] | None = None) -> None:
     """Write named tensors as safetensors, atomically."""
     # Clones, because safetensors refuses tensors that share memory, and channels_last ones.
-    plain = {
-        name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format)
-        for name, t in tensors.items()
-    }
+    plain = {name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
     write_atomically(path, save(plain, metadata))
 
 
@@ -97,9 +94,7 @@ def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     with _opened(path) as file:
         names = set(file.keys())
         if missing := expected.keys() - names:
-            raise ModelError(
-                f"{path} lacks {_some(missing)}; it was made by another version or another config."
-            )
+            raise ModelError(f"{path} lacks {_some(missing)}; it was made by another version or another config.")
         compact = {name for name, like in expected.items() if _fits_compact(like) and name + _SCALE in names}
         if surplus := names - expected.keys() - {name + _SCALE for name in compact}:
             raise ModelError(f"{path} holds {_some(surplus)}, which its config does not describe.")
@@ -119,9 +114,7 @@ def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         }
 
 
-def _must_be(
-    file: Any, path: Path, name: str, shapes: Collection[tuple[int, ...]], dtype: torch.dtype
-) -> None:
+def _must_be(file: Any, path: Path, name: str, shapes: Collection[tuple[int, ...]], dtype: torch.dtype) -> None:
     """By the header alone. Raises ModelError."""
     header = file.get_slice(name)
     found = tuple(header.get_shape())
@@ -170,9 +163,7 @@ def compacted(tensors: dict[str, Tensor], output_axes: Mapping[str, int]) -> dic
 def restore(steps: Tensor, scale: Tensor, place: str) -> Tensor:
     """An int8 tensor and its scale, which broadcasts to it, as float32. Raises ModelError."""
     if not (scale.isfinite() & (scale >= 0)).all():
-        raise ModelError(
-            f"{place} holds a step that is negative or not finite; fetch or save the model again."
-        )
+        raise ModelError(f"{place} holds a step that is negative or not finite; fetch or save the model again.")
     return steps.float() * scale
 
 
@@ -191,9 +182,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except FileNotFoundError as error:
         raise ModelError(f"{path} does not exist.") from error
     except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{path} is not a readable safetensors file ({error}); fetch or save it again."
-        ) from error
+        raise ModelError(f"{path} is not a readable safetensors file ({error}); fetch or save it again.") from error
 
 
 @contextmanager
@@ -243,9 +232,7 @@ class Pretrained(nn.Module):
         if compact:
             # The one kind of layer whose first axis is its inputs.
             transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d)
-            axes = {
-                f"{name}.weight": 1 for name, part in self.named_modules() if isinstance(part, transposed)
-            }
+            axes = {f"{name}.weight": 1 for name, part in self.named_modules() if isinstance(part, transposed)}
             tensors = compacted(tensors, axes)
         with staged(Path(folder)) as staging:
             write_json(staging / CONFIG_FILE, self._config.model_dump(mode="json"))
@@ -291,14 +278,10 @@ def read_config(folder: Path, config_class: type[Config]) -> Any:
     path = folder / CONFIG_FILE
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ModelError(
-                f"{path} is larger than any config ({MAX_CONFIG_BYTES} bytes); it is not one of ours."
-            )
+            raise ModelError(f"{path} is larger than any config ({MAX_CONFIG_BYTES} bytes); it is not one of ours.")
         return validate_json(config_class, path.read_bytes(), place=str(path))
     except OSError as error:
-        raise ModelError(
-            f"{folder} is not a model folder: {CONFIG_FILE} cannot be read ({error.strerror})."
-        ) from error
+        raise ModelError(f"{folder} is not a model folder: {CONFIG_FILE} cannot be read ({error.strerror}).") from error
     except RecipeError as error:
         raise ModelError(str(error)) from error
 
@@ -317,9 +300,7 @@ def locate(folder_or_repo: str | Path, files: Collection[str]) -> Path:
     try:
         return Path(snapshot_download(repo, allow_patterns=list(files)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(
-            f"{missing}, and the Hugging Face Hub does not give one of that name ({error})."
-        ) from error
+        raise ModelError(f"{missing}, and the Hugging Face Hub does not give one of that name ({error}).") from error
 
 
 def upload(save: Callable[[Path], None], repo: str, *, private: bool) -> str:

@@ -110,9 +110,7 @@ def _decode(
         raise UsageError(f"The codes end after {decoded} of {size} samples; give all of them.")
 
 
-def _features(
-    tokenizer: Tokenizer, codes: Iterable[Tensor], cells: int, *, label: int | None
-) -> Iterator[Tensor]:
+def _features(tokenizer: Tokenizer, codes: Iterable[Tensor], cells: int, *, label: int | None) -> Iterator[Tensor]:
     """Blocks of codes (g, K) to blocks of the decoder's features (n, F)."""
     device, frames = _device(tokenizer), tokenizer.hop // tokenizer.likelihood.hop
     context = ceil(reach(tokenizer.decoder) + tokenizer.head.reach / tokenizer.hop)

@@ -50,16 +50,11 @@ class Tokenizer(Pretrained):
         super().__init__(config)
         self.config = config
         self.classes = len(config.classes)
-        self.frontend = build_frontend(
-            config.frontend, channels=config.channels, sample_rate=config.sample_rate
-        )
+        self.frontend = build_frontend(config.frontend, channels=config.channels, sample_rate=config.sample_rate)
         self.hop = self.frontend.hop * hop(config.trunk)
         self.quantizer = build_quantizer(config.quantizer)
         self.likelihood = build_likelihood(
-            config.likelihood,
-            channels=config.channels,
-            values=config.values,
-            sample_rate=config.sample_rate,
+            config.likelihood, channels=config.channels, values=config.values, sample_rate=config.sample_rate
         )
         self.head = build_head(config.head, features=self.likelihood.features)
         dim = self.quantizer.dim
@@ -72,17 +67,13 @@ class Tokenizer(Pretrained):
         """The code grid *G of a signal of size *S."""
         return tuple(-(-n // self.hop) for n in size)
 
-    def forward(
-        self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Pass:
+    def forward(self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None) -> Pass:
         """One training step's way over x (B, C, *S); the codebook learns from it, drawing from `generator`."""
         analysis = self.analyse(x, label, generator=generator)
         signal_loss = self.likelihood.loss(analysis.features, x)
         return Pass(analysis.quantized.codes, signal_loss, analysis.quantized.loss.mean())
 
-    def analyse(
-        self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Analysis:
+    def analyse(self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None) -> Analysis:
         """Through encoder, quantizer and decoder, keeping everything. x (B, C, *S), label (B,)"""
         quantized = self.quantizer(self._vectors(x), generator=generator)
         return Analysis(quantized, self._features(quantized.vectors, label, tuple(x.shape[2:])))
@@ -93,9 +84,7 @@ class Tokenizer(Pretrained):
         return self.quantizer.encode(self._vectors(x))
 
     @torch.no_grad()
-    def decode(
-        self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None
-    ) -> Tensor:
+    def decode(self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None) -> Tensor:
         """Codes (B, *G, K) to the expected signal (B, C, *S), rounded, int64; by default S = G * hop.
 
         A residual quantizer also takes a prefix of the K codes. `label` (B,) tells a conditional decoder the class, in
@@ -107,9 +96,7 @@ class Tokenizer(Pretrained):
             signal = signal.narrow(axis, 0, n)
         return signal
 
-    def features(
-        self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None
-    ) -> Tensor:
+    def features(self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None) -> Tensor:
         """Codes (B, *G, K) to the decoder's features (B, F, *S), which the likelihood reads."""
         size = size or tuple(n * self.hop for n in codes.shape[1:-1])
         return self._features(self.quantizer.decode(codes), label, size)

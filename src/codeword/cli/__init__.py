@@ -45,10 +45,7 @@ def _explain(error: Exception) -> int:
             return 2
         case OSError():
             where = f" ({error.filename})" if error.filename else ""
-            print(
-                f"Error: {error.strerror or error}{where}; run again with --debug to see where.",
-                file=sys.stderr,
-            )
+            print(f"Error: {error.strerror or error}{where}; run again with --debug to see where.", file=sys.stderr)
             return 1
         case _:
             print(

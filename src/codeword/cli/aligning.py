@@ -33,9 +33,7 @@ def align_files(
             # What is wrong with one recording is a DataError; without an aligner none can be aligned.
             with noting(done, path, DataError):
                 if path.stem in alignments:
-                    raise DataError(
-                        f"{path}: another recording is called {path.stem} too; give one another name."
-                    )
+                    raise DataError(f"{path}: another recording is called {path.stem} too; give one another name.")
                 words = _transcript(path) if transcript is None else transcript
                 alignments[path.stem] = align(path, words)
                 done.results[str(path)] = {"phones": len(alignments[path.stem])}

@@ -106,13 +106,7 @@ def check(recipe: str = "cifar10", *, set_: Set = None, json: Json = False) -> N
 
 @app.command
 def train(
-    recipe: str,
-    *,
-    out: Path,
-    resume: bool = False,
-    set_: Set = None,
-    devices: int | None = None,
-    json: Json = False,
+    recipe: str, *, out: Path, resume: bool = False, set_: Set = None, devices: int | None = None, json: Json = False
 ) -> None:
     """Train everything that a recipe describes: the tokenizer, then the prior over its codes.
 
@@ -127,12 +121,8 @@ def train(
     from codeword.config import load_recipe
     from codeword.training import train as train_recipe
 
-    run = train_recipe(
-        load_recipe(recipe, overrides=set_ or []), out, resume=resume, devices=devices or "auto"
-    )
-    last = {
-        part: records[-1] for part in ("tokenizer", "prior") if (records := list(run.records(part, "valid")))
-    }
+    run = train_recipe(load_recipe(recipe, overrides=set_ or []), out, resume=resume, devices=devices or "auto")
+    last = {part: records[-1] for part in ("tokenizer", "prior") if (records := list(run.records(part, "valid")))}
     show.validation(last, as_json=json)
     show.say(f"Trained; next: codeword evaluate {out} && codeword report {out}")
 

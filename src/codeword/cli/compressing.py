@@ -26,13 +26,7 @@ SHIPPED = {1: "speech", 2: "images"}
 
 
 def compress(
-    inputs: list[Path],
-    out: Path,
-    model: Path | None,
-    *,
-    wishes: Wishes,
-    speaker: str | None,
-    progress: Progress,
+    inputs: list[Path], out: Path, model: Path | None, *, wishes: Wishes, speaker: str | None, progress: Progress
 ) -> Outcome:
     """Compress every readable file into the one file `out`; its result says how many bytes became how many."""
     done = Outcome()

@@ -24,9 +24,7 @@ def files_of(
                 done.failures[str(path)] = f"{path} holds no {kind}."
             yield from ((path / name, name) for name in names)
         elif found := others.get(path.suffix.lower()):
-            done.failures[str(path)] = (
-                f"{path} is {found} by its suffix, but this is for {kind}; leave it out."
-            )
+            done.failures[str(path)] = f"{path} is {found} by its suffix, but this is for {kind}; leave it out."
         else:
             yield path, path.name
 

@@ -72,9 +72,7 @@ def convert(
 
 
 @app.command
-def encode(
-    model: Path, inputs: list[Path], /, *, out: Path, codes: int | None = None, json: Json = False
-) -> None:
+def encode(model: Path, inputs: list[Path], /, *, out: Path, codes: int | None = None, json: Json = False) -> None:
     """Write the codes of images or recordings into one .npz file.
 
     Args:
@@ -242,9 +240,7 @@ def tokenize(
 
 
 @app.command
-def detokenize(
-    model: Path, tokens: Path, /, *, out: Path, format_: Format = None, json: Json = False
-) -> None:
+def detokenize(model: Path, tokens: Path, /, *, out: Path, format_: Format = None, json: Json = False) -> None:
     """Turn shards of tokens back into images or recordings, named by their ids.
 
     Args:

@@ -11,12 +11,7 @@ from torch import Tensor
 from codeword.codec import Signal
 from codeword.config import TokenizerConfig
 from codeword.errors import UsageError
-from codeword.media.audio import (
-    AUDIO_SUFFIXES,
-    dequantise,
-    read_blocks,
-    write_blocks,
-)
+from codeword.media.audio import AUDIO_SUFFIXES, dequantise, read_blocks, write_blocks
 from codeword.media.image import IMAGE_SUFFIXES, read_image, write_image
 from codeword.media.mosaic import mosaic
 from codeword.streaming import WINDOW_SAMPLES, block_samples, decode_stream
@@ -169,9 +164,7 @@ class Recordings(Medium):
             for path in (reconstruction, original)
         )
         for ours, theirs in zip(*pairs, strict=True):
-            distance = log_mel_distance(
-                dequantise(ours[0], 65536), dequantise(theirs[0], 65536), sample_rate=rate
-            )
+            distance = log_mel_distance(dequantise(ours[0], 65536), dequantise(theirs[0], 65536), sample_rate=rate)
             total += distance * theirs.shape[1]
             samples += theirs.shape[1]
         return {"log_mel_distance": round(total / samples, _DIGITS)}
@@ -215,9 +208,7 @@ def _labels(label: int | None, count: int) -> Tensor | None:
 
 def _blocks(tokenizer: Tokenizer, path: Path) -> Iterable[Tensor]:
     config = tokenizer.config
-    return read_blocks(
-        path, sample_rate=_rate(config), values=config.values, block_samples=block_samples(tokenizer)
-    )
+    return read_blocks(path, sample_rate=_rate(config), values=config.values, block_samples=block_samples(tokenizer))
 
 
 def _rate(config: TokenizerConfig) -> int:

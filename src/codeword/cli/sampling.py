@@ -56,9 +56,7 @@ def sample(
 def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> int:
     """The number of a class that is given by its name, or by that number where no class has such a name."""
     if classes == tokenizer.classes == 0:
-        raise UsageError(
-            f"{run.folder} has no classes, neither in its prior nor its decoder; leave --label out."
-        )
+        raise UsageError(f"{run.folder} has no classes, neither in its prior nor its decoder; leave --label out.")
     names, count = tokenizer.config.classes, max(classes, tokenizer.classes)
     numbered = label.isdecimal() and int(label) < count
     if not names:
@@ -74,6 +72,4 @@ def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> i
         return names.index(label)
     if numbered:
         return int(label)
-    raise UsageError(
-        f"There is no class {label!r}; there are {show.listed(names)} (or numbers 0 to {count - 1})."
-    )
+    raise UsageError(f"There is no class {label!r}; there are {show.listed(names)} (or numbers 0 to {count - 1}).")

@@ -68,9 +68,7 @@ def evaluation(result: "Evaluation", *, as_json: bool) -> None:
 def evaluations(results: "Mapping[str, Evaluation]", *, as_json: bool) -> None:
     """Several evaluations by name: one JSON object, or their tables."""
     if as_json:
-        print(
-            json.dumps({name: result.model_dump(mode="json") for name, result in results.items()}, indent=2)
-        )
+        print(json.dumps({name: result.model_dump(mode="json") for name, result in results.items()}, indent=2))
         return
     for result in results.values():
         evaluation(result, as_json=False)
@@ -80,12 +78,7 @@ def _metrics(title: str, metrics: "Mapping[str, Metric]") -> "Table":
     from rich.table import Table
 
     table = Table(title=title)
-    for heading, side in (
-        ("metric", "left"),
-        ("value", "right"),
-        ("95 % interval", "right"),
-        ("unit", "left"),
-    ):
+    for heading, side in (("metric", "left"), ("value", "right"), ("95 % interval", "right"), ("unit", "left")):
         table.add_column(heading, justify=side)  # type: ignore[arg-type]
     for name, metric in metrics.items():
         table.add_row(name, f"{metric.value:.4g}", f"{metric.low:.4g} to {metric.high:.4g}", metric.unit)

@@ -41,13 +41,9 @@ def tokenize(
         raise UsageError(f"--limit must be 1 or more, not {which.limit}.")
     tokenizer = Model.load(model).tokenizer
     medium_of(tokenizer)
-    items = list_items(
-        data, ndim=tokenizer.config.ndim, split=which.split, subsets=which.subsets, limit=which.limit
-    )
+    items = list_items(data, ndim=tokenizer.config.ndim, split=which.split, subsets=which.subsets, limit=which.limit)
     summary = tokenize_items(model, items, out, **asdict(how), progress=progress)
-    return Outcome(
-        {"shards": summary.shards, "signals": summary.signals, "codes": summary.codes}, summary.skipped
-    )
+    return Outcome({"shards": summary.shards, "signals": summary.signals, "codes": summary.codes}, summary.skipped)
 
 
 def detokenize(

@@ -87,9 +87,7 @@ def decode(model: Path, codes: Path, out: Path, wishes: Wishes) -> Outcome:
     """Write the signal of every entry of `codes` into the folder `out`."""
     decoder, done = _Decoder(model, wishes), Outcome()
     targets, tokenizer = decoder.targets(out), decoder.tokenizer
-    signals = read_codes(
-        codes, levels=tokenizer.quantizer.levels, hop=tokenizer.hop, prefixes=_has_prefixes(tokenizer)
-    )
+    signals = read_codes(codes, levels=tokenizer.quantizer.levels, hop=tokenizer.hop, prefixes=_has_prefixes(tokenizer))
     for signal in signals:
         with noting(done, Path(signal.name)):
             if len(signal.size) != tokenizer.config.ndim:
@@ -114,10 +112,7 @@ def describe(model: Path) -> dict[str, Any]:
                 config = read_config(model, config_class)
             except ModelError:
                 continue
-            return {
-                "holds": config_class.__name__.removesuffix("Config").lower(),
-                **config.model_dump(mode="json"),
-            }
+            return {"holds": config_class.__name__.removesuffix("Config").lower(), **config.model_dump(mode="json")}
         raise ModelError(f"{model / CONFIG_FILE} describes neither a tokenizer nor a prior of ours.")
     run = Run.open(model)
     recipe = run.recipe()

@@ -28,10 +28,7 @@ class Blocks:
         numbers = torch.arange(start, len(self) if stop is None else stop)
         within = torch.ones(len(numbers), *[1] * len(self.block), dtype=torch.bool)
         for axis in reversed(range(len(self.block))):
-            numbers, place = (
-                torch.div(numbers, self.counts[axis], rounding_mode="floor"),
-                numbers % self.counts[axis],
-            )
+            numbers, place = (torch.div(numbers, self.counts[axis], rounding_mode="floor"), numbers % self.counts[axis])
             along = place[:, None] * self.block[axis] + torch.arange(self.block[axis])
             within = within & (along < self.grid[axis]).view(
                 -1, *[self.block[axis] if a == axis else 1 for a in range(len(self.block))]
@@ -45,8 +42,7 @@ class Blocks:
             number, along = divmod(number, count)
             starts.append(along * q)
         return tuple(
-            slice(start, min(start + q, n))
-            for start, q, n in zip(reversed(starts), self.block, self.grid, strict=True)
+            slice(start, min(start + q, n)) for start, q, n in zip(reversed(starts), self.block, self.grid, strict=True)
         )
 
     def cut(self, x: Tensor) -> Tensor:

@@ -46,9 +46,7 @@ def choose_coder(
         # The prior foretells cells beyond the edges too, which will cost nothing.
         bits = nats / log(2) * float(tried.inside.double().mean())
         known = tried.codes[tried.inside]
-        rival = (
-            histogram.bits(known) + table_bits * len(known) / len(present) if pays else uniform.bits(known)
-        )
+        rival = histogram.bits(known) + table_bits * len(known) / len(present) if pays else uniform.bits(known)
         if bits < rival:
             return Chosen("prior", PriorCoder(prior, lanes=lanes, label=label))
     return Chosen("histogram", histogram, tables) if pays else Chosen("uniform", uniform)

@@ -12,15 +12,7 @@ from torch import Tensor
 from codeword.codec.batches import Batch, BatchCoder
 from codeword.codec.blocks import Blocks
 from codeword.codec.choice import choose_coder, symbol_coder
-from codeword.codec.container import (
-    FINGERPRINT_BYTES,
-    Coder,
-    Container,
-    Entry,
-    Header,
-    write_header,
-    write_segment,
-)
+from codeword.codec.container import FINGERPRINT_BYTES, Coder, Container, Entry, Header, write_header, write_segment
 from codeword.codec.pieces import Signal, code_blocks, gathered, places, value_blocks
 from codeword.codec.plan import Plan, block_of
 from codeword.codec.restore import Block, restored
@@ -190,9 +182,7 @@ class Codec:
         block_size = tuple(n * self.tokenizer.hop for n in plan.block)
         for entry, layout in zip(header.entries, layouts(), strict=True):
             own, damaged = islice(blocks, len(layout[0])), list[int]()
-            signal = restored(
-                self.tokenizer, own, layout[0], size=entry.size, label=header.label, damaged=damaged
-            )
+            signal = restored(self.tokenizer, own, layout[0], size=entry.size, label=header.label, damaged=damaged)
             yield Found(entry, signal, damaged, block_size)
             for _ in own:  # What the caller left lies before the next signal.
                 pass
@@ -226,9 +216,7 @@ class Codec:
         values = Blocks(size, tuple(n * self.tokenizer.hop for n in block))
         return (cells, values) if lossless else (cells,)
 
-    def _batches(
-        self, signals: Sequence[Signal], plan: Plan, *, lossless: bool, codes: int
-    ) -> Iterator[Batch]:
+    def _batches(self, signals: Sequence[Signal], plan: Plan, *, lossless: bool, codes: int) -> Iterator[Batch]:
         if lossless:
             pieces = (
                 piece
@@ -236,9 +224,7 @@ class Codec:
                 for piece in value_blocks(self.tokenizer, s, plan.block, codes=codes, lanes=plan.lanes)
             )
         else:
-            pieces = (
-                piece for s in signals for piece in code_blocks(self.tokenizer, s, plan.block, codes=codes)
-            )
+            pieces = (piece for s in signals for piece in code_blocks(self.tokenizer, s, plan.block, codes=codes))
         for piece in gathered(pieces, plan.lanes):
             yield Batch(*piece)
 
@@ -254,10 +240,6 @@ class Codec:
                 f"{self.fingerprint.hex()}; give the one it was made with as --model."
             )
         if any(len(entry.size) != config.ndim for entry in header.entries):
-            raise DataError(
-                f"{place} holds signals of another rank than its model's; Codeword did not write it."
-            )
+            raise DataError(f"{place} holds signals of another rank than its model's; Codeword did not write it.")
         if not (self._keeps(header.codes) and self._knows(header.label)):
-            raise DataError(
-                f"{place} names codes or a class that its model does not have; Codeword did not write it."
-            )
+            raise DataError(f"{place} names codes or a class that its model does not have; Codeword did not write it.")

@@ -124,9 +124,7 @@ class Container:
         body = self.content[start : start + length]
         (check,) = _CRC.unpack_from(self.content, _PREFIX.size)
         if check != zlib.crc32(body, zlib.crc32(self.content[: _PREFIX.size])) or len(body) != length:
-            raise DataError(
-                f"{place} has a damaged header, without which nothing can be read; copy it again."
-            )
+            raise DataError(f"{place} has a damaged header, without which nothing can be read; copy it again.")
         self.header = self._header(body, deflated=bool(deflated))
         self._first = start + length
 
@@ -176,9 +174,7 @@ class Container:
                 )
             place += SEGMENT_BYTES + found.length
             if number == count - 1 and place != len(self.content):
-                raise DataError(
-                    f"{self.place} goes on after its end, so Codeword did not write it; copy it again."
-                )
+                raise DataError(f"{self.place} goes on after its end, so Codeword did not write it; copy it again.")
             yield found
 
     def _whole_segments(self) -> Iterator[_Found]:
@@ -201,16 +197,11 @@ class Container:
         _, meaning = _CHECKS.unpack_from(self.content, place + _SEGMENT.size)
         room = len(self.content) - place - SEGMENT_BYTES
         return (
-            None
-            if sync != _SYNC or length > min(MAX_SEGMENT_BYTES, room)
-            else _Found(place, number, length, meaning)
+            None if sync != _SYNC or length > min(MAX_SEGMENT_BYTES, room) else _Found(place, number, length, meaning)
         )
 
     def _is_whole(self, found: _Found) -> bool:
-        head, (check, _) = (
-            found.place + _SEGMENT.size,
-            _CHECKS.unpack_from(self.content, found.place + _SEGMENT.size),
-        )
+        head, (check, _) = (found.place + _SEGMENT.size, _CHECKS.unpack_from(self.content, found.place + _SEGMENT.size))
         start = found.place + SEGMENT_BYTES
         payload = self.content[start : start + found.length]
         return bool(check == zlib.crc32(payload, zlib.crc32(self.content[found.place : head])))

@@ -73,6 +73,4 @@ def _checked(decode: Callable[[], Symbols]) -> Symbols:
     try:
         return decode()
     except AssertionError as error:
-        raise DataError(
-            "the compressed symbols are none that these probabilities can have written"
-        ) from error
+        raise DataError("the compressed symbols are none that these probabilities can have written") from error

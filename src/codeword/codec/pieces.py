@@ -29,9 +29,7 @@ class Signal:
     grey: bool = False
 
 
-def code_blocks(
-    tokenizer: Tokenizer, signal: Signal, block: tuple[int, ...], *, codes: int
-) -> Iterator[Piece]:
+def code_blocks(tokenizer: Tokenizer, signal: Signal, block: tuple[int, ...], *, codes: int) -> Iterator[Piece]:
     """The first `codes` codes of every cell as blocks (n, *Q, K), and which cells there are (n, *Q).
 
     Beyond the signal's edges codes are 0.

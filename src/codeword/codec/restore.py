@@ -67,9 +67,7 @@ def _row(
         yield first.values
         yield from (block.values for block in blocks if block.values is not None)
         return
-    rows = (
-        block.codes[: cells.grid[0] - i * cells.block[0]] for i, block in enumerate(chain([first], blocks))
-    )
+    rows = (block.codes[: cells.grid[0] - i * cells.block[0]] for i, block in enumerate(chain([first], blocks)))
     with steady():
         try:
             parts = decode_stream(tokenizer, rows, label=label, size=samples)
@@ -91,9 +89,7 @@ def _image(
     """All blocks of an image to (C, H, W), each put in its place as it comes: a photo need not be held twice."""
     config, first = tokenizer.config, next(blocks)
     if first.values is not None:
-        x = torch.empty(
-            config.channels, *layout.grid, dtype=torch.uint8 if config.values <= 256 else torch.int64
-        )
+        x = torch.empty(config.channels, *layout.grid, dtype=torch.uint8 if config.values <= 256 else torch.int64)
         for number, block in enumerate(chain([first], blocks)):
             assert block.values is not None
             place = x[:, *layout.place(number)]

@@ -25,9 +25,7 @@ class ValueCoder:
         self.tokenizer, self.lanes = tokenizer, lanes
         self.label = None if label is None or not tokenizer.classes else torch.full((lanes,), label)
 
-    def write(
-        self, writers: Sequence[Writer], codes: Tensor, x: Tensor, inside: Tensor, *, share: int
-    ) -> None:
+    def write(self, writers: Sequence[Writer], codes: Tensor, x: Tensor, inside: Tensor, *, share: int) -> None:
         """Write blocks whose codes were written, the first `share` of them to the first writer, and so on."""
         values = padded(x, self.lanes).flatten(2)
         turns = self._turns(inside)
@@ -38,9 +36,7 @@ class ValueCoder:
             for n, writer in enumerate(writers):
                 lanes = slice(n * share, min((n + 1) * share, len(inside)))
                 present = inside.flatten(1)[lanes, places]
-                writer.write(
-                    taken[lanes][present].numpy().astype(np.int32), probabilities(logits[lanes][present])
-                )
+                writer.write(taken[lanes][present].numpy().astype(np.int32), probabilities(logits[lanes][present]))
             return taken
 
         self._walk(codes, put)

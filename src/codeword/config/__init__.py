@@ -4,9 +4,7 @@ A recipe is TOML (PyYAML would read `1e-4` as a string and `no` as False). Every
 built from one of these models and nothing else, and the same models are what `config.json` holds.
 """
 
-from codeword.config.base import (
-    Config,
-)
+from codeword.config.base import Config
 from codeword.config.data import (
     AudioConfig,
     AudioFolderConfig,
@@ -32,20 +30,9 @@ from codeword.config.quantizer import (
     ResidualQuantizerConfig,
     VectorQuantizerConfig,
 )
-from codeword.config.reading import (
-    load_recipe,
-    shipped_recipes,
-    validate,
-    validate_json,
-)
-from codeword.config.recipe import (
-    EvaluationConfig,
-    Recipe,
-    TrainingConfig,
-)
-from codeword.config.targets import (
-    ClustersConfig,
-)
+from codeword.config.reading import load_recipe, shipped_recipes, validate, validate_json
+from codeword.config.recipe import EvaluationConfig, Recipe, TrainingConfig
+from codeword.config.targets import ClustersConfig
 from codeword.config.tokenizer import (
     CategoricalConfig,
     GaussianConfig,

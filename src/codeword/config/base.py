@@ -11,9 +11,7 @@ Alphabet = Annotated[int, Field(ge=2, le=1 << 20)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Stride = Annotated[int, Field(ge=1, le=16)]
 NonNegative = Annotated[float, Field(ge=0)]
-Dilations = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=1 << 16)], ...], Field(min_length=1, max_length=256)
-]
+Dilations = Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 16)], ...], Field(min_length=1, max_length=256)]
 Positive = Annotated[float, Field(gt=0)]
 
 

@@ -63,9 +63,7 @@ class FiniteScalarQuantizerConfig(Config):
     """FSQ (Mentzer et al. 2023): each channel is rounded to its own few levels; one code per cell."""
 
     kind: Literal["finite-scalar"] = "finite-scalar"
-    channel_levels: Annotated[
-        tuple[Annotated[int, Field(ge=2, le=1024)], ...], Field(min_length=1, max_length=16)
-    ] = (
+    channel_levels: Annotated[tuple[Annotated[int, Field(ge=2, le=1024)], ...], Field(min_length=1, max_length=16)] = (
         8,
         8,
         8,

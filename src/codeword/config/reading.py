@@ -20,9 +20,7 @@ _SHIPPED = resources.files("codeword") / "recipes"
 
 def shipped_recipes() -> list[str]:
     """Names of the recipes inside the package, sorted."""
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".toml")
-    )
+    return sorted(entry.name.removesuffix(".toml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> Recipe:

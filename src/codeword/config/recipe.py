@@ -79,10 +79,7 @@ def _needs(tokenizer: TokenizerConfig, targets: ClustersConfig) -> Iterator[tupl
     yield tokenizer.ndim == 1, f"tokenizer.ndim = 1, not {tokenizer.ndim}"
     mels = frontend.mels if isinstance(frontend, LogMelConfig) else 0
     yield mels > 0, f"tokenizer.frontend.kind = 'log-mel', not {frontend.kind!r}"
-    yield (
-        targets.cosines <= mels,
-        f"targets.cosines of at most {mels}, the mels there are, not {targets.cosines}",
-    )
+    yield (targets.cosines <= mels, f"targets.cosines of at most {mels}, the mels there are, not {targets.cosines}")
     strides = trunk.strides if isinstance(trunk, ConvNeXtTrunkConfig) else ()
     yield isinstance(trunk, ConvNeXtTrunkConfig), f"tokenizer.trunk.kind = 'convnext', not {trunk.kind!r}"
     plain = (

@@ -32,9 +32,7 @@ class SpectralConfig(Config):
     """Audio trained by how its spectra differ, at several resolutions; its scale is fitted as for `gaussian`."""
 
     kind: Literal["spectral"] = "spectral"
-    windows: Annotated[
-        tuple[Annotated[int, Field(ge=16, le=8192)], ...], Field(min_length=1, max_length=16)
-    ] = (
+    windows: Annotated[tuple[Annotated[int, Field(ge=16, le=8192)], ...], Field(min_length=1, max_length=16)] = (
         256,
         512,
         1024,
@@ -98,14 +96,8 @@ class TokenizerConfig(Config):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        audio = [
-            f"tokenizer.{name}" for name in ("frontend", "head") if getattr(self, name).kind != "samples"
-        ]
-        audio += (
-            ["tokenizer.likelihood"]
-            if isinstance(self.likelihood, SpectralConfig | SpectrogramConfig)
-            else []
-        )
+        audio = [f"tokenizer.{name}" for name in ("frontend", "head") if getattr(self, name).kind != "samples"]
+        audio += ["tokenizer.likelihood"] if isinstance(self.likelihood, SpectralConfig | SpectrogramConfig) else []
         if audio and (self.ndim, self.channels, self.sample_rate is None) != (1, 1, False):
             raise ValueError(f"{', '.join(audio)} is for audio: set ndim = 1, channels = 1 and a sample_rate")
         if isinstance(self.likelihood, WaveNetDecoderConfig) and (

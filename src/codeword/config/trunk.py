@@ -56,9 +56,7 @@ class ConvNeXtTrunkConfig(Config):
         return must_be_odd(self, "kernel")
 
 
-TrunkConfig = Annotated[
-    ConvTrunkConfig | ResidualTrunkConfig | ConvNeXtTrunkConfig, Field(discriminator="kind")
-]
+TrunkConfig = Annotated[ConvTrunkConfig | ResidualTrunkConfig | ConvNeXtTrunkConfig, Field(discriminator="kind")]
 
 
 class SamplesConfig(Config):

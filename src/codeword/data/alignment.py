@@ -21,9 +21,7 @@ _SILENT = {"", "SIL", "SP", "SPN", "<EPS>", "<SIL>"}
 _ALIGNER_RATE = 16_000
 
 # What Praat takes for a value: strings, flags, and numbers that stand free; all else is comment.
-_TEXTGRID_VALUE = re.compile(
-    r'"((?:[^"]|"")*)"|<(\w+)>|(?<!\S)(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\S)', re.ASCII
-)
+_TEXTGRID_VALUE = re.compile(r'"((?:[^"]|"")*)"|<(\w+)>|(?<!\S)(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\S)', re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,7 @@ def read_alignments(path: Path) -> dict[str, tuple[Phone, ...]]:
     if path.is_dir():
         grids = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".textgrid")
         if not grids:
-            raise DataError(
-                f"{path} holds no .TextGrid file; name the folder that does, or an alignment file."
-            )
+            raise DataError(f"{path} holds no .TextGrid file; name the folder that does, or an alignment file.")
         return {grid.stem: _read_textgrid(grid) for grid in grids}
     if path.suffix.lower() == ".textgrid":
         return {path.stem: _read_textgrid(path)}
@@ -71,9 +67,7 @@ def write_alignments(path: Path, alignments: Mapping[str, tuple[Phone, ...]]) ->
     lines = []
     for name, phones in alignments.items():
         frames = [(round(p.start_s * FRAMES_PER_S), round(p.end_s * FRAMES_PER_S)) for p in phones]
-        units = ";".join(
-            f"{p.name} {start} {end - start}" for p, (start, end) in zip(phones, frames, strict=True)
-        )
+        units = ";".join(f"{p.name} {start} {end - start}" for p, (start, end) in zip(phones, frames, strict=True))
         lines.append(f"{name}\ttrans\t{frames[-1][1] if frames else 0}\t{units}\n")
     write_atomically(path, "".join(lines).encode())
 
@@ -130,9 +124,7 @@ def _decode(decoder: Any, pcm: bytes) -> None:
 def _phones(alignment: Any) -> Iterator[Phone]:
     for word in alignment or ():
         for phone in word:
-            yield _phone(
-                phone.name, phone.start / FRAMES_PER_S, (phone.start + phone.duration) / FRAMES_PER_S
-            )
+            yield _phone(phone.name, phone.start / FRAMES_PER_S, (phone.start + phone.duration) / FRAMES_PER_S)
 
 
 def _phone(name: str, start_s: float, end_s: float) -> Phone:
@@ -167,9 +159,7 @@ def _read_textgrid(path: Path) -> tuple[Phone, ...]:
         for _ in range(int(tiers)):
             kind, name, _, _, size = (next(values) for _ in range(5))
             # An interval is from, to, text; a point is time, text.
-            rows = [
-                [next(values) for _ in range(3 if kind == "IntervalTier" else 2)] for _ in range(int(size))
-            ]
+            rows = [[next(values) for _ in range(3 if kind == "IntervalTier" else 2)] for _ in range(int(size))]
             if kind == "IntervalTier" and name.lower() in ("phones", "phone"):
                 return tuple(_phone(text, float(start), float(end)) for start, end, text in rows)
     except (StopIteration, RuntimeError, ValueError) as error:

@@ -26,11 +26,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 # First and last image of each split in the official order of all six files. Nothing official sets a
 # validation split apart, so the last 5,000 training images are it.
-_RANGES: dict[Split, tuple[int, int]] = {
-    "train": (0, 45_000),
-    "valid": (45_000, 50_000),
-    "test": (50_000, 60_000),
-}
+_RANGES: dict[Split, tuple[int, int]] = {"train": (0, 45_000), "valid": (45_000, 50_000), "test": (50_000, 60_000)}
 
 _WAYS_OUT = "Run `codeword data fetch cifar10`, or set CODEWORD_DATA to the folder that holds it."
 

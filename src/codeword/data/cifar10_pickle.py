@@ -38,9 +38,7 @@ class _Unpickler(pickle.Unpickler):
         return _Recorded
 
 
-def read_pickled_batch(
-    path: Path, *, images: int, image_bytes: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def read_pickled_batch(path: Path, *, images: int, image_bytes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Pixels (images, image_bytes) and labels (images,) of one file of the python layout.
 
     Raises:
@@ -50,9 +48,7 @@ def read_pickled_batch(
     size, least = path.stat().st_size, images * image_bytes
     # The official files spend about 31 bytes an image on its label and file name.
     if not least < size < least + 100 * images:
-        raise ValueError(
-            f"{path} holds {size:,} bytes where between {least:,} and {least + 100 * images:,} are right"
-        )
+        raise ValueError(f"{path} holds {size:,} bytes where between {least:,} and {least + 100 * images:,} are right")
     try:
         with path.open("rb") as file:
             batch = _Unpickler(file, encoding="bytes").load()
@@ -62,9 +58,7 @@ def read_pickled_batch(
         raise ValueError(f"{path} is not a CIFAR-10 file: {error}") from error
     if not isinstance(batch, dict):
         raise ValueError(f"{path} is not a CIFAR-10 file: it holds no dictionary")
-    return _pixels(path, batch.get(b"data"), (images, image_bytes)), _labels(
-        path, batch.get(b"labels"), images
-    )
+    return _pixels(path, batch.get(b"data"), (images, image_bytes)), _labels(path, batch.get(b"labels"), images)
 
 
 def _pixels(path: Path, recorded: Any, shape: tuple[int, int]) -> NDArray[np.uint8]:

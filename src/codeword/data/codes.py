@@ -63,9 +63,7 @@ def read_codes(path: Path, *, levels: tuple[int, ...], hop: int, prefixes: bool 
         with zipfile.ZipFile(path) as archive:
             # Each array's claimed size is bounded before numpy allocates for it.
             if (claimed := sum(entry.file_size for entry in archive.infolist())) > MAX_BYTES:
-                raise DataError(
-                    f"{path} would unpack to {claimed} bytes; codes files are held to {MAX_BYTES}."
-                )
+                raise DataError(f"{path} would unpack to {claimed} bytes; codes files are held to {MAX_BYTES}.")
             for entry in archive.infolist():
                 _check_header(archive, entry)
         with np.load(path, allow_pickle=False) as file:
@@ -95,9 +93,7 @@ def read_codes(path: Path, *, levels: tuple[int, ...], hop: int, prefixes: bool 
 def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     with archive.open(entry) as stream:
         version = np.lib.format.read_magic(stream)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
         bytes_needed = dtype.itemsize
         for n in shape:
@@ -111,9 +107,7 @@ def _signal(
 ) -> CodedSignal:
     grid = (*(-(-n // hop) for n in size), len(levels))
     if codes.dtype.kind not in "iu" or codes.shape != grid or any(n < 1 for n in size):
-        raise DataError(
-            f"{path}: the codes of {name} have shape {codes.shape}; a signal of size {size} needs {grid}."
-        )
+        raise DataError(f"{path}: the codes of {name} have shape {codes.shape}; a signal of size {size} needs {grid}.")
     if codes.size and (codes.min() < 0 or (codes.max(axis=tuple(range(codes.ndim - 1))) >= levels).any()):
         raise DataError(f"{path}: the codes of {name} go beyond the codebook of {list(levels)}.")
     return CodedSignal(name, size, torch.from_numpy(codes.astype(np.int64)))

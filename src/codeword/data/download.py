@@ -10,14 +10,7 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from codeword.data.cifar10 import BATCHES, BINARY_BYTES, BINARY_FOLDER
 from codeword.data.librispeech import FOLDER as LIBRISPEECH_FOLDER
@@ -60,21 +53,13 @@ LIBRISPEECH = {
     "dev-other": _librispeech("dev-other", "c8d0bcc9cca99d4f8b62fcc847357931", 2864, 400_000_000),
     "test-clean": _librispeech("test-clean", "32fa31d27d2e1cad72775fee3f4849a9", 2620, 400_000_000),
     "test-other": _librispeech("test-other", "fb5a50374b501bb3bac4815ee91d3135", 2939, 400_000_000),
-    "train-clean-100": _librispeech(
-        "train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 28_539, 7_500_000_000
-    ),
-    "train-clean-360": _librispeech(
-        "train-clean-360", "c0e676e450a7ff2f54aeade5171606fa", 104_014, 27_000_000_000
-    ),
-    "train-other-500": _librispeech(
-        "train-other-500", "d1a0fd59409feb2c614ce4d30c387708", 148_688, 35_000_000_000
-    ),
+    "train-clean-100": _librispeech("train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 28_539, 7_500_000_000),
+    "train-clean-360": _librispeech("train-clean-360", "c0e676e450a7ff2f54aeade5171606fa", 104_014, 27_000_000_000),
+    "train-other-500": _librispeech("train-other-500", "d1a0fd59409feb2c614ce4d30c387708", 148_688, 35_000_000_000),
 }
 
 
-def fetch_cifar10(
-    root: Path, *, source: Source = CIFAR10, stall_s: float = STALL_S, pause_s: float = 1.0
-) -> Path:
+def fetch_cifar10(root: Path, *, source: Source = CIFAR10, stall_s: float = STALL_S, pause_s: float = 1.0) -> Path:
     """Download and unpack CIFAR-10's binary version into `root`; returns its folder, at once if it is there.
 
     Raises:
@@ -83,8 +68,7 @@ def fetch_cifar10(
     """
     folder = root / BINARY_FOLDER
     if not all(
-        (folder / f"{b}.bin").is_file() and (folder / f"{b}.bin").stat().st_size == BINARY_BYTES
-        for b in BATCHES
+        (folder / f"{b}.bin").is_file() and (folder / f"{b}.bin").stat().st_size == BINARY_BYTES for b in BATCHES
     ):
         _fetch(source, folder, max_bytes=7 * BINARY_BYTES, stall_s=stall_s, pause_s=pause_s)
     return folder
@@ -190,14 +174,10 @@ def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
                     continue
                 name = Path(entry.name)
                 if not entry.isreg() or name.is_absolute() or ".." in name.parts:
-                    raise DataError(
-                        f"{archive} holds {entry.name!r}, which no data set would; delete the archive."
-                    )
+                    raise DataError(f"{archive} holds {entry.name!r}, which no data set would; delete the archive.")
                 total += entry.size
                 if total > max_bytes:
-                    raise DataError(
-                        f"{archive} unpacks to more than {max_bytes:,} bytes; delete the archive."
-                    )
+                    raise DataError(f"{archive} unpacks to more than {max_bytes:,} bytes; delete the archive.")
                 content = tar.extractfile(entry)
                 assert content is not None
                 place = staging.joinpath(*(name.parts[1:] or name.parts))
@@ -206,9 +186,7 @@ def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
                     shutil.copyfileobj(content, file)
         _move(staging, folder)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise DataError(
-            f"{archive} is not a whole .tar.gz archive ({error}); delete it and fetch again."
-        ) from error
+        raise DataError(f"{archive} is not a whole .tar.gz archive ({error}); delete it and fetch again.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -278,9 +256,7 @@ def _with_retries(attempt: Callable[[], None], source: Source, part: Path, pause
 
 def _too_large(source: Source, part: Path) -> DataError:
     part.unlink(missing_ok=True)
-    return DataError(
-        f"{source.url} serves more than the {source.max_bytes:,} bytes that are right; nothing was kept."
-    )
+    return DataError(f"{source.url} serves more than the {source.max_bytes:,} bytes that are right; nothing was kept.")
 
 
 def _md5(path: Path) -> str:

@@ -38,9 +38,7 @@ class ImageFolder(Dataset):
         self._root = config.root.expanduser()
         self.shape = (3, config.size, config.size)
         if not self._root.is_dir():
-            raise DataError(
-                f"There is no folder {self._root}; set data.root to the folder that holds the images."
-            )
+            raise DataError(f"There is no folder {self._root}; set data.root to the folder that holds the images.")
         names = sorted(names_below(self._root, IMAGE_SUFFIXES))
         if not names:
             raise DataError(
@@ -95,9 +93,7 @@ class ImageFolder(Dataset):
                     _log.warning("%s The next image takes its place.", message)
                 continue
             return fit(image, self._config.size, generator=generator), self._label(name)
-        raise DataError(
-            f"None of the images in {self._root} can be read any more; check that the disk is there."
-        )
+        raise DataError(f"None of the images in {self._root} can be read any more; check that the disk is there.")
 
     def _label(self, name: str) -> int:
         return self.classes.index(name.partition("/")[0]) if self.classes else 0

@@ -123,9 +123,7 @@ def _files(folder: Path, selector: str) -> Iterator[str]:
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         below = Path(place).relative_to(folder)
         if len(below.parts) == 3:
-            yield from (
-                (below / f).as_posix() for f in files if f.endswith(".flac") and not f.startswith(".")
-            )
+            yield from ((below / f).as_posix() for f in files if f.endswith(".flac") and not f.startswith("."))
 
 
 def _owner(name: str, owners: dict[str, Split]) -> Split | None:

@@ -38,16 +38,10 @@ def measure(folder: Path, names: Sequence[str], *, sample_rate: int) -> Measured
     place = cache_folder() / "manifests" / f"{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}.json"
     known = _read(place)
     with ThreadPoolExecutor(_THREADS) as pool:
-        rows = dict(
-            zip(names, pool.map(lambda name: _row(folder / name, known.get(name)), names), strict=True)
-        )
+        rows = dict(zip(names, pool.map(lambda name: _row(folder / name, known.get(name)), names), strict=True))
     if any(known.get(name) != row for name, row in rows.items()):
         _write(place, folder, known | rows)
-    samples = {
-        name: resampled_length(frames, rate, sample_rate)
-        for name, (_, frames, rate) in rows.items()
-        if frames
-    }
+    samples = {name: resampled_length(frames, rate, sample_rate) for name, (_, frames, rate) in rows.items() if frames}
     skipped = tuple(name for name in names if not samples.get(name))
     if skipped:
         _log.warning(
@@ -76,9 +70,7 @@ def _read(place: Path) -> dict[str, _Row]:
     """What an earlier run found; a manifest that is missing or damaged is simply made again."""
     try:
         found = json.loads(place.read_bytes())["files"]
-        rows = {
-            str(name): (int(size), int(frames), int(rate)) for name, (size, frames, rate) in found.items()
-        }
+        rows = {str(name): (int(size), int(frames), int(rate)) for name, (size, frames, rate) in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     return {name: row for name, row in rows.items() if min(row) > 0}

@@ -91,9 +91,7 @@ class Recordings(Dataset):
         changes: Sequence[_Change | None] = [None] * len(indices)
         if generator is not None:
             # Threads finish in any order, so all that is random is drawn before they start.
-            drawn = torch.rand(
-                len(indices), 4 + _EQUALISER_BANDS, generator=generator, dtype=torch.float64
-            ).tolist()
+            drawn = torch.rand(len(indices), 4 + _EQUALISER_BANDS, generator=generator, dtype=torch.float64).tolist()
             changes = [self._change(*numbers) for numbers in drawn]
         if self.in_memory:
             read = list(map(self._crop, indices, changes))

@@ -75,15 +75,9 @@ def _lit(u: Plane, v: Plane) -> Plane:
 SHAPES = {
     "disc": Shape(lambda u, v: np.hypot(u, v) - 0.9, lambda u, v: _lit(u, v) ** 1.5, 0.2),
     "square": Shape(
-        lambda u, v: _box(u, v, 0.78, 0.78),
-        lambda u, v: _step(0.5 - np.maximum(np.abs(u), np.abs(v))),
-        0.35,
+        lambda u, v: _box(u, v, 0.78, 0.78), lambda u, v: _step(0.5 - np.maximum(np.abs(u), np.abs(v))), 0.35
     ),
-    "triangle": Shape(
-        lambda u, v: _polygon(u, v + 0.1, 3, 0.5),
-        lambda u, v: np.clip(0.5 + 0.6 * v, 0, 1),
-        0.5,
-    ),
+    "triangle": Shape(lambda u, v: _polygon(u, v + 0.1, 3, 0.5), lambda u, v: np.clip(0.5 + 0.6 * v, 0, 1), 0.5),
     "ring": Shape(
         lambda u, v: np.abs(np.hypot(u, v) - 0.7) - 0.24,
         lambda u, v: np.clip(np.abs(np.hypot(u, v) - 0.7) * 4, 0, 1),
@@ -94,25 +88,11 @@ SHAPES = {
         lambda u, v: 0.8 * _step(np.abs(u) - np.abs(v)),
         0.6,
     ),
-    "star": Shape(
-        lambda u, v: _polygon(u, v, 5, 0.42),
-        lambda u, v: np.clip(1 - 1.5 * np.hypot(u, v), 0, 1),
-        0.6,
-    ),
-    "crescent": Shape(
-        _crescent,
-        lambda u, v: _step(0.5 - np.hypot(u, v)),
-        0.5,
-    ),
+    "star": Shape(lambda u, v: _polygon(u, v, 5, 0.42), lambda u, v: np.clip(1 - 1.5 * np.hypot(u, v), 0, 1), 0.6),
+    "crescent": Shape(_crescent, lambda u, v: _step(0.5 - np.hypot(u, v)), 0.5),
     "heart": Shape(_heart, lambda u, v: np.clip(1.6 * np.hypot(u + 0.35, v + 0.35) - 0.6, 0, 1) * 0.7, 0.35),
-    "stripes": Shape(
-        lambda u, v: _box(u, v, 0.65, 0.4) - 0.3,
-        lambda u, v: _step(np.sin(9.5 * u), 0.3),
-        3.2,
-    ),
+    "stripes": Shape(lambda u, v: _box(u, v, 0.65, 0.4) - 0.3, lambda u, v: _step(np.sin(9.5 * u), 0.3), 3.2),
     "checker": Shape(
-        lambda u, v: _box(u, v, 0.85, 0.85),
-        lambda u, v: _step(np.sin(5.55 * u) * np.sin(5.55 * v), 0.15),
-        0.8,
+        lambda u, v: _box(u, v, 0.85, 0.85), lambda u, v: _step(np.sin(5.55 * u) * np.sin(5.55 * v), 0.15), 0.8
     ),
 }

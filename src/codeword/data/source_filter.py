@@ -51,12 +51,7 @@ class Sound:
     stop: bool = False
 
 
-VOICES = (
-    Voice("alto", 190, 1.12),
-    Voice("bass", 90, 0.93),
-    Voice("soprano", 250, 1.22),
-    Voice("tenor", 130, 1.0),
-)
+VOICES = (Voice("alto", 190, 1.12), Voice("bass", 90, 0.93), Voice("soprano", 250, 1.22), Voice("tenor", 130, 1.0))
 
 
 def _steady(*hz: float, buzz: float = 1.0) -> Sound:
@@ -155,9 +150,7 @@ def _buzz(samples: int, voice: Voice, sample_rate: int, rng: np.random.Generator
     tremble = 0.01 * np.sin(2 * np.pi * 5.5 * time_s)
     knots = np.arange(0, time_s[-1] + 0.02, 0.01)
     jitter = np.interp(time_s, knots, 0.015 * rng.standard_normal(len(knots)))
-    pitch_hz = (
-        voice.pitch_hz * rng.uniform(0.92, 1.08) * np.exp(0.1 - 0.25 * done + accents + tremble + jitter)
-    )
+    pitch_hz = voice.pitch_hz * rng.uniform(0.92, 1.08) * np.exp(0.1 - 0.25 * done + accents + tremble + jitter)
     phase = np.cumsum(pitch_hz) / sample_rate
     at = np.flatnonzero(np.diff(np.floor(phase)) > 0) + 1
     # Pulses fall between samples; shared by two neighbours, they keep the pitch exact.

@@ -36,10 +36,7 @@ class SyntheticImages(Dataset):
         count = {"train": config.train, "valid": config.valid, "test": config.test}[split]
         self.shape = (3, config.size, config.size)
         parameters = np.array(
-            [
-                np.random.default_rng([_SPLIT_IDS[split], i]).random(_PARAMETERS, np.float32)
-                for i in range(count)
-            ]
+            [np.random.default_rng([_SPLIT_IDS[split], i]).random(_PARAMETERS, np.float32) for i in range(count)]
         )
         images = np.empty((count, *self.shape), np.uint8)
         step = max(1, _CHUNK_PIXELS // config.size**2)

@@ -27,9 +27,7 @@ from codeword.media.audio import dequantise
 CODES_SHOWN = 8
 
 # Vowels from front to back, diphthongs, glides, nasals, fricatives, affricates, stops: neighbours sound alike.
-_MANNERS = (
-    "IY IH EH AE AA AH AO UH UW ER EY AY OY AW OW Y R L W M N NG V DH Z ZH F TH S SH HH JH CH B D G P T K"
-)
+_MANNERS = "IY IH EH AE AA AH AO UH UW ER EY AY OY AW OW Y R L W M N NG V DH Z ZH F TH S SH HH JH CH B D G P T K"
 _FEWEST_SAMPLES_IN_ROW = 4
 
 
@@ -128,9 +126,7 @@ def _tracks(material: AudioMaterial) -> Exhibit:
     shown = min(CODES_SHOWN, len(material.counts))
     colours = [
         codeword_colours(book.float(), counts)
-        for book, counts in list(zip(material.tokenizer.quantizer.codebooks(), material.counts, strict=True))[
-            :shown
-        ]
+        for book, counts in list(zip(material.tokenizer.quantizer.codebooks(), material.counts, strict=True))[:shown]
     ]
 
     def draw() -> Figure:
@@ -157,17 +153,10 @@ def _tracks(material: AudioMaterial) -> Exhibit:
     if shown < len(material.counts):
         caption += f" The first {shown} of {len(material.counts)} codes."
     if any(track.phones for track in material.tracks):
-        caption += (
-            f" Above, the phones of the alignment; the recordings are of the {material.spoken.split} split."
-        )
+        caption += f" Above, the phones of the alignment; the recordings are of the {material.spoken.split} split."
     sounds = [(f"{i}", track.name, track.x) for i, track in enumerate(material.tracks, 1)]
     return Exhibit(
-        "code-tracks",
-        "Speech as codes",
-        caption,
-        draw,
-        (_row(material, "code-tracks", "", sounds),),
-        few_colours=True,
+        "code-tracks", "Speech as codes", caption, draw, (_row(material, "code-tracks", "", sounds),), few_colours=True
     )
 
 
@@ -275,9 +264,7 @@ def _grid(material: AudioMaterial, labelled: Sequence[tuple[str, str, Tensor]]) 
     return spectrograms_figure(rows, sample_rate=material.sample_rate)
 
 
-def _row(
-    material: AudioMaterial, name: str, label: str, versions: Sequence[tuple[str, str, Tensor]]
-) -> SoundRow:
+def _row(material: AudioMaterial, name: str, label: str, versions: Sequence[tuple[str, str, Tensor]]) -> SoundRow:
     """Players of several versions (name, label, x) of one thing."""
     values = material.tokenizer.config.values
     return SoundRow(

@@ -90,14 +90,10 @@ def tracks_figure(tracks: Sequence[Track], *, sample_rate: int) -> Figure:
         _spectrogram(above, picture, sample_rate, loudest=float(picture.max()), seconds=seconds)
         above.set_xticklabels([])
         _write_phones(above, track.phones)
-        above.set_title(
-            track.title, loc="left", fontsize=9, color=INK, pad=24 if track.phones else 4, parse_math=False
-        )
+        above.set_title(track.title, loc="left", fontsize=9, color=INK, pad=24 if track.phones else 4, parse_math=False)
         count, cells, _ = track.colours.shape
         end = cells / track.cells_per_second
-        below.imshow(
-            track.colours.numpy(), aspect="auto", interpolation="nearest", extent=(0, end, count + 0.5, 0.5)
-        )
+        below.imshow(track.colours.numpy(), aspect="auto", interpolation="nearest", extent=(0, end, count + 0.5, 0.5))
         below.set_xlim(0, seconds)
         below.set_yticks(range(1, count + 1), [f"code {k}" for k in range(1, count + 1)])
         below.set_xlabel("seconds", color=INK, fontsize=9)
@@ -109,9 +105,7 @@ def phones_figure(shares: Tensor, phones: Sequence[str]) -> Figure:
     """Shares (phones, codes) in [0, 1] as a heat map, one row for each phone."""
     figure = Figure(figsize=(WIDTH_INCHES, 1.0 + 0.155 * len(phones)), layout="constrained")
     axes = figure.subplots()
-    picture = axes.imshow(
-        shares.numpy(), aspect="auto", interpolation="nearest", cmap="magma_r", vmin=0, vmax=1
-    )
+    picture = axes.imshow(shares.numpy(), aspect="auto", interpolation="nearest", cmap="magma_r", vmin=0, vmax=1)
     axes.set_yticks(range(len(phones)), phones)
     axes.set_xlabel("first codes that occur, sorted by their most likely phone", color=INK, fontsize=9)
     _plain(axes)
@@ -181,9 +175,7 @@ def _envelope(axes: Axes, wave: Tensor, sample_rate: int) -> None:
     step = max(1, len(wave) // _ENVELOPE_POINTS)
     pieces = wave[: len(wave) // step * step].view(-1, step)
     times = torch.arange(len(pieces)) * step / sample_rate
-    axes.fill_between(
-        times.numpy(), pieces.amin(1).numpy(), pieces.amax(1).numpy(), color=BLUE, lw=0.4, step="post"
-    )
+    axes.fill_between(times.numpy(), pieces.amin(1).numpy(), pieces.amax(1).numpy(), color=BLUE, lw=0.4, step="post")
     axes.set_xlim(0, len(wave) / sample_rate)
     _plain(axes)
 

@@ -100,11 +100,7 @@ class AudioMaterial(CommonMaterial):
 def bits_per_second(tokenizer: Tokenizer, codes: int) -> float:
     """The nominal rate of the first `codes` codes of each cell."""
     assert tokenizer.config.sample_rate is not None
-    return (
-        tokenizer.config.sample_rate
-        / tokenizer.hop
-        * sum(log2(n) for n in tokenizer.quantizer.levels[:codes])
-    )
+    return tokenizer.config.sample_rate / tokenizer.hop * sum(log2(n) for n in tokenizer.quantizer.levels[:codes])
 
 
 def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> AudioMaterial:
@@ -182,9 +178,7 @@ def _count(tokenizer: Tokenizer, data: Recordings, split: Split) -> tuple[CodeUs
     return usage, Spoken(split, recordings, counts)
 
 
-def _utterances(
-    tokenizer: Tokenizer, data: Recordings, places: Sequence[int], count: int
-) -> Iterator[Utterance]:
+def _utterances(tokenizer: Tokenizer, data: Recordings, places: Sequence[int], count: int) -> Iterator[Utterance]:
     """Pieces of one length of the first recordings of as many speakers as there are, among those at `places`.
 
     Recordings too short for such a piece are passed over; where too few are left, the longest are taken, cut to one
@@ -208,16 +202,12 @@ def _utterances(
     for i in chosen:
         x = data.read(i)[:, start : start + size]
         phones = tuple(
-            replace(
-                p, start_s=max(0.0, p.start_s - start / rate), end_s=min(p.end_s - start / rate, size / rate)
-            )
+            replace(p, start_s=max(0.0, p.start_s - start / rate), end_s=min(p.end_s - start / rate, size / rate))
             for p in data.phones(i) or ()
             if p.end_s > start / rate and p.start_s < (start + size) / rate
         )
         recording = data.recordings[i]
-        yield Utterance(
-            recording.name, recording.speaker, data.label(i), x, tokenizer.encode(x[None])[0], phones
-        )
+        yield Utterance(recording.name, recording.speaker, data.label(i), x, tokenizer.encode(x[None])[0], phones)
 
 
 def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, prefixes: Sequence[int]) -> dict[int, Tensor]:
@@ -227,10 +217,7 @@ def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, prefixes: Sequence[int
     step = max(1, round(total_s / BASELINE_TRAIN_S))
     waves = [dequantise(train.read(i)[0], values) for i in range(0, len(train.recordings), step)]
     codec = KMeansBaseline.fit(
-        waves,
-        tokenizer.quantizer.levels,
-        sample_rate=train.sample_rate,
-        generator=torch.Generator().manual_seed(0),
+        waves, tokenizer.quantizer.levels, sample_rate=train.sample_rate, generator=torch.Generator().manual_seed(0)
     )
     found: dict[int, list[Tensor]] = {k: [] for k in prefixes}
     for wave in dequantise(x[:, 0], values):
@@ -251,12 +238,7 @@ def _conversions(tokenizer: Tokenizer, utterances: Sequence[Utterance], voices: 
 
 
 def _sample(
-    tokenizer: Tokenizer,
-    prior: Prior,
-    count: int,
-    generator: torch.Generator,
-    *,
-    label: Tensor | None = None,
+    tokenizer: Tokenizer, prior: Prior, count: int, generator: torch.Generator, *, label: Tensor | None = None
 ) -> Tensor:
     """Draws from the prior, decoded in the voice of the label they were drawn for: (count, 1, T)."""
     assert tokenizer.config.sample_rate is not None
@@ -275,9 +257,7 @@ def _seconds(tokenizer: Tokenizer, wanted: float) -> float:
 def _codes_in_words(tokenizer: Tokenizer) -> str:
     sample_rate, levels = tokenizer.config.sample_rate, tokenizer.quantizer.levels
     assert sample_rate is not None
-    alphabets = (
-        f"{len(levels)} codes of {levels[0]:,}" if len(set(levels)) == 1 else " × ".join(map(str, levels))
-    )
+    alphabets = f"{len(levels)} codes of {levels[0]:,}" if len(set(levels)) == 1 else " × ".join(map(str, levels))
     served = ", ".join(
         f"{bits_per_second(tokenizer, k):,.0f} with the first {k}" for k in tokenizer.quantizer.prefixes[:-1]
     )

@@ -40,12 +40,8 @@ _SOURCES = {
         "openslr/librispeech_asr",
     ),
     "synthetic-images": DataSource("scenes drawn by Codeword", "The scenes are drawn by Codeword itself."),
-    "synthetic-speech": DataSource(
-        "syllables spoken by Codeword", "The syllables are made by Codeword itself."
-    ),
-    "folder": DataSource(
-        "a folder of pictures", "The rights in the pictures are their owners'.", known=False
-    ),
+    "synthetic-speech": DataSource("syllables spoken by Codeword", "The syllables are made by Codeword itself."),
+    "folder": DataSource("a folder of pictures", "The rights in the pictures are their owners'.", known=False),
     "audio-folder": DataSource(
         "a folder of recordings", "The rights in the recordings are their owners'.", known=False
     ),
@@ -117,9 +113,7 @@ def _facts(run: Run, model: Model, weights_bytes: int) -> list[tuple[str, str]]:
 def _codes_in_words(tokenizer: Tokenizer) -> str:
     config, levels, hop = tokenizer.config, tokenizer.quantizer.levels, tokenizer.hop
     if config.sample_rate:
-        cell = (
-            f"Each {hop} samples at {config.sample_rate:,} Hz ({config.sample_rate / hop:g} times a second)"
-        )
+        cell = f"Each {hop} samples at {config.sample_rate:,} Hz ({config.sample_rate / hop:g} times a second)"
     else:
         cell = f"Each cell of {' x '.join([str(hop)] * config.ndim)} pixels"
     count = "one code" if len(levels) == 1 else f"{len(levels)} codes"

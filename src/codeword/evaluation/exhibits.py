@@ -6,16 +6,7 @@ from math import exp, log
 
 from codeword.evaluation.audio_exhibits import audio_exhibits
 from codeword.evaluation.audio_material import gather_recordings
-from codeword.evaluation.figures import (
-    BLUE,
-    GREEN,
-    GREY,
-    Exhibit,
-    Line,
-    Panel,
-    code_use_figure,
-    panels_figure,
-)
+from codeword.evaluation.figures import BLUE, GREEN, GREY, Exhibit, Line, Panel, code_use_figure, panels_figure
 from codeword.evaluation.files import files_exhibits
 from codeword.evaluation.image_exhibits import image_exhibits
 from codeword.evaluation.material import CommonMaterial, gather
@@ -76,9 +67,7 @@ def _curve_exhibits(run: Run, material: CommonMaterial) -> list[Exhibit]:
             [_line(run, "tokenizer", "valid", "signal_bpd", "validation split")],
         ),
     ]
-    given_label = _line(
-        run, "prior", "valid", "bits_per_code_given_label", "validation, class told", told=True
-    )
+    given_label = _line(run, "prior", "valid", "bits_per_code_given_label", "validation, class told", told=True)
     prior_lines = [
         _line(run, "prior", "train", "bits_per_code", "training batches"),
         _line(run, "prior", "valid", "bits_per_code", "validation split"),
@@ -95,9 +84,7 @@ def _curve_exhibits(run: Run, material: CommonMaterial) -> list[Exhibit]:
         caption += "The prior's is the number of bits that one code costs. "
     else:
         caption += "This run's prior has nothing to learn, so it has no curve. "
-    caption += (
-        "Where validation turns up while training goes on down, the model learns its training data by heart."
-    )
+    caption += "Where validation turns up while training goes on down, the model learns its training data by heart."
     levels = material.tokenizer.quantizer.levels
     # Perplexity over several codes is that of their mean entropy, so its limit is the geometric mean.
     limit = exp(sum(log(n) for n in levels) / len(levels))

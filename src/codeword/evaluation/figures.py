@@ -94,13 +94,7 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
             style: dict[str, Any] = {"ls": "--" if line.dashed else "-"}
             style |= {"lw": 1.1} if line.faint else {"lw": 1.8, "marker": "o", "ms": 3.5}
             if line.dots:
-                style |= {
-                    "ls": "",
-                    "ms": 9,
-                    "mew": 2,
-                    "mfc": "white" if line.dashed else line.colour,
-                    "zorder": 3,
-                }
+                style |= {"ls": "", "ms": 9, "mew": 2, "mfc": "white" if line.dashed else line.colour, "zorder": 3}
             axes.plot(line.x, line.y, color=line.colour, label=line.label, **style)
         if panel.limit is not None:
             axes.axhline(panel.limit[0], color=INK, lw=1, ls=(0, (4, 3)), label=panel.limit[1])
@@ -115,9 +109,7 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
         if panel.log_x:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter(
-                FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
-            )
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
             axes.xaxis.set_minor_locator(NullLocator())
         else:
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -135,32 +127,20 @@ def code_use_figure(counts: Sequence[Tensor]) -> Figure:
         used = histogram.sort(descending=True).values.numpy()
         used = used[used > 0]
         colour = _CODE_COLOURS[k % len(_CODE_COLOURS)]
-        label = (
-            f"{'codewords' if len(counts) == 1 else f'code {k + 1}'}: {len(used)} of {len(histogram)} used"
-        )
+        label = f"{'codewords' if len(counts) == 1 else f'code {k + 1}'}: {len(used)} of {len(histogram)} used"
         edges = torch.arange(len(used) + 1).numpy()
         # The baseline stays below one, so that a codeword used once is still seen on the logarithmic axis.
         axes.stairs(used, edges, baseline=0.5, fill=len(counts) == 1, color=colour, lw=1.6, label=label)
         if len(counts) == 1:
-            axes.axhline(
-                float(histogram.sum()) / size, color=INK, lw=1, ls=(0, (4, 3)), label="all used alike"
-            )
-            axes.axvspan(
-                len(used), size, color="#f1e3d8", lw=0, label="never used" if len(used) < size else None
-            )
+            axes.axhline(float(histogram.sum()) / size, color=INK, lw=1, ls=(0, (4, 3)), label="all used alike")
+            axes.axvspan(len(used), size, color="#f1e3d8", lw=0, label="never used" if len(used) < size else None)
     axes.set_yscale("log")
     axes.set_xlim(0, size)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_ylim(bottom=0.5)
     # Above the axes: on a flat histogram there is no free place inside.
     axes.legend(
-        frameon=False,
-        fontsize=9,
-        labelcolor=INK,
-        ncols=4,
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        borderaxespad=0.2,
+        frameon=False, fontsize=9, labelcolor=INK, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2
     )
     return figure
 
@@ -228,9 +208,7 @@ def png(figure: Figure, *, few_colours: bool = False) -> bytes:
         return buffer.getvalue()
     reduced = io.BytesIO()
     with Image.open(buffer) as image:
-        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
-            reduced, format="png", optimize=True
-        )
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(reduced, format="png", optimize=True)
     return reduced.getvalue()
 
 

@@ -115,15 +115,12 @@ def _codebook_caption(material: Material) -> str:
     levels = material.tokenizer.quantizer.levels
     shown = min(levels[0], CODEWORDS_SHOWN)
     caption = (
-        f"The {shown:,} most frequent of {levels[0]:,} codewords"
-        if shown < levels[0]
-        else f"All {shown:,} codewords"
+        f"The {shown:,} most frequent of {levels[0]:,} codewords" if shown < levels[0] else f"All {shown:,} codewords"
     )
     if len(levels) > 1:
         caption += f" of the first of {len(levels)} codes, the others held at their most frequent"
     return (
-        caption
-        + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
+        caption + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
         f"dot marks one that none of the first {material.counted:,} images uses."
     )
 

@@ -27,8 +27,7 @@ def resampled_interval(statistic: Callable[[Tensor], float], count: int) -> tupl
     value = statistic(torch.arange(count))
     generator = torch.Generator().manual_seed(0)
     draws = torch.tensor(
-        [statistic(torch.randint(count, (count,), generator=generator)) for _ in range(RESAMPLES)],
-        dtype=torch.float64,
+        [statistic(torch.randint(count, (count,), generator=generator)) for _ in range(RESAMPLES)], dtype=torch.float64
     )
     low, high = torch.quantile(draws, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return value, min(low, value), max(high, value)

@@ -72,11 +72,7 @@ def gather(run: Run, split: Split, *, samples: int, seed: int) -> Material:
     unconditional = _sample(tokenizer, prior, samples, size, generator)
     class_names = data.classes[: min(CLASSES_SHOWN, prior.classes)]
     label = torch.arange(len(class_names)).repeat_interleave(SAMPLES_PER_CLASS)
-    given = (
-        _sample(tokenizer, prior, len(label), size, generator, label=label)
-        if len(label)
-        else unconditional[:0]
-    )
+    given = _sample(tokenizer, prior, len(label), size, generator, label=label) if len(label) else unconditional[:0]
     return Material(
         tokenizer=tokenizer,
         prior=prior,

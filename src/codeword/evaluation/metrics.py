@@ -121,11 +121,8 @@ def _summarise(columns: dict[str, Tensor], levels: tuple[int, ...], variance: fl
         usage.add(codes[rows])
         return usage
 
-    metrics["usage"] = metric(
-        resampled_interval(lambda rows: counted(rows).usage, len(dims)), "fraction of codewords"
-    )
+    metrics["usage"] = metric(resampled_interval(lambda rows: counted(rows).usage, len(dims)), "fraction of codewords")
     metrics["perplexity"] = metric(
-        resampled_interval(lambda rows: counted(rows).perplexity, len(dims)),
-        "codewords, over the whole split",
+        resampled_interval(lambda rows: counted(rows).perplexity, len(dims)), "codewords, over the whole split"
     )
     return metrics

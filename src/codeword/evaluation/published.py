@@ -58,6 +58,6 @@ CODECS = {
         Codec("MP3", "16,700", "20.1", "2.45", "0.965"),
         Codec("log-mels and Griffin-Lim, not quantized", "", "6.9", "3.86", "0.902"),
         Codec("silence", "0", "100", "1.05", "0.328"),
-    ),
+    )
 }
 """By the kind of data: 30 utterances of LibriSpeech's dev-clean."""

@@ -41,10 +41,7 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
     shown = show(run, evaluation, samples=samples, seed=seed)
     figures = [_figure(exhibit, run.report_path) for exhibit in shown.exhibits]
     environment = Environment(
-        loader=PackageLoader("codeword.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
+        loader=PackageLoader("codeword.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     page = environment.get_template("report.html.j2").render(
         recipe=run.recipe(),
@@ -102,8 +99,7 @@ def _figure(exhibit: Exhibit, folder: Path) -> PrintedFigure:
         width=round(figure.get_figwidth() / WIDTH_INCHES * _PAGE_WIDTH),
         data_uri=_data_uri("image/png", image),
         rows=tuple(
-            PlayerRow(row.label, tuple(_player(sound, folder) for sound in row.sounds))
-            for row in exhibit.sounds
+            PlayerRow(row.label, tuple(_player(sound, folder) for sound in row.sounds)) for row in exhibit.sounds
         ),
     )
 

@@ -104,9 +104,7 @@ def read_evaluation(run: Run) -> Evaluation:
     try:
         text = run.evaluation_path.read_bytes()
     except OSError as error:
-        raise UsageError(
-            f"{run.folder} has not been evaluated; run `codeword evaluate {run.folder}` first."
-        ) from error
+        raise UsageError(f"{run.folder} has not been evaluated; run `codeword evaluate {run.folder}` first.") from error
     try:
         evaluation: Evaluation = validate_json(Evaluation, text, place=str(run.evaluation_path))
     except RecipeError as error:

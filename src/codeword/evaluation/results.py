@@ -152,9 +152,7 @@ def reasons(evaluation: Evaluation) -> list[tuple[str, str]]:
 def _printed(metric: Metric) -> tuple[str, str]:
     """The value and its interval, with true minus signs: a hyphen between two dashes is hard to read."""
     places = _decimal_places(metric)
-    value, low, high = (
-        f"{number:.{places}f}".replace("-", "−") for number in (metric.value, metric.low, metric.high)
-    )
+    value, low, high = (f"{number:.{places}f}".replace("-", "−") for number in (metric.value, metric.low, metric.high))
     return value, f"{low} – {high}"
 
 

@@ -48,9 +48,7 @@ class Gaussian(Likelihood):
     def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
         # The edges between neighbouring values; the outer bins are open.
         edges = (torch.arange(1, self.values, device=features.device) - 0.5) / (self.values - 1) - 0.5
-        below = torch.special.ndtr(
-            (edges - features[:, channel, ..., None].float()) / self.log_scale[channel].exp()
-        )
+        below = torch.special.ndtr((edges - features[:, channel, ..., None].float()) / self.log_scale[channel].exp())
         return bin_logits(below)
 
     def mean(self, features: Tensor) -> Tensor:

@@ -66,13 +66,7 @@ class WaveNetDecoder(Likelihood):
         )
 
     @torch.no_grad()
-    def walk(
-        self,
-        features: Tensor,
-        choose: Choose,
-        *,
-        progress: Callable[[int], None] = lambda done: None,
-    ) -> Tensor:
+    def walk(self, features: Tensor, choose: Choose, *, progress: Callable[[int], None] = lambda done: None) -> Tensor:
         batch, _, samples = features.shape
         walk = DilatedWalk(self.stack, batch)
         x = torch.empty(batch, samples, dtype=torch.int64, device=features.device)

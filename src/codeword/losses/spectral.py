@@ -18,9 +18,7 @@ class SpectralLoss(nn.Module):
         super().__init__()
         self.config = config
         # A short window cannot tell as many bands apart.
-        self.mels = nn.ModuleList(
-            LogMel(sample_rate, n, n // 4, min(config.mels, n // 16)) for n in config.windows
-        )
+        self.mels = nn.ModuleList(LogMel(sample_rate, n, n // 4, min(config.mels, n // 16)) for n in config.windows)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Waveforms and targets (B, T) in [-1, 1] to the loss ()."""

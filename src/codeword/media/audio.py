@@ -24,21 +24,7 @@ from codeword.errors import CodewordError, DataError, UsageError
 Wave = NDArray[np.float32]
 
 AUDIO_SUFFIXES = frozenset(
-    {
-        ".aif",
-        ".aifc",
-        ".aiff",
-        ".au",
-        ".caf",
-        ".flac",
-        ".mp3",
-        ".nist",
-        ".oga",
-        ".ogg",
-        ".opus",
-        ".rf64",
-        ".snd",
-    }
+    {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg", ".opus", ".rf64", ".snd"}
     | {".sph", ".w64", ".wav", ".wave"}
 )
 """Lower-case suffixes, with the dot, of the files that `read_audio` can read."""
@@ -70,9 +56,7 @@ class Header:
     channels: int
 
 
-def read_audio(
-    path: str | Path, *, sample_rate: int, values: int, start: int = 0, count: int | None = None
-) -> Tensor:
+def read_audio(path: str | Path, *, sample_rate: int, values: int, start: int = 0, count: int | None = None) -> Tensor:
     """A recording, or `count` samples of it from `start` on (fewer where it ends): (1, T) int64 in [0, values).
 
     Channels are averaged, another rate is resampled to `sample_rate` (soxr, high quality), numbers are
@@ -275,9 +259,7 @@ def _waves(
         first += len(frames)
         wave: Wave = frames[:, 0] if header.channels == 1 else frames.mean(1, dtype=np.float32)
         if not np.isfinite(wave).all():
-            raise DataError(
-                f"{path} holds samples that are not finite numbers; export it again, as 16-bit say."
-            )
+            raise DataError(f"{path} holds samples that are not finite numbers; export it again, as 16-bit say.")
         yield wave if resampler is None else resampler.resample_chunk(wave, last=first >= last)
 
 
@@ -309,14 +291,8 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         file = soundfile.SoundFile(path)
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; check the path.") from error
-    except (
-        soundfile.SoundFileError,
-        OSError,
-        TypeError,
-    ) as error:  # TypeError: a suffix of headerless audio.
-        raise DataError(
-            f"{path} cannot be read as audio ({_reason(error)}); remove it or fetch it again."
-        ) from error
+    except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: a suffix of headerless audio.
+        raise DataError(f"{path} cannot be read as audio ({_reason(error)}); remove it or fetch it again.") from error
     with file:
         try:
             yield file

@@ -66,9 +66,7 @@ def write_image(path: str | Path, image: Tensor) -> None:
         )
     name = Image.registered_extensions().get(path.suffix.lower())
     if name not in Image.SAVE or name in _NOT_PIXELS:
-        raise UsageError(
-            f"{path}: images cannot be written as {path.suffix or 'a file without suffix'!r}; try .png."
-        )
+        raise UsageError(f"{path}: images cannot be written as {path.suffix or 'a file without suffix'!r}; try .png.")
     encoded = io.BytesIO()
     try:
         _to_pillow(image).save(encoded, name)
@@ -109,16 +107,12 @@ def _open(path: Path, use: Callable[[Image.Image], T]) -> T:
         # Pillow's own limit comes first for the very largest (the warning, where warnings are errors).
         raise _too_large(path, "far too many pixels") from error
     except UnidentifiedImageError as error:
-        raise DataError(
-            f"{path} is not an image, whatever its name says; remove it or fetch it again."
-        ) from error
+        raise DataError(f"{path} is not an image, whatever its name says; remove it or fetch it again.") from error
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; check the path.") from error
     except Exception as error:
         # Pillow raises whatever the broken bytes led to: OSError, SyntaxError, ValueError, struct.error, ...
-        raise DataError(
-            f"{path} cannot be read as an image ({error}); remove it or fetch it again."
-        ) from error
+        raise DataError(f"{path} cannot be read as an image ({error}); remove it or fetch it again.") from error
 
 
 def _too_large(path: Path, found: str) -> DataError:

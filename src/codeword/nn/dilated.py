@@ -36,9 +36,7 @@ class DilatedStack(nn.Module):
         self.now = nn.ModuleList(nn.Linear(width, 2 * width, bias=False) for _ in dilations)
         self.bias = nn.Parameter(torch.zeros(layers, 2 * width))
         self.condition = nn.Linear(condition, layers * 2 * width, bias=False) if condition else None
-        self.local = nn.ModuleList(
-            nn.Linear(local, 2 * width, bias=False) for _ in (dilations if local else ())
-        )
+        self.local = nn.ModuleList(nn.Linear(local, 2 * width, bias=False) for _ in (dilations if local else ()))
         # No bias, for the next layer has one; and none after the last layer, for nothing would read it.
         self.residual = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in dilations[1:])
         self.skip = nn.Linear(layers * width, skip_width)
@@ -108,9 +106,7 @@ class DilatedWalk:
         self._biases = (stack.biases(condition).detach() * half).transpose(0, 1).expand(-1, batch, -1)
         self._past = torch.stack([weights[f"past.{i}.weight"].t() * half for i in range(layers)])
         self._local = (
-            torch.cat([weights[f"local.{i}.weight"].t() * half for i in range(layers)], 1)
-            if stack.local
-            else None
+            torch.cat([weights[f"local.{i}.weight"].t() * half for i in range(layers)], 1) if stack.local else None
         )
         self._skip, self._skip_bias = (weights["skip.weight"] / 2).t().contiguous(), weights["skip.bias"]
         dilations = torch.tensor(stack.dilations, device=like.device)
@@ -118,10 +114,7 @@ class DilatedWalk:
         self._begins = self._ends - dilations
         self._slots = self._begins.clone()
         self._rings = like.new_zeros(sum(stack.dilations), batch, width)
-        self._inputs, self._drives = (
-            like.new_zeros(layers, batch, width),
-            like.new_zeros(layers, batch, 2 * width),
-        )
+        self._inputs, self._drives = (like.new_zeros(layers, batch, width), like.new_zeros(layers, batch, 2 * width))
         gates = like.new_zeros(batch, layers, width)
         self._gates = gates.flatten(1)
         self._layers = [

@@ -78,9 +78,7 @@ class Hold(nn.Module):
         return frames
 
 
-def build_frontend(
-    config: FrontendConfig, *, channels: int, sample_rate: int | None
-) -> Samples | LogMelFrontend:
+def build_frontend(config: FrontendConfig, *, channels: int, sample_rate: int | None) -> Samples | LogMelFrontend:
     """The frontend of `config`; its `channels` are what the encoder reads."""
     match config:
         case SamplesConfig():

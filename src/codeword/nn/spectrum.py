@@ -44,9 +44,7 @@ def istft(spectrum: Tensor, n_fft: int, hop: int, length: int | None = None) -> 
     return (_overlap_add(frames, hop)[:, kept] / weight[kept])[:, :length]
 
 
-def griffin_lim(
-    magnitude: Tensor, n_fft: int, hop: int, *, iterations: int, phase: Tensor | None = None
-) -> Tensor:
+def griffin_lim(magnitude: Tensor, n_fft: int, hop: int, *, iterations: int, phase: Tensor | None = None) -> Tensor:
     """A waveform (B, N * hop) whose spectrum has nearly the magnitude (B, bins, N).
 
     The fast Griffin-Lim algorithm (Perraudin et al. 2013, algorithm 2, alpha 0.99), from `phase` in radians or, without

@@ -93,9 +93,7 @@ class ConvDecoder(nn.Module):
 def _conv_widths(config: ConvTrunkConfig) -> list[int]:
     # Half the width at the finest resolution, where a layer costs most; as in the report and Sonnet.
     return (
-        [config.width // 2] + [config.width] * (len(config.strides) - 1)
-        if len(config.strides) > 1
-        else [config.width]
+        [config.width // 2] + [config.width] * (len(config.strides) - 1) if len(config.strides) > 1 else [config.width]
     )
 
 
@@ -104,10 +102,7 @@ class ResidualEncoder(nn.Module):
 
     def __init__(self, config: ResidualTrunkConfig, ndim: int, channels: int, dim: int) -> None:
         super().__init__()
-        layers = [
-            same(ndim, channels, config.widths[0], 3),
-            *_blocks(ndim, config.widths[0], config.encoder_blocks[0]),
-        ]
+        layers = [same(ndim, channels, config.widths[0], 3), *_blocks(ndim, config.widths[0], config.encoder_blocks[0])]
         for i, stride in enumerate(config.strides, start=1):
             layers.append(down(ndim, config.widths[i - 1], config.widths[i], stride))
             layers += _blocks(ndim, config.widths[i], config.encoder_blocks[i])
@@ -123,10 +118,7 @@ class ResidualDecoder(nn.Module):
 
     def __init__(self, config: ResidualTrunkConfig, ndim: int, dim: int, features: int) -> None:
         super().__init__()
-        layers = [
-            same(ndim, dim, config.widths[-1], 3),
-            *_blocks(ndim, config.widths[-1], config.decoder_blocks[-1]),
-        ]
+        layers = [same(ndim, dim, config.widths[-1], 3), *_blocks(ndim, config.widths[-1], config.decoder_blocks[-1])]
         for i, stride in reversed(list(enumerate(config.strides))):
             layers.append(up(ndim, config.widths[i + 1], config.widths[i], stride))
             layers += _blocks(ndim, config.widths[i], config.decoder_blocks[i])

@@ -43,9 +43,7 @@ class PixelCNN(CellPrior):
         super().__init__(config, width=width, features=width, head_width=architecture.head_width)
         self.width, self.reach, self.ndim = width, architecture.kernel // 2, ndim
         self.stacks = nn.ModuleList(
-            nn.ModuleList(
-                GatedLayer(ndim, axis, width, architecture.kernel) for _ in range(architecture.layers)
-            )
+            nn.ModuleList(GatedLayer(ndim, axis, width, architecture.kernel) for _ in range(architecture.layers))
             for axis in range(ndim)
         )
         self.label_bias = nn.Embedding(self.classes + 1, ndim * architecture.layers * 2 * width)
@@ -143,9 +141,7 @@ class PixelCNN(CellPrior):
             line = state.lines[n]
             window = line[:, column : column + self.reach + 1].flatten(1)
             drive = torch.addmm(state.drives[n][column], window, state.weights[n])
-            out = F.linear(
-                gate(drive), cast(Tensor, layer.out.weight).flatten(1), cast(Tensor, layer.out.bias)
-            )
+            out = F.linear(gate(drive), cast(Tensor, layer.out.weight).flatten(1), cast(Tensor, layer.out.bias))
             residual, skip = out.chunk(2, 1)
             skips = skip if skips is None else skips + skip
             if n + 1 < len(layers):

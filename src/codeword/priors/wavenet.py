@@ -42,9 +42,7 @@ class WaveNet(CellPrior):
                 f'{" x ".join(map(str, config.grid))}; set prior.kind="pixelcnn".'
             )
         width = architecture.width
-        super().__init__(
-            config, width=width, features=architecture.skip_width, head_width=architecture.head_width
-        )
+        super().__init__(config, width=width, features=architecture.skip_width, head_width=architecture.head_width)
         self.stack = DilatedStack(
             architecture.dilations, width=width, skip_width=architecture.skip_width, condition=width
         )

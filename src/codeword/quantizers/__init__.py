@@ -2,12 +2,7 @@
 
 from typing import assert_never
 
-from codeword.config import (
-    FiniteScalarQuantizerConfig,
-    QuantizerConfig,
-    ResidualQuantizerConfig,
-    VectorQuantizerConfig,
-)
+from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig, VectorQuantizerConfig
 from codeword.quantizers.base import Quantized, Quantizer
 from codeword.quantizers.finite_scalar import FiniteScalarQuantizer
 from codeword.quantizers.residual import ResidualQuantizer

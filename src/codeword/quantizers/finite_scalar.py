@@ -46,9 +46,7 @@ class FiniteScalarQuantizer(Quantizer):
 
     def codebooks(self) -> list[Tensor]:
         codes = torch.arange(self.levels[0], device=self.place_values.device)[:, None]
-        return [
-            self._centred((codes.div(self.place_values, rounding_mode="floor") % self.channel_levels).float())
-        ]
+        return [self._centred((codes.div(self.place_values, rounding_mode="floor") % self.channel_levels).float())]
 
     def _positions(self, z: Tensor) -> Tensor:
         """(..., D) to real positions (..., channels), channel i between 0 and channel_levels[i] - 1."""

@@ -37,10 +37,7 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
                     best, found = distance, index
                 else:
                     closer = distance < best
-                    best, found = (
-                        torch.where(closer, distance, best),
-                        torch.where(closer, index + start, found),
-                    )
+                    best, found = (torch.where(closer, distance, best), torch.where(closer, index + start, found))
             assert found is not None
             codes[first : first + rows] = found
     return codes

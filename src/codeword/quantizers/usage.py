@@ -29,9 +29,7 @@ class CodeUsage:
 def histogram(codes: Tensor, size: int) -> Tensor:
     """How often each of `size` codewords occurs in codes (N,), int64."""
     # Not bincount, which makes a GPU wait to learn the largest code.
-    return torch.zeros(size, dtype=torch.int64, device=codes.device).index_add_(
-        0, codes, torch.ones_like(codes)
-    )
+    return torch.zeros(size, dtype=torch.int64, device=codes.device).index_add_(0, codes, torch.ones_like(codes))
 
 
 def entropy_bits(counts: Tensor) -> float:

@@ -4,13 +4,4 @@ from codeword.tokens.export import Summary, tokenize
 from codeword.tokens.listing import list_items
 from codeword.tokens.shards import Shard, ShardInfo, TokenRow, read_shard, shard_paths
 
-__all__ = [
-    "Shard",
-    "ShardInfo",
-    "Summary",
-    "TokenRow",
-    "list_items",
-    "read_shard",
-    "shard_paths",
-    "tokenize",
-]
+__all__ = ["Shard", "ShardInfo", "Summary", "TokenRow", "list_items", "read_shard", "shard_paths", "tokenize"]

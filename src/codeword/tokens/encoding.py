@@ -61,9 +61,7 @@ def _encode_images(tokenizer: Tokenizer, items: Sequence[Item], skipped: list[Sk
             yield TokenRow(image.item.id, mine, size, image.label, image.item.source)
 
 
-def _encode_recordings(
-    tokenizer: Tokenizer, items: Sequence[Item], skipped: list[Skipped]
-) -> Iterator[TokenRow]:
+def _encode_recordings(tokenizer: Tokenizer, items: Sequence[Item], skipped: list[Skipped]) -> Iterator[TokenRow]:
     for item in items:
         try:
             with item.open() as signal:
@@ -99,8 +97,7 @@ def _batches(images: Iterable[_Image]) -> Iterator[list[_Image]]:
     batch: list[_Image] = []
     for image in images:
         if batch and (
-            batch[0].pixels.shape != image.pixels.shape
-            or (len(batch) + 1) * image.pixels[0].numel() > BATCH_PIXELS
+            batch[0].pixels.shape != image.pixels.shape or (len(batch) + 1) * image.pixels[0].numel() > BATCH_PIXELS
         ):
             yield batch
             batch = []

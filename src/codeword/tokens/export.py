@@ -163,10 +163,7 @@ def _claim(out: Path, wanted: Manifest) -> None:
 
 def _difference(found: Manifest, wanted: Manifest) -> str:
     if found.fingerprint != wanted.fingerprint:
-        return (
-            f"holds tokens of the model with fingerprint {found.fingerprint}, "
-            f"but this one's is {wanted.fingerprint}"
-        )
+        return f"holds tokens of the model with fingerprint {found.fingerprint}, but this one's is {wanted.fingerprint}"
     if found.shard_items != wanted.shard_items:
         return f"was begun with --shard-items {found.shard_items}, not {wanted.shard_items}"
     return (

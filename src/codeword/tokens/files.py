@@ -89,11 +89,7 @@ def list_librispeech(root: Path, *, subsets: Sequence[str]) -> list[Item]:
     there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     names = []
     for subset in subsets or there:
-        found = [
-            f"{subset}/{name}"
-            for name in sorted(names_below(folder / subset, {".flac"}))
-            if name.count("/") == 2
-        ]
+        found = [f"{subset}/{name}" for name in sorted(names_below(folder / subset, {".flac"})) if name.count("/") == 2]
         if not found:
             raise DataError(
                 f"{folder / subset} holds no utterances; there is {', '.join(there) or 'nothing'}, and "

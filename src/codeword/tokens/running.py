@@ -68,10 +68,7 @@ def run_on_ray(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Made]:
         raise CodewordError(f"Ray could not go on ({' '.join(str(error).split()):.300}).") from error
 
 
-ENGINES: dict[str, Callable[[Job, Sequence[Part], int], Iterator[Made]]] = {
-    "local": run_locally,
-    "ray": run_on_ray,
-}
+ENGINES: dict[str, Callable[[Job, Sequence[Part], int], Iterator[Made]]] = {"local": run_locally, "ray": run_on_ray}
 
 
 def _make(job: Job, row: dict[str, Any]) -> dict[str, Any]:

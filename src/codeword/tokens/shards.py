@@ -128,14 +128,10 @@ def write_shard(path: Path, shard: Shard) -> None:
     about = {**info.model_dump(mode="json"), "sha256": _ZEROS.decode()}
     said = json.dumps(about)
     if len(said) > MAX_FOOTER_BYTES // 2:
-        raise UsageError(
-            f"{path} has too many broken signals to tell of; choose fewer to a shard, or mend them."
-        )
+        raise UsageError(f"{path} has too many broken signals to tell of; choose fewer to a shard, or mend them.")
     buffer = io.BytesIO()
     # Without Arrow's own copy of the schema: it would repeat the digest in base64.
-    with pq.ParquetWriter(
-        buffer, _SCHEMA, compression="zstd", write_page_checksum=True, store_schema=False
-    ) as writer:
+    with pq.ParquetWriter(buffer, _SCHEMA, compression="zstd", write_page_checksum=True, store_schema=False) as writer:
         # An empty row group is legal, but `datasets` stumbles over it.
         if shard.rows:
             writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=len(shard.rows))

@@ -51,9 +51,7 @@ class MemberItem(Item):
     @contextmanager
     def open(self) -> Iterator[Signal]:
         if self.span.size_bytes > MAX_MEMBER_BYTES:
-            raise DataError(
-                f"{self.source} claims {self.span.size_bytes:,} bytes; {MAX_MEMBER_BYTES:,} are read."
-            )
+            raise DataError(f"{self.source} claims {self.span.size_bytes:,} bytes; {MAX_MEMBER_BYTES:,} are read.")
         with _content(self.archive, self.span, self.source) as stream:
             label = None if self.label is None else _label(self.archive, self.label, self.source)
             with as_file(stream, self.source, suffix=self.span.suffix) as path:
@@ -82,11 +80,7 @@ def list_archives(paths: Sequence[Path], *, suffixes: Collection[str]) -> list[I
         DataError: an archive is missing, or none holds any such file.
     """
     above = Path(os.path.commonpath([path.parent for path in paths]))
-    items = [
-        item
-        for path in paths
-        for item in _members(path, path.relative_to(above).as_posix(), suffixes=suffixes)
-    ]
+    items = [item for path in paths for item in _members(path, path.relative_to(above).as_posix(), suffixes=suffixes)]
     if not items:
         raise DataError(f"{paths[0]} holds no file that this model codes; check the archive.")
     return items
@@ -140,9 +134,7 @@ def _content(archive: Path, span: _Span, source: str) -> Iterator[BinaryIO]:
     try:
         file = archive.open("rb")
     except OSError as error:
-        raise DataError(
-            f"{archive} cannot be read ({error.strerror}); check that it is still there."
-        ) from error
+        raise DataError(f"{archive} cannot be read ({error.strerror}); check that it is still there.") from error
     with file:
         if span.start + span.size_bytes > os.fstat(file.fileno()).st_size:
             raise DataError(f"{source} is cut short: the archive ends inside it; fetch it again.")

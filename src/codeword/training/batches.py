@@ -35,14 +35,7 @@ def _epoch_order(length: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def training_batches(
-    dataset: Dataset,
-    batch_size: int,
-    *,
-    seed: int,
-    first_step: int,
-    steps: int,
-    rank: int = 0,
-    ranks: int = 1,
+    dataset: Dataset, batch_size: int, *, seed: int, first_step: int, steps: int, rank: int = 0, ranks: int = 1
 ) -> Iterator[Batch]:
     """The batches of steps first_step .. steps - 1; on several ranks, this rank's share of each."""
 

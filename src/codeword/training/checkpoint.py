@@ -67,9 +67,7 @@ class TrainingState:
             progress = json.loads(read_metadata(path)["progress"])
             self.step, self.elapsed_s = int(progress["step"]), float(progress["elapsed_s"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"{path} does not say which step it is from; delete it to start again."
-            ) from error
+            raise ModelError(f"{path} does not say which step it is from; delete it to start again.") from error
         with torch.no_grad():
             for name, tensor in tensors.items():
                 tensor.copy_(stored[name])

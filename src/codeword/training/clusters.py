@@ -138,9 +138,7 @@ class Clusters:
 
         fitted = explain(codes, codewords)
         for _ in range(config.rounds):
-            paths = [
-                fitted._path(part, speaker) for part, speaker in zip(z.split(lengths), speakers, strict=True)
-            ]
+            paths = [fitted._path(part, speaker) for part, speaker in zip(z.split(lengths), speakers, strict=True)]
             fitted = explain(torch.cat(paths), fitted.codewords)
         return fitted
 

@@ -102,9 +102,7 @@ class EncoderTask(Task[EncoderWithCodewords]):
     def __init__(self, module: EncoderWithCodewords) -> None:
         self.module = module
 
-    def loss(
-        self, module: nn.Module, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         scores = module(batch.x)
         return F.cross_entropy(scores, batch.label, ignore_index=_BEYOND), {
             "agreement": _agreeing(scores, batch.label) / (batch.label != _BEYOND).sum()
@@ -163,12 +161,7 @@ def keep_encoder(tokenizer: Tokenizer, learned: EncoderWithCodewords) -> None:
     (book,) = tokenizer.quantizer.books
     codewords = learned.codewords.detach()
     book.load_state_dict(
-        {
-            "vectors": codewords,
-            "counts": torch.ones(len(codewords)),
-            "sums": codewords,
-            "ready": torch.tensor(True),
-        }
+        {"vectors": codewords, "counts": torch.ones(len(codewords)), "sums": codewords, "ready": torch.tensor(True)}
     )
 
 

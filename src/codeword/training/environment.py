@@ -11,12 +11,7 @@ import torch
 
 def environment() -> dict[str, str]:
     """The commit of this source tree ("unknown" outside one), library versions and the machine in words."""
-    return {
-        "commit": _commit(),
-        "codeword": version("codeword"),
-        "torch": torch.__version__,
-        "machine": machine(),
-    }
+    return {"commit": _commit(), "codeword": version("codeword"), "torch": torch.__version__, "machine": machine()}
 
 
 def machine() -> str:
@@ -41,15 +36,11 @@ def _commit() -> str:
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         # A checkout that merely surrounds an installed copy (a virtual environment, say) is not our commit.
         git("ls-files", "--error-unmatch", Path(__file__).name)
-        return git("rev-parse", "HEAD") + (
-            "-dirty" if git("status", "--porcelain", "--untracked-files=no") else ""
-        )
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -35,14 +35,7 @@ class Interrupted(TrainingError):
 
 
 def fit(
-    task: Task[M],
-    config: TrainingConfig,
-    *,
-    train: Dataset,
-    valid: Dataset,
-    run: Run,
-    fabric: Fabric,
-    seed: int,
+    task: Task[M], config: TrainingConfig, *, train: Dataset, valid: Dataset, run: Run, fabric: Fabric, seed: int
 ) -> M:
     """Train `task.module`, from its checkpoint in `run` if there is one; returns the module to keep.
 

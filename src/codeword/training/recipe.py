@@ -27,9 +27,7 @@ from codeword.training.run import Run
 from codeword.training.tasks import PriorTask, TokenizerTask
 
 
-def train(
-    recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, devices: int | str = "auto"
-) -> Run:
+def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, devices: int | str = "auto") -> Run:
     """Train all that `recipe` describes into the folder `out`; returns the run.
 
     Args:
@@ -108,13 +106,7 @@ def _fabric(config: TrainingConfig, run: Run, devices: int | str) -> Fabric:
 
 
 def _teach_encoder(
-    tokenizer: Tokenizer,
-    recipe: Recipe,
-    *,
-    train: Dataset,
-    valid: Dataset,
-    run: Run,
-    devices: int | str,
+    tokenizer: Tokenizer, recipe: Recipe, *, train: Dataset, valid: Dataset, run: Run, devices: int | str
 ) -> None:
     """Teach the tokenizer's encoder its targets, which are found anew, and the same, when a run is resumed."""
     assert recipe.targets is not None
@@ -182,6 +174,4 @@ def _must_fit(recipe: Recipe, data: Dataset) -> None:
         for field in ("sample_rate", "values"):
             wanted, found = getattr(recipe.data, field), getattr(recipe.tokenizer, field)
             if wanted != found:
-                raise RecipeError(
-                    f"data.{field} is {wanted}, but tokenizer.{field} is {found}; set both to the same."
-                )
+                raise RecipeError(f"data.{field} is {wanted}, but tokenizer.{field} is {found}; set both to the same.")

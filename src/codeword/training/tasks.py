@@ -26,9 +26,7 @@ class Task(ABC, Generic[M]):
     module: M
 
     @abstractmethod
-    def loss(
-        self, module: nn.Module, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss () and figures worth logging (), from `module`, which may be a wrapped `self.module`."""
 
     def recent(self) -> dict[str, float]:
@@ -53,9 +51,7 @@ class TokenizerTask(Task[Tokenizer]):
         self.label_dropout = tokenizer.config.label_dropout
         self.usage = CodeUsage(tokenizer.quantizer.levels)
 
-    def loss(
-        self, module: nn.Module, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         for part in self.frozen:
             part.eval()  # The loop puts all into training, in which codebooks follow the data.
         label = _some_hidden(batch.label, self.module.classes, self.label_dropout, generator)
@@ -98,9 +94,7 @@ class PriorTask(Task[Prior]):
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.label_dropout = label_dropout
 
-    def loss(
-        self, module: nn.Module, batch: Batch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         label = _some_hidden(batch.label, self.module.classes, self.label_dropout, generator)
         loss = module(self.tokenizer.encode(batch.x), label)
         return loss, {"bits_per_code": loss.detach() / log(2)}

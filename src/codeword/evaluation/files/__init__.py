@@ -4,11 +4,4 @@ from codeword.evaluation.files.exhibit import files_exhibits, rate_distortion_fi
 from codeword.evaluation.files.measure import MeasuredFiles, measure_files
 from codeword.evaluation.files.table import FileTable, file_table
 
-__all__ = [
-    "FileTable",
-    "MeasuredFiles",
-    "file_table",
-    "files_exhibits",
-    "measure_files",
-    "rate_distortion_figure",
-]
+__all__ = ["FileTable", "MeasuredFiles", "file_table", "files_exhibits", "measure_files", "rate_distortion_figure"]

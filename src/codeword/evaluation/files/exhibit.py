@@ -31,10 +31,7 @@ def files_exhibits(evaluation: Evaluation) -> list[Exhibit]:
     caption += _CAPTIONS.get(evaluation.files[0].rate.unit, "")
     return [
         Exhibit(
-            "files-rate-distortion",
-            "What the bytes of files buy",
-            caption,
-            lambda: rate_distortion_figure(evaluation),
+            "files-rate-distortion", "What the bytes of files buy", caption, lambda: rate_distortion_figure(evaluation)
         )
     ]
 
@@ -49,9 +46,7 @@ def _panels(evaluation: Evaluation) -> list[Panel]:
     lossy = [file for file in evaluation.files if file.kind == "lossy" and "portable" not in file.setting]
     panels = []
     for metric, title, y_label in _PANELS:
-        known = sorted(
-            (f for f in lossy if metric in f.metrics), key=lambda f: (f.name, _apart(f), f.rate.value)
-        )
+        known = sorted((f for f in lossy if metric in f.metrics), key=lambda f: (f.name, _apart(f), f.rate.value))
         lines = [
             _line(name, apart, list(files), metric)
             for (name, apart), files in groupby(known, key=lambda f: (f.name, _apart(f)))

@@ -51,6 +51,4 @@ def matched(files: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
             if above:
                 nearest = min(above, key=lambda i: files[i].rate.value)
                 matches.setdefault(nearest, []).append(ours.setting)
-    return tuple(
-        file.model_copy(update={"matches": tuple(matches.get(i, ()))}) for i, file in enumerate(files)
-    )
+    return tuple(file.model_copy(update={"matches": tuple(matches.get(i, ()))}) for i, file in enumerate(files))

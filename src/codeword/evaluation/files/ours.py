@@ -47,9 +47,7 @@ class Amounts:
         """The rate of the first signals in a file each, of these bytes."""
         bits = 8 * torch.tensor(sizes, dtype=torch.float64)
         of = torch.tensor(self.of[: len(sizes)], dtype=torch.float64)
-        return metric(
-            resampled_interval(lambda rows: float(bits[rows].sum() / of[rows].sum()), len(bits)), self.unit
-        )
+        return metric(resampled_interval(lambda rows: float(bits[rows].sum() / of[rows].sum()), len(bits)), self.unit)
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,7 @@ class Ours:
         contents, overhead, bits, coders = [], 0, 0.0, set[str]()
         for group in [coded] if together else [[one] for one in coded]:
             content = io.BytesIO()
-            written = self.codec.write(
-                content, [signal for signal, _ in group], wishes, progress=self.progress
-            )
+            written = self.codec.write(content, [signal for signal, _ in group], wishes, progress=self.progress)
             contents.append(content.getvalue())
             overhead += written.overhead_bytes
             bits += _code_bits(self.model, [codes[..., : wishes.codes] for _, codes in group], written.coder)
@@ -98,9 +94,7 @@ class Ours:
             overhead_bytes=overhead,
             rate=self.amounts.together(size) if together else self.amounts.apart(sizes),
             theory=Theory(
-                bits=bits,
-                model=_model(coders, lossless=wishes.lossless),
-                gap=100 * (8 * (size - overhead) / bits - 1),
+                bits=bits, model=_model(coders, lossless=wishes.lossless), gap=100 * (8 * (size - overhead) / bits - 1)
             ),
         )
         return Files(contents, entry)

@@ -40,18 +40,11 @@ def _ladder() -> Iterator[Picture]:
     for together in (False, True):
         yield Picture("PNG", "optimize", True, "PNG", together, {"optimize": True})
         yield Picture(
-            "WebP lossless",
-            "method 6",
-            True,
-            "WEBP",
-            together,
-            {"lossless": True, "quality": 100, "method": 6},
+            "WebP lossless", "method 6", True, "WEBP", together, {"lossless": True, "quality": 100, "method": 6}
         )
         for name, form, options in (("JPEG", "JPEG", {"optimize": True}), ("WebP", "WEBP", {"method": 6})):
             for quality in _QUALITIES:
-                yield Picture(
-                    name, f"quality {quality}", False, form, together, {"quality": quality, **options}
-                )
+                yield Picture(name, f"quality {quality}", False, form, together, {"quality": quality, **options})
 
 
 LADDER = tuple(_ladder())
@@ -87,9 +80,7 @@ def psnr_db(found: Tensor, images: Tensor) -> Tensor:
 def _encode(image: Tensor, picture: Picture) -> bytes:
     content = io.BytesIO()
     array = image.movedim(0, -1).numpy()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(
-        content, picture.format, **picture.options
-    )
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(content, picture.format, **picture.options)
     return content.getvalue()
 
 

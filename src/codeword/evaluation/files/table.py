@@ -47,25 +47,13 @@ def file_table(evaluation: Evaluation) -> FileTable:
     unit = files[0].rate.unit if files else ""
     ours = {file.setting: file for file in files if file.name == NAME}
     return FileTable(
-        columns=(
-            unit,
-            *(_COLUMNS[name] for name in names),
-            "signals",
-            "files",
-            "bytes",
-            "headers",
-            "theory, gap",
-        ),
+        columns=(unit, *(_COLUMNS[name] for name in names), "signals", "files", "bytes", "headers", "theory, gap"),
         rows=tuple(_row(file, names, ours) for file in shown),
         caption="Every byte counts, headers too. Theory is what our payload, all but headers, must cost in bytes, and "
         "by how much it is larger; it is smaller where a coder that holds every value possible finds an outlier less "
         "unlikely than the likelihood does. Other formats that write each signal to a file of its own spend most of it "
         "on headers at the lowest rates. Distortion is that of what was read back."
-        + (
-            " The other settings are in the figure, and in evaluation.json."
-            if len(shown) < len(files)
-            else ""
-        ),
+        + (" The other settings are in the figure, and in evaluation.json." if len(shown) < len(files) else ""),
     )
 
 
@@ -73,9 +61,7 @@ def _row(file: FileFormat, names: list[str], ours: dict[str, FileFormat]) -> Fil
     theory = ""
     if file.theory is not None:
         theory = f"{file.theory.bits / 8:,.0f} {file.theory.gap:+.2f} %".replace("-", "−")
-    times = [
-        f"{file.rate.value / ours[setting].rate.value:.2f} times “{setting}”" for setting in file.matches
-    ]
+    times = [f"{file.rate.value / ours[setting].rate.value:.2f} times “{setting}”" for setting in file.matches]
     note = f"The nearest rate at or above ours: {', '.join(times)}" if times else ""
     return FileRow(
         name=file.name,

@@ -15,18 +15,13 @@ def voice_centroids(vectors: Sequence[Tensor], speakers: Sequence[str]) -> dict[
     """The mean direction of each speaker's voice vectors (E,), of unit length; from real utterances of training."""
     names = sorted(set(speakers))
     return {
-        name: F.normalize(
-            torch.stack([v for v, s in zip(vectors, speakers, strict=True) if s == name]).mean(0), dim=0
-        )
+        name: F.normalize(torch.stack([v for v, s in zip(vectors, speakers, strict=True) if s == name]).mean(0), dim=0)
         for name in names
     }
 
 
 def conversion_margins(
-    converted: Sequence[Tensor],
-    sources: Sequence[str],
-    targets: Sequence[str],
-    centroids: Mapping[str, Tensor],
+    converted: Sequence[Tensor], sources: Sequence[str], targets: Sequence[str], centroids: Mapping[str, Tensor]
 ) -> Tensor:
     """Cosine to the target's centroid minus cosine to the source's, for each converted voice vector (E,): (N,)."""
     return torch.tensor(
@@ -39,10 +34,7 @@ def conversion_margins(
 
 
 def conversion_success(
-    converted: Sequence[Tensor],
-    sources: Sequence[str],
-    targets: Sequence[str],
-    centroids: Mapping[str, Tensor],
+    converted: Sequence[Tensor], sources: Sequence[str], targets: Sequence[str], centroids: Mapping[str, Tensor]
 ) -> float:
     """Percentage of conversions that are closer to the target's voice than to the source's.
 
@@ -56,8 +48,7 @@ def code_histograms(recordings: Sequence[Tensor], *, levels: Sequence[int]) -> T
     """How often each codeword is used in each recording's codes (G, K), as shares of its cells: (N, sum of levels)."""
     return torch.stack(
         [
-            torch.cat([histogram(codes[:, k], size) for k, size in enumerate(levels)]).float()
-            / max(1, len(codes))
+            torch.cat([histogram(codes[:, k], size) for k, size in enumerate(levels)]).float() / max(1, len(codes))
             for codes in recordings
         ]
     )

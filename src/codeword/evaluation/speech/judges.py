@@ -22,12 +22,7 @@ from codeword.errors import UsageError
 
 Wave = Tensor | NDArray[np.float32]
 
-JUDGES = {
-    "per": "hama",
-    "stoi": "pystoi",
-    "pesq_wb": "pesq",
-    "conversion_success": "resemblyzer",
-}
+JUDGES = {"per": "hama", "stoi": "pystoi", "pesq_wb": "pesq", "conversion_success": "resemblyzer"}
 """The package that each figure needs."""
 
 RATE = 16_000

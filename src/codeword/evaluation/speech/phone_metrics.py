@@ -41,9 +41,7 @@ def measure_phonemes(
     if not learned or not scored:
         return {}, {"phoneme_accuracy": "no alignments are known for this split; `codeword align` makes them"}
     if levels > _LARGEST_ALPHABET:
-        return {}, {
-            "phoneme_accuracy": f"the first codebook has {levels} codewords, too many to name each a phone"
-        }
+        return {}, {"phoneme_accuracy": f"the first codebook has {levels} codewords, too many to name each a phone"}
     labels_learned = [_phones(tokenizer, train, i) for i in learned]
     labels_scored = [_phones(tokenizer, data, i) for i in scored]
     ours_learned = [_codes(tokenizer, train, i) for i in learned]
@@ -67,15 +65,11 @@ def measure_phonemes(
         for fitted, held in ((ours_learned, ours_scored), kmeans(None), kmeans(_CEPSTRA))
     )
 
-    def scored_metric(
-        figure: str, unit: str, codes: tuple[list[LabelledCodes], list[LabelledCodes]] = ours
-    ) -> Metric:
+    def scored_metric(figure: str, unit: str, codes: tuple[list[LabelledCodes], list[LabelledCodes]] = ours) -> Metric:
         fitted, tested = codes
         return metric(
             resampled_interval(
-                lambda rows: getattr(
-                    phoneme_scores(fitted, [tested[int(r)] for r in rows], levels=levels), figure
-                ),
+                lambda rows: getattr(phoneme_scores(fitted, [tested[int(r)] for r in rows], levels=levels), figure),
                 len(tested),
             ),
             unit,

@@ -98,9 +98,7 @@ def cell_phones(phones: Sequence[Phone], *, cells: int, cells_per_second: float)
     return torch.tensor([_LABELS.get(name, 0) for name in names], dtype=torch.int64)
 
 
-def phoneme_scores(
-    train: Sequence[LabelledCodes], held_out: Sequence[LabelledCodes], *, levels: int
-) -> PhonemeScores:
+def phoneme_scores(train: Sequence[LabelledCodes], held_out: Sequence[LabelledCodes], *, levels: int) -> PhonemeScores:
     """Fit the map on `train`, score it on `held_out`; codes are below `levels`."""
     codes, phones = _joined(train)
     held_codes, held_phones = _joined(held_out)
@@ -135,9 +133,7 @@ def normalised_mutual_information(codes: Tensor, phones: Tensor, *, levels: int)
     return 2 * (apart - entropy_bits(counts.flatten())) / apart if apart > 0 else 0.0
 
 
-def phoneme_probe_accuracy(
-    train: Sequence[tuple[Tensor, Tensor]], held_out: Sequence[tuple[Tensor, Tensor]]
-) -> float:
+def phoneme_probe_accuracy(train: Sequence[tuple[Tensor, Tensor]], held_out: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Percentage of held-out spoken cells whose phone a linear probe tells, from features (G, D) and phones (G,).
 
     Features are one-hot codes or codewords, `nn.cepstra.with_neighbours` if neighbours may help.
@@ -175,9 +171,7 @@ def kmeans_codes(
     return [nearest(x, book) for x in frames], [nearest(x, book) for x in others]
 
 
-def _accuracy(
-    codes: Tensor, phones: Tensor, held_codes: Tensor, held_phones: Tensor, *, levels: int
-) -> float:
+def _accuracy(codes: Tensor, phones: Tensor, held_codes: Tensor, held_phones: Tensor, *, levels: int) -> float:
     return _percentage(code_to_phone(codes, phones, levels=levels)[held_codes] == held_phones)
 
 

@@ -19,9 +19,7 @@ class LinearProbe:
         scaled = self._scaled(features)
         self.weight = torch.zeros(classes, features.shape[1], requires_grad=True)
         self.bias = torch.zeros(classes, requires_grad=True)
-        optimiser = torch.optim.LBFGS(
-            [self.weight, self.bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
-        )
+        optimiser = torch.optim.LBFGS([self.weight, self.bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimiser.zero_grad()

@@ -68,9 +68,7 @@ def measure_recordings(
         if _cells_per_second(tokenizer) == BASELINE_RATE_HZ:
             baseline = fit_baseline(tokenizer, train)
         else:
-            left_out["baselines"] = (
-                f"the k-means codec has {BASELINE_RATE_HZ} cells a second, this model another rate"
-            )
+            left_out["baselines"] = f"the k-means codec has {BASELINE_RATE_HZ} cells a second, this model another rate"
     count = min(len(data.recordings), config.limit or len(data.recordings))
     heard = []
     for i in range(count):
@@ -153,12 +151,7 @@ def listen(
 
 
 def compare(
-    wave: Tensor,
-    original: Tensor,
-    phones: Sequence[str] | None,
-    *,
-    sample_rate: int,
-    left_out: dict[str, str],
+    wave: Tensor, original: Tensor, phones: Sequence[str] | None, *, sample_rate: int, left_out: dict[str, str]
 ) -> dict[str, float]:
     """Every figure of a decoded waveform (T,) beside its original, in which `phones` were recognised."""
     figures = {
@@ -181,22 +174,15 @@ def compare(
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float], unit: str) -> Metric:
     """A ratio of sums over recordings, with its bootstrap interval."""
-    above, below = (
-        torch.tensor(numerators, dtype=torch.float64),
-        torch.tensor(denominators, dtype=torch.float64),
-    )
-    interval = resampled_interval(
-        lambda rows: float(above[rows].sum() / below[rows].sum().clamp(min=1e-9)), len(above)
-    )
+    above, below = (torch.tensor(numerators, dtype=torch.float64), torch.tensor(denominators, dtype=torch.float64))
+    interval = resampled_interval(lambda rows: float(above[rows].sum() / below[rows].sum().clamp(min=1e-9)), len(above))
     return metric(interval, unit)
 
 
 def _rate_metrics(heard: Sequence[Heard], tokenizer: Tokenizer, k: int) -> dict[str, Metric]:
     """What the first k codes of each cell give and cost."""
     levels = tokenizer.quantizer.levels[:k]
-    counts = [
-        torch.stack([histogram(h.codes[:, book], size) for h in heard]) for book, size in enumerate(levels)
-    ]
+    counts = [torch.stack([histogram(h.codes[:, book], size) for h in heard]) for book, size in enumerate(levels)]
     cells, seconds = [len(h.codes) for h in heard], [h.seconds for h in heard]
     cells_a_second = sum(cells) / sum(seconds)
     bits = sum(log2(n) for n in levels)
@@ -212,9 +198,7 @@ def _rate_metrics(heard: Sequence[Heard], tokenizer: Tokenizer, k: int) -> dict[
             "bit/s, each codebook's own entropy",
         ),
         "usage": metric(
-            resampled_interval(
-                lambda rows: sum(over(rows, lambda c: float((c > 0).sum()))) / used, len(heard)
-            ),
+            resampled_interval(lambda rows: sum(over(rows, lambda c: float((c > 0).sum()))) / used, len(heard)),
             "fraction of codewords",
         ),
         "perplexity": metric(
@@ -223,9 +207,7 @@ def _rate_metrics(heard: Sequence[Heard], tokenizer: Tokenizer, k: int) -> dict[
         ),
     }
     if k == len(tokenizer.quantizer.levels):
-        metrics["bits_per_second_prior"] = ratio(
-            [h.code_bits for h in heard], seconds, "bit/s under the prior"
-        )
+        metrics["bits_per_second_prior"] = ratio([h.code_bits for h in heard], seconds, "bit/s under the prior")
     if all(k in h.rates for h in heard):
         metrics |= sound_metrics([h.rates[k] for h in heard])
     return metrics
@@ -251,12 +233,8 @@ def _whole_metrics(heard: Sequence[Heard]) -> dict[str, Metric]:
     """What does not depend on the rate."""
     samples = [float(h.samples) for h in heard]
     return {
-        "silence_mse": metric(
-            mean_interval(torch.tensor([h.silence_mse for h in heard])), "values in [-1, 1]"
-        ),
-        "bits_per_sample": ratio(
-            [h.code_bits + h.signal_bits for h in heard], samples, "bit/sample, codes and signal"
-        ),
+        "silence_mse": metric(mean_interval(torch.tensor([h.silence_mse for h in heard])), "values in [-1, 1]"),
+        "bits_per_sample": ratio([h.code_bits + h.signal_bits for h in heard], samples, "bit/sample, codes and signal"),
         "signal_bits_per_sample": ratio(
             [h.signal_bits for h in heard], samples, "bit/sample, the signal given its codes"
         ),

@@ -9,11 +9,7 @@ from codeword.data.recordings import Recordings
 from codeword.evaluation.intervals import mean_interval, resampled_interval
 from codeword.evaluation.result import Metric, metric
 from codeword.evaluation.speech import judges
-from codeword.evaluation.speech.conversion import (
-    conversion_margins,
-    speaker_probe_accuracy,
-    voice_centroids,
-)
+from codeword.evaluation.speech.conversion import conversion_margins, speaker_probe_accuracy, voice_centroids
 from codeword.media.audio import dequantise
 from codeword.tokenizer import Tokenizer
 
