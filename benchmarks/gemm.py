@@ -16,9 +16,7 @@ NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 def measure(*, quick: bool) -> Report:
     """GFLOP/s in float32, and in bfloat16 where the machine computes in it."""
     n = side(quick=quick)
-    runs = {
-        NAMES[dtype]: product(n, dtype) for dtype in dict.fromkeys([torch.float32, training_dtype("auto")])
-    }
+    runs = {NAMES[dtype]: product(n, dtype) for dtype in dict.fromkeys([torch.float32, training_dtype("auto")])}
     times = interleaved(runs, rounds=2 if quick else 9, warmup=2)
     figures = {f"gemm_{name}_gflops_per_s": gflops_per_s(n, times.fastest_s(name)) for name in runs}
     return Report(figures=figures)

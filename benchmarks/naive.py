@@ -97,9 +97,7 @@ class NaiveTokenizer(nn.Module):
         width, conv, transposed = sizes.width, CONV[sizes.ndim], TRANSPOSED[sizes.ndim]
 
         def residuals() -> list[nn.Module]:
-            blocks = [
-                NaiveResidual(sizes.ndim, width, sizes.residual_width) for _ in range(sizes.residual_blocks)
-            ]
+            blocks = [NaiveResidual(sizes.ndim, width, sizes.residual_width) for _ in range(sizes.residual_blocks)]
             return [*blocks, nn.ReLU()]
 
         self.encoder = nn.Sequential(
@@ -139,11 +137,7 @@ def naive_step(
 
 def one_hot(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
     """Vectors (N, D) and codebook (K, D) to codes (N, 1) int64 and encodings (N, K)."""
-    distances = (
-        torch.sum(z**2, dim=1, keepdim=True)
-        + torch.sum(codebook**2, dim=1)
-        - 2 * torch.matmul(z, codebook.t())
-    )
+    distances = torch.sum(z**2, dim=1, keepdim=True) + torch.sum(codebook**2, dim=1) - 2 * torch.matmul(z, codebook.t())
     codes = torch.argmin(distances, dim=1).unsqueeze(1)
     encodings = torch.zeros(len(z), len(codebook), device=z.device)
     encodings.scatter_(1, codes, 1)

@@ -76,8 +76,7 @@ class NaiveEncoder:
         bits = self._bits + last
         bits += [0] * (-len(bits) % 8)
         return bytes(
-            sum(bit << place for place, bit in enumerate(reversed(bits[i : i + 8])))
-            for i in range(0, len(bits), 8)
+            sum(bit << place for place, bit in enumerate(reversed(bits[i : i + 8]))) for i in range(0, len(bits), 8)
         )
 
 

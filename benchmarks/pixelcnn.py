@@ -13,10 +13,7 @@ def measure(*, quick: bool) -> Report:
     """Both draw from the same network with the same generator; every cell is run, nothing is scaled up."""
     prior = build(layers=2, width=8, grid=(3, 3), codewords=16) if quick else build()
     batch = 2 if quick else 64
-    runs = {
-        "naive": lambda: naive_sample(prior, batch, draw()),
-        "ours": lambda: walk(prior, batch, draw()),
-    }
+    runs = {"naive": lambda: naive_sample(prior, batch, draw()), "ours": lambda: walk(prior, batch, draw())}
     times = interleaved(runs, rounds=2 if quick else 5)
     passes = prior.symbols
     shape = " x ".join(str(n) for n in prior.grid)
@@ -36,9 +33,7 @@ def measure(*, quick: bool) -> Report:
     )
 
 
-def build(
-    *, layers: int = 15, width: int = 64, grid: tuple[int, ...] = (8, 8), codewords: int = 512
-) -> PixelCNN:
+def build(*, layers: int = 15, width: int = 64, grid: tuple[int, ...] = (8, 8), codewords: int = 512) -> PixelCNN:
     """A network with random weights, which cost what trained ones cost."""
     architecture = PixelCNNConfig(layers=layers, width=width, kernel=3, conditional=False)
     with torch.random.fork_rng(devices=[]):

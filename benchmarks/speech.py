@@ -23,9 +23,7 @@ def measure(*, quick: bool) -> Report:
     sizes = QUICK if quick else NaiveSizes(ndim=1, channels=1)
     number, crop_samples, seconds = (2, 800, 0.5) if quick else (16, 16_000, 10.0)
     training = load_recipe("librispeech-report").tokenizer_training
-    data = SyntheticSpeech(
-        SyntheticSpeechConfig(crop_samples=crop_samples, train=number, valid=1, test=1), "train"
-    )
+    data = SyntheticSpeech(SyntheticSpeechConfig(crop_samples=crop_samples, train=number, valid=1, test=1), "train")
     batch = data.take(range(number))
     step = our_step(our_config(sizes, values=VALUES), training, batch)
     runs = {"naive": peer_step(sizes, batch.x, values=VALUES), "ours": step}

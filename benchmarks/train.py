@@ -117,9 +117,7 @@ def our_config(sizes: NaiveSizes, *, values: int = 256) -> TokenizerConfig:
             residual_blocks=sizes.residual_blocks,
             strides=(2, 2),
         ),
-        quantizer=VectorQuantizerConfig(
-            levels=(sizes.codewords,), dim=sizes.dim, beta=sizes.beta, decay=sizes.decay
-        ),
+        quantizer=VectorQuantizerConfig(levels=(sizes.codewords,), dim=sizes.dim, beta=sizes.beta, decay=sizes.decay),
         likelihood=GaussianConfig(),
     )
 

@@ -52,10 +52,7 @@ def bits(model: LanguageModel, symbols: Tensor) -> Tensor:
     """The mean cost of symbols (B, CONTEXT + 1), in bits each."""
     symbols = symbols[:, : int((symbols >= 0).sum(1).max())]
     logits = model(symbols[:, :-1].clamp(min=0))
-    return (
-        F.cross_entropy(logits.flatten(0, 1), symbols[:, 1:].flatten(), ignore_index=-1)
-        / torch.tensor(2.0).log()
-    )
+    return F.cross_entropy(logits.flatten(0, 1), symbols[:, 1:].flatten(), ignore_index=-1) / torch.tensor(2.0).log()
 
 
 def main(folder: Path) -> None:
@@ -84,9 +81,7 @@ def main(folder: Path) -> None:
         schedule.step()
         if step % 50 == 0:
             with torch.no_grad():
-                print(
-                    f"step {step}: {loss:.3f} bits a code, held out {bits(model.eval(), held_out_symbols):.3f}"
-                )
+                print(f"step {step}: {loss:.3f} bits a code, held out {bits(model.eval(), held_out_symbols):.3f}")
 
 
 if __name__ == "__main__":

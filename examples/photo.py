@@ -25,9 +25,7 @@ def main(source: Path, out: Path, *box: int) -> None:
     compressed = codec.compress(photo)
     original = as_image(photo.numpy())
     shown = [("original", original)]
-    shown.append(
-        captioned("Codeword", len(compressed), as_image(codec.decompress(compressed).numpy()), original)
-    )
+    shown.append(captioned("Codeword", len(compressed), as_image(codec.decompress(compressed).numpy()), original))
     for name in ("JPEG", "WebP"):
         shown.append(captioned(name, *closest(original, name, len(compressed)), original))
     shown = [(caption, image.crop(box or None)) for caption, image in shown]

@@ -127,11 +127,7 @@ def test_sample_follows_its_seed(run: Run, tmp_path: Path, capsys: pytest.Captur
 
 
 def test_info_tells_runs_and_models_apart(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    for folder, holds in (
-        (run.folder, "run"),
-        (run.tokenizer_path, "tokenizer"),
-        (run.prior_path, "fittedprior"),
-    ):
+    for folder, holds in ((run.folder, "run"), (run.tokenizer_path, "tokenizer"), (run.prior_path, "fittedprior")):
         assert run_cli("info", folder, "--json") == 0
         assert json.loads(capsys.readouterr().out)["holds"] == holds
 
@@ -140,11 +136,7 @@ def test_info_tells_runs_and_models_apart(run: Run, capsys: pytest.CaptureFixtur
     ("words", "code", "says"),
     [
         (["train", "nothing", "--out", "x"], 2, "There is no recipe 'nothing'"),
-        (
-            ["train", "cifar10", "--out", "x", "--set", "tokenizer.foo=1"],
-            2,
-            "tokenizer.foo is not a known field",
-        ),
+        (["train", "cifar10", "--out", "x", "--set", "tokenizer.foo=1"], 2, "tokenizer.foo is not a known field"),
         (["train", "cifar10"], 2, "out"),
         (["evaluate", "nowhere"], 2, "There is no run at nowhere"),
         (["decode", "nowhere", "codes.npz", "--out", "x"], 2, "There is no run at nowhere"),

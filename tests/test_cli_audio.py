@@ -55,9 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.create(tmp_path_factory.mktemp("audio") / "run", recipe, resume=False)
     tokenizer = build(SPEECH)
     tokenizer.save_pretrained(run.tokenizer_path)
-    fitted = FittedPriorConfig(
-        architecture=recipe.prior, grid=(25,), levels=tokenizer.quantizer.levels, classes=2
-    )
+    fitted = FittedPriorConfig(architecture=recipe.prior, grid=(25,), levels=tokenizer.quantizer.levels, classes=2)
     build_prior(fitted).save_pretrained(run.prior_path)
     return run
 
@@ -88,9 +86,7 @@ def outcome(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, dict[str, obj
     done = json.loads(captured.out)
     assert captured.err.count("Error: ") == len(done["failures"])
     assert "Traceback" not in captured.err
-    by_name = [
-        {Path(path).name: value for path, value in done[part].items()} for part in ("results", "failures")
-    ]
+    by_name = [{Path(path).name: value for path, value in done[part].items()} for part in ("results", "failures")]
     return by_name[0], by_name[1]
 
 
@@ -292,9 +288,7 @@ def test_what_cannot_be_aligned_is_named(tmp_path: Path, capsys: pytest.CaptureF
     assert "--transcript is for one recording" in capsys.readouterr().err
 
 
-def test_recordings_of_a_librispeech_folder_are_aligned(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_recordings_of_a_librispeech_folder_are_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pocketsphinx")
     real = sorted((Path(os.environ.get("CODEWORD_DATA", "nowhere")) / "LibriSpeech").glob("*/*/*/*.flac"))
     if not real:

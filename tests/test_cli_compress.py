@@ -51,9 +51,7 @@ def painter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer(torch.randint(256, (4, 3, 16, 16)))
     prior = build_prior(
         FittedPriorConfig(
-            architecture=PixelCNNConfig(layers=2, width=8, kernel=3, head_width=16),
-            grid=(4, 4),
-            levels=(16, 8),
+            architecture=PixelCNNConfig(layers=2, width=8, kernel=3, head_width=16), grid=(4, 4), levels=(16, 8)
         )
     )
     Model(tokenizer.eval(), prior.eval()).save_pretrained(folder)
@@ -101,9 +99,7 @@ def test_a_folder_of_images_comes_back(
     painter: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], lossless: bool
 ) -> None:
     flags = ["--lossless"] if lossless else []
-    assert (
-        run_cli("compress", pictures, "--out", tmp_path / "a.cw", "--model", painter, "--json", *flags) == 1
-    )
+    assert run_cli("compress", pictures, "--out", tmp_path / "a.cw", "--model", painter, "--json", *flags) == 1
     done = result(capsys)
     assert list(done["failures"]) == [str(pictures / "broken.png")]
     written = done["results"][str(tmp_path / "a.cw")]
@@ -111,10 +107,7 @@ def test_a_folder_of_images_comes_back(
     assert written["bytes"] == (tmp_path / "a.cw").stat().st_size
     assert run_cli("info", tmp_path / "a.cw", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["signals"], told["lossless"]) == (
-        {"colour.png": [37, 21], "below/grey.png": [5, 16]},
-        lossless,
-    )
+    assert (told["signals"], told["lossless"]) == ({"colour.png": [37, 21], "below/grey.png": [5, 16]}, lossless)
     assert run_cli("decompress", tmp_path / "a.cw", "--out", tmp_path / "back", "--model", painter) == 0
     with Image.open(tmp_path / "back" / "below" / "grey.png") as grey:
         assert (grey.mode, grey.size) == ("L", (16, 5))
@@ -164,10 +157,7 @@ def test_what_cannot_be_is_said_in_one_sentence(
         (["compress", wave, "--out", archive, "--model", painter], "is a recording by its suffix"),
         (["compress", wave, "--out", archive, "--model", speaker, "--lossless"], "lossless needs"),
         (["compress", wave, "--out", archive, "--model", speaker, "--speaker", "x"], "knows no speaker 'x'"),
-        (
-            ["compress", pictures / "colour.png", "--out", archive, "--model", painter, "--codes", "1"],
-            "--codes",
-        ),
+        (["compress", pictures / "colour.png", "--out", archive, "--model", painter, "--codes", "1"], "--codes"),
         (["compress", wave, "--out", wave, "--model", speaker], "would be overwritten"),
         (["decompress", wave, "--out", tmp_path / "x"], "is not a file that `codeword compress` wrote"),
         (["decompress", tmp_path / "none.cw", "--out", tmp_path / "x"], "There is no file"),
@@ -184,9 +174,7 @@ def test_what_cannot_be_is_said_in_one_sentence(
     assert archive.read_bytes() == before
 
 
-def test_real_images_come_back_in_another_process_with_other_threads(
-    cifar_root: Path, tmp_path: Path
-) -> None:
+def test_real_images_come_back_in_another_process_with_other_threads(cifar_root: Path, tmp_path: Path) -> None:
     images = open_dataset(Cifar10Config(root=cifar_root), "test").take(range(0, 10_000, 500)).x
     (tmp_path / "images").mkdir()
     for i, image in enumerate(images):
@@ -199,9 +187,7 @@ def test_real_images_come_back_in_another_process_with_other_threads(
         assert torch.equal(back.long(), tokenizer.decode(tokenizer.encode(image[None]))[0])
 
 
-def test_real_speech_comes_back_in_another_process_with_other_threads(
-    librispeech_root: Path, tmp_path: Path
-) -> None:
+def test_real_speech_comes_back_in_another_process_with_other_threads(librispeech_root: Path, tmp_path: Path) -> None:
     recordings = (librispeech_root / "LibriSpeech" / "test-other").rglob("*.flac")
     source = min(recordings, key=lambda path: path.stat().st_size)
     assert run_cli("compress", source, "--out", tmp_path / "a.cw") == 0
@@ -235,8 +221,6 @@ def test_the_shipped_models_need_no_name(name: str, tmp_path: Path) -> None:
 
 
 def test_the_shipped_models_weigh_at_most_8_megabytes() -> None:
-    sizes = [
-        path.stat().st_size for name in NAMES for path in shipped_folder(name).rglob("*") if path.is_file()
-    ]
+    sizes = [path.stat().st_size for name in NAMES for path in shipped_folder(name).rglob("*") if path.is_file()]
     assert sum(sizes) <= 8_000_000
     assert {shipped_model(name).tokenizer.config.ndim for name in NAMES} == {1, 2}

@@ -40,9 +40,7 @@ def test_within_classes_what_is_whitened_has_covariance_one(seed: int) -> None:
 @given(seeds)
 def test_whitening_keeps_the_direction_in_which_two_classes_differ(seed: int) -> None:
     x, labels = classes(400, 6, seed)
-    x = torch.where(
-        (labels % 2 == 0)[:, None], x - x[labels % 2 == 0].mean(0), x - x[labels % 2 == 1].mean(0)
-    )
+    x = torch.where((labels % 2 == 0)[:, None], x - x[labels % 2 == 0].mean(0), x - x[labels % 2 == 1].mean(0))
     x[:, 2] += 100 * (labels % 2)
     z = whitening(x, labels % 2, 1)(x)[:, 0]
     assert (z[labels % 2 == 0].max() < z[labels % 2 == 1].min()) or (
@@ -72,9 +70,7 @@ def test_bigrams_are_distributions_and_know_nothing_of_one_recording_after_anoth
 @given(seeds)
 def test_regression_finds_the_map_there_is(seed: int) -> None:
     x, weight, bias = normal(100, 4, seed=seed), normal(4, 3, seed=seed + 1), normal(3, seed=seed + 2)
-    torch.testing.assert_close(
-        ridge(x, x @ weight + bias, penalty=1e-4)(x), x @ weight + bias, rtol=1e-3, atol=1e-3
-    )
+    torch.testing.assert_close(ridge(x, x @ weight + bias, penalty=1e-4)(x), x @ weight + bias, rtol=1e-3, atol=1e-3)
 
 
 @given(seeds, st.floats(0.1, 10), st.floats(-5, 5))
@@ -82,9 +78,7 @@ def test_cepstra_do_not_hear_loudness_nor_a_fixed_filter(seed: int, scale: float
     log_mels = 3 * normal(20, 50, seed=seed)
     heard = cepstra(log_mels, 8)
     assert heard.shape == (8, 50)
-    torch.testing.assert_close(
-        cepstra(log_mels + shift * normal(20, 1, seed=seed + 1), 8), heard, rtol=0, atol=1e-3
-    )
+    torch.testing.assert_close(cepstra(log_mels + shift * normal(20, 1, seed=seed + 1), 8), heard, rtol=0, atol=1e-3)
     assert not standardised(torch.full((2, 9), scale)).abs().gt(1e-3).any()
 
 
@@ -97,9 +91,7 @@ def fitted(smoothing: float, **options: float) -> tuple[Clusters, list[torch.Ten
     recordings = [standardised(normal(4, n, seed=n).cumsum(1)) for n in (80, 60, 100, 120)]
     config = ClustersConfig(cosines=4, classes=12, smoothing=smoothing, **options)
     generator = torch.Generator().manual_seed(0)
-    clusters = Clusters.fit(
-        config, recordings, [0, 1, 0, 1], span=SPAN, levels=LEVELS, dim=DIM, generator=generator
-    )
+    clusters = Clusters.fit(config, recordings, [0, 1, 0, 1], span=SPAN, levels=LEVELS, dim=DIM, generator=generator)
     return clusters, recordings
 
 

@@ -53,15 +53,9 @@ def test_overrides_reach_any_depth() -> None:
     ("override", "says"),
     [
         ("tokenizer.quantiser.levels=[4]", "tokenizer.quantiser is not a known field"),
-        (
-            "tokenizer.quantizer.levels=[1]",
-            r"tokenizer.quantizer.levels.0.*greater than or equal to 2.*found 1",
-        ),
+        ("tokenizer.quantizer.levels=[1]", r"tokenizer.quantizer.levels.0.*greater than or equal to 2.*found 1"),
         ("tokenizer.quantizer.levels=many", "tokenizer.quantizer.levels.*tuple.*many"),
-        (
-            "tokenizer.quantizer.kind=magic",
-            "tokenizer.quantizer.*'magic'.*'vector', 'residual', 'finite-scalar'",
-        ),
+        ("tokenizer.quantizer.kind=magic", "tokenizer.quantizer.*'magic'.*'vector', 'residual', 'finite-scalar'"),
         ("tokenizer.quantizer.levels=[4,4,4]", "64 numbers must divide into 3"),
         ("tokenizer_training.steps=-1", "tokenizer_training.steps.*greater than 0.*-1"),
         ("tokenizer_training.learning_rate=nan", "learning_rate"),

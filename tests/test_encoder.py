@@ -105,9 +105,7 @@ def stopped(undisturbed: Run, folder: Path, *, keep: str | None) -> Path:
 
 
 @pytest.mark.parametrize("keep", [None, "encoder", "tokenizer"])
-def test_resumed_from_any_part_it_ends_bit_for_bit_the_same(
-    undisturbed: Run, tmp_path: Path, keep: str | None
-) -> None:
+def test_resumed_from_any_part_it_ends_bit_for_bit_the_same(undisturbed: Run, tmp_path: Path, keep: str | None) -> None:
     run = train(tiny(), stopped(undisturbed, tmp_path / "run", keep=keep), resume=True)
     assert_equal(weights(undisturbed), weights(run))
     # With the tokenizer's own checkpoint, the encoder is not taught again.

@@ -49,12 +49,7 @@ def value(evaluation: Evaluation, name: str) -> float:
 
 def test_names_values_and_intervals(run: Run, evaluation: Evaluation) -> None:
     assert evaluation.metrics.keys() == NAMES
-    assert (evaluation.recipe, evaluation.split, evaluation.signals, evaluation.seed) == (
-        "demo-images",
-        "test",
-        16,
-        0,
-    )
+    assert (evaluation.recipe, evaluation.split, evaluation.signals, evaluation.seed) == ("demo-images", "test", 16, 0)
     for metric in evaluation.metrics.values():
         assert metric.low <= metric.value <= metric.high
         assert metric.unit
@@ -83,9 +78,7 @@ def test_figures_agree_with_what_the_models_say_themselves(run: Run, evaluation:
     expected = tokenizer.likelihood.mean(tokenizer.features(codes)).detach()
     assert value(evaluation, "mse") == pytest.approx(float(((expected - x) / 255).square().mean()), rel=1e-4)
     variance = float((open_dataset(run.recipe().data, "train").take(range(64)).x / 255).var(correction=0))
-    assert value(evaluation, "mse_over_variance") == pytest.approx(
-        value(evaluation, "mse") / variance, rel=1e-4
-    )
+    assert value(evaluation, "mse_over_variance") == pytest.approx(value(evaluation, "mse") / variance, rel=1e-4)
 
 
 def test_bits_do_not_depend_on_the_batch_size(run: Run) -> None:

@@ -57,9 +57,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "prior_training": TRAINING,
         "evaluation": {"baselines": False},
     }
-    return train(
-        validate(Recipe, recipe, place="test"), tmp_path_factory.mktemp("files") / "speech", devices=1
-    )
+    return train(validate(Recipe, recipe, place="test"), tmp_path_factory.mktemp("files") / "speech", devices=1)
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +119,7 @@ def test_distortion_is_measured_on_what_is_read_back(images: Run, of_images: Eva
 @pytest.mark.parametrize("picture", pictures.LADDER, ids=lambda p: f"{p.title}, {p.setting}")
 def test_every_picture_comes_back_in_its_place(picture: pictures.Picture, channels: int) -> None:
     # Images of one colour each, which every format keeps apart.
-    images = (
-        torch.tensor([30, 90, 150, 210, 250], dtype=torch.uint8).view(5, 1, 1, 1).repeat(1, channels, 16, 32)
-    )
+    images = torch.tensor([30, 90, 150, 210, 250], dtype=torch.uint8).view(5, 1, 1, 1).repeat(1, channels, 16, 32)
     sizes, found = pictures.written(images, picture)
     assert len(sizes) == (1 if picture.together else 5)
     assert found.shape == images.shape
@@ -157,9 +153,7 @@ def test_every_sound_comes_back_in_its_place(form: sounds.SoundFormat, values: i
 def test_a_rate_that_no_format_has_is_named(speech: Run) -> None:
     recipe = speech.recipe()
     data = open_dataset(recipe.data.model_copy(update={"sample_rate": 11_000}), "test")
-    found = measure_files(
-        Model.load(speech.folder), data, recipe.evaluation, progress=lambda done, total: None
-    )
+    found = measure_files(Model.load(speech.folder), data, recipe.evaluation, progress=lambda done, total: None)
     assert "11000 Hz" in found.left_out["Opus"]
     assert {file.name for file in found.files} == {"Codeword", "FLAC"}
 

@@ -101,9 +101,7 @@ def real(librispeech_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Ev
         "tokenizer.quantizer.levels=[16]",
         "tokenizer.quantizer.dim=16",
     ]
-    run = train(
-        load_recipe("librispeech-phones", overrides=overrides), tmp_path_factory.mktemp("real") / "run"
-    )
+    run = train(load_recipe("librispeech-phones", overrides=overrides), tmp_path_factory.mktemp("real") / "run")
     return evaluate(run)
 
 

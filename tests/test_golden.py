@@ -12,13 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from codeword.codec import Codec, Container, Signal, Wishes
-from codeword.config import (
-    ConvTrunkConfig,
-    FittedPriorConfig,
-    PixelCNNConfig,
-    TokenizerConfig,
-    VectorQuantizerConfig,
-)
+from codeword.config import ConvTrunkConfig, FittedPriorConfig, PixelCNNConfig, TokenizerConfig, VectorQuantizerConfig
 from codeword.data.codes import CodedSignal, read_codes, write_codes
 from codeword.model import Model
 from codeword.priors import PixelCNN, load_prior

@@ -26,9 +26,7 @@ def likelihood(request: pytest.FixtureRequest) -> Likelihood:
 
 
 def features_for(likelihood: Likelihood, *shape: int, spread: float = 1.0, seed: int = 0) -> Tensor:
-    noise = torch.randn(
-        shape[0], likelihood.features, *shape[1:], generator=torch.Generator().manual_seed(seed)
-    )
+    noise = torch.randn(shape[0], likelihood.features, *shape[1:], generator=torch.Generator().manual_seed(seed))
     return noise * (0.2 if isinstance(likelihood, Gaussian) else spread)
 
 
@@ -52,9 +50,7 @@ def test_sums_to_one_over_all_channels_together() -> None:
 
 
 def type_config(likelihood: Likelihood) -> LikelihoodConfig:
-    return CONFIGS[
-        [type(build_likelihood(c, channels=3, values=256)) for c in CONFIGS].index(type(likelihood))
-    ]
+    return CONFIGS[[type(build_likelihood(c, channels=3, values=256)) for c in CONFIGS].index(type(likelihood))]
 
 
 def test_any_rank_and_a_value_for_each_signal(likelihood: Likelihood, size: tuple[int, ...]) -> None:
@@ -136,9 +132,7 @@ def test_mixture_agrees_with_the_textbook_form() -> None:
     upper = torch.sigmoid((signal + 1 / 255 - means) * torch.exp(-log_scales))
     lower = torch.sigmoid((signal - 1 / 255 - means) * torch.exp(-log_scales))
     expected = ((upper - lower) * logits.softmax(1)).sum(1).log().sum(1)
-    torch.testing.assert_close(
-        likelihood.log_prob(features.float(), x).double(), expected, rtol=1e-3, atol=1e-2
-    )
+    torch.testing.assert_close(likelihood.log_prob(features.float(), x).double(), expected, rtol=1e-3, atol=1e-2)
 
 
 def test_coupling_uses_the_true_channels_before() -> None:
@@ -168,9 +162,7 @@ def test_a_spectrogram_sums_to_one_over_all_values(spectrogram: Likelihood) -> N
         assert log_probs.logsumexp(0).item() == pytest.approx(0, abs=2e-4)
 
 
-def test_a_spectrogram_is_heard_at_its_length_and_its_loss_falls_with_the_error(
-    spectrogram: Likelihood,
-) -> None:
+def test_a_spectrogram_is_heard_at_its_length_and_its_loss_falls_with_the_error(spectrogram: Likelihood) -> None:
     times = torch.arange(400) / 8000
     x = (128 + 60 * torch.sin(2 * torch.pi * 900 * times)).round().long()[None, None]
     exact = spectrogram._frames(x)  # type: ignore[operator]

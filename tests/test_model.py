@@ -73,9 +73,7 @@ def test_a_compact_model_is_stable_and_small(model: Model, tmp_path: Path) -> No
 
 def test_a_prior_of_other_codes_is_refused(model: Model) -> None:
     config = FittedPriorConfig(
-        architecture=PixelCNNConfig(layers=1, width=4, head_width=4),
-        grid=model.prior.grid,
-        levels=(7,),
+        architecture=PixelCNNConfig(layers=1, width=4, head_width=4), grid=model.prior.grid, levels=(7,)
     )
     with pytest.raises(ModelError, match=r"levels \[7\]"):
         Model(model.tokenizer, build_prior(config))
@@ -150,11 +148,7 @@ def hub() -> Iterator[Hub]:
                     if line["key"] == "file":
                         served.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
                 self.answer_json(
-                    {
-                        "commitUrl": f"{served.url}/{REPO}/commit/{COMMIT}",
-                        "commitOid": COMMIT,
-                        "success": True,
-                    }
+                    {"commitUrl": f"{served.url}/{REPO}/commit/{COMMIT}", "commitOid": COMMIT, "success": True}
                 )
             else:
                 self.answer_json({})
@@ -178,9 +172,7 @@ print(Model.load("{REPO}").fingerprint)
 
 
 @pytest.mark.parametrize("ndim", [2], indirect=True)
-def test_a_model_goes_to_the_hub_and_comes_back_with_its_prior(
-    model: Model, hub: Hub, tmp_path: Path
-) -> None:
+def test_a_model_goes_to_the_hub_and_comes_back_with_its_prior(model: Model, hub: Hub, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "model")
     model.save_pretrained(tmp_path / "compact", compact=True)
     hub.files["surprise.pkl"] = b"not asked for"

@@ -15,9 +15,7 @@ from codeword.priors import Draw, PixelCNN, Prior, Uniform, build_prior, walk
 
 def random_codes(prior: Prior, batch: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.stack(
-        [torch.randint(n, (batch, *prior.grid), generator=generator) for n in prior.levels], -1
-    )
+    return torch.stack([torch.randint(n, (batch, *prior.grid), generator=generator) for n in prior.levels], -1)
 
 
 @given(
@@ -32,9 +30,7 @@ def test_the_walk_gives_the_parallel_log_probability(
 ) -> None:
     torch.manual_seed(0)
     architecture = PixelCNNConfig(layers=layers, width=6, kernel=kernel, head_width=8)
-    prior = build_prior(
-        FittedPriorConfig(architecture=architecture, grid=grid, levels=tuple(levels), classes=3)
-    ).eval()
+    prior = build_prior(FittedPriorConfig(architecture=architecture, grid=grid, levels=tuple(levels), classes=3)).eval()
     torch.nn.init.normal_(prior.label_bias.weight)  # type: ignore[union-attr]
     labels = None if label is None else torch.full((3,), label)
     draw = Draw(generator=torch.Generator().manual_seed(1))
@@ -112,9 +108,7 @@ def test_uniform_costs_the_size_of_the_alphabet(ndim: int) -> None:
 
 
 def test_one_seed_gives_one_sample_and_another_seed_another(prior: PixelCNN) -> None:
-    first, again, other = (
-        walk(prior, 4, Draw(generator=torch.Generator().manual_seed(seed))) for seed in (5, 5, 6)
-    )
+    first, again, other = (walk(prior, 4, Draw(generator=torch.Generator().manual_seed(seed))) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

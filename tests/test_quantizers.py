@@ -6,12 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from codeword.config import (
-    FiniteScalarQuantizerConfig,
-    QuantizerConfig,
-    ResidualQuantizerConfig,
-    VectorQuantizerConfig,
-)
+from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig, VectorQuantizerConfig
 from codeword.quantizers import CodeUsage, Quantizer, VectorQuantizer, build_quantizer, nearest
 
 CONFIGS: list[QuantizerConfig] = [

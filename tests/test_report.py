@@ -34,14 +34,7 @@ from codeword.tokenizer import Tokenizer
 from codeword.training import Run, train
 
 HOSTILE = "</title><script>alert(1)</script>"
-TRAINING = {
-    "steps": 4,
-    "batch_size": 8,
-    "evaluate_every": 2,
-    "valid_signals": 8,
-    "warmup_steps": 1,
-    "precision": "32",
-}
+TRAINING = {"steps": 4, "batch_size": 8, "evaluate_every": 2, "valid_signals": 8, "warmup_steps": 1, "precision": "32"}
 
 
 @pytest.fixture(scope="session")
@@ -91,8 +84,7 @@ def test_the_page_needs_nothing_but_itself(page: Path) -> None:
 
 def test_every_figure_is_in_the_page_and_beside_it(page: Path) -> None:
     embedded = {
-        base64.b64decode(data)
-        for data in re.findall(r"base64,([A-Za-z0-9+/=]+)", page.read_text(encoding="utf-8"))
+        base64.b64decode(data) for data in re.findall(r"base64,([A-Za-z0-9+/=]+)", page.read_text(encoding="utf-8"))
     }
     files = {path.stem: path.read_bytes() for path in page.parent.glob("*.png")}
     assert set(files) == {
@@ -119,13 +111,7 @@ def test_every_metric_and_fact_is_named(page: Path, trained: Run) -> None:
     assert all(f"<code>{name}</code>" in text for name in evaluation.metrics)
     assert "Bernoulli proxy (not a likelihood)" in text
     assert f"{evaluation.metrics['total_bpd'].value:.3f} bits" in text
-    for fact in (
-        evaluation.commit,
-        evaluation.machine,
-        "test split",
-        "12 signals",
-        "4 × 4 cells of 16 codewords",
-    ):
+    for fact in (evaluation.commit, evaluation.machine, "test split", "12 signals", "4 × 4 cells of 16 codewords"):
         assert fact in text
     # Figures for CIFAR-10 say nothing about other data.
     assert "For comparison" not in text
@@ -179,9 +165,7 @@ def test_grey_images_of_odd_size_with_product_codes_are_drawn() -> None:
     material = Material(
         tokenizer=tokenizer,
         prior=build_prior(
-            FittedPriorConfig(
-                architecture=UniformPriorConfig(), grid=(5, 4), levels=tokenizer.quantizer.levels
-            )
+            FittedPriorConfig(architecture=UniformPriorConfig(), grid=(5, 4), levels=tokenizer.quantizer.levels)
         ),
         split="test",
         x=x,

@@ -36,14 +36,7 @@ TOKENIZER = {
     "values": 65536,
     "sample_rate": RATE,
     "frontend": {"kind": "log-mel", "n_fft": 320, "hop": 80, "mels": 20},
-    "trunk": {
-        "kind": "convnext",
-        "width": 8,
-        "hidden": 8,
-        "encoder_blocks": 1,
-        "decoder_blocks": 1,
-        "strides": [2],
-    },
+    "trunk": {"kind": "convnext", "width": 8, "hidden": 8, "encoder_blocks": 1, "decoder_blocks": 1, "strides": [2]},
     "quantizer": {"kind": "residual", "levels": [8, 4, 4], "dim": 8, "lookup_dim": 4, "prefixes": [1]},
     "head": {"kind": "istft", "n_fft": 320, "hop": 80},
     "likelihood": {"kind": "spectral", "windows": [256], "mels": 20},
@@ -110,9 +103,7 @@ def sounds(page: Path) -> dict[str, tuple[np.ndarray, int]]:
 
 def test_every_sound_is_in_the_page_and_beside_it(page: Path) -> None:
     html = page.read_text(encoding="utf-8")
-    embedded = [
-        base64.b64decode(data) for data in re.findall(r"data:audio/flac;base64,([A-Za-z0-9+/=]+)", html)
-    ]
+    embedded = [base64.b64decode(data) for data in re.findall(r"data:audio/flac;base64,([A-Za-z0-9+/=]+)", html)]
     files = {path.name: path.read_bytes() for path in page.parent.glob("*.flac")}
     assert len(embedded) == html.count("<audio controls") == len(files)
     assert set(embedded) == set(files.values())
@@ -194,8 +185,7 @@ def test_without_speakers_phones_rates_or_length_the_report_is_shorter(tmp_path:
     run = trained(
         tmp_path / "run",
         data={"kind": "audio-folder", "root": tmp_path, "sample_rate": RATE, "crop_samples": 1600},
-        tokenizer=TOKENIZER
-        | {"conditional": False, "quantizer": {"kind": "vector", "levels": [8], "dim": 8}},
+        tokenizer=TOKENIZER | {"conditional": False, "quantizer": {"kind": "vector", "levels": [8], "dim": 8}},
         prior={"kind": "uniform"},
     )
     folder = report(evaluated(run), samples=1).parent
@@ -216,13 +206,7 @@ def test_a_decoder_that_draws_sample_by_sample_is_heard_for_a_second(tmp_path: P
                 "sample_rate": RATE,
                 "trunk": {"kind": "conv", "width": 4, "residual_width": 4, "residual_blocks": 1},
                 "quantizer": {"kind": "vector", "levels": [8], "dim": 4},
-                "likelihood": {
-                    "kind": "wavenet",
-                    "dilations": [1],
-                    "width": 4,
-                    "skip_width": 4,
-                    "features": 4,
-                },
+                "likelihood": {"kind": "wavenet", "dilations": [1], "width": 4, "skip_width": 4, "features": 4},
             },
             prior={"kind": "pixelcnn", "layers": 1, "width": 4, "head_width": 4},
         )
@@ -260,9 +244,7 @@ def test_each_code_shares_itself_out_among_phones(codes: int, seed: int) -> None
 
 
 def test_the_rate_table_sets_each_rate_above_its_baseline() -> None:
-    evaluation = Evaluation(
-        recipe="r", split="test", signals=1, seed=0, commit="c", machine="m", metrics={}, **RATES
-    )
+    evaluation = Evaluation(recipe="r", split="test", signals=1, seed=0, commit="c", machine="m", metrics={}, **RATES)
     table = rate_table(evaluation)
     assert table.columns == ("PER, %", "STOI", "PESQ")
     assert [(row.codes, row.bits_per_second, row.baseline) for row in table.rows] == [
@@ -287,9 +269,7 @@ def test_a_model_of_one_rate_stands_beside_its_baseline_too() -> None:
 
 def test_published_figures_of_speech_stand_beside_librispeech_only() -> None:
     found = {"waveform_mse": metric(0.005), "phoneme_accuracy": metric(50), "si_sdr_db": metric(-3)}
-    evaluation = Evaluation(
-        recipe="r", split="test", signals=1, seed=0, commit="c", machine="m", metrics=found
-    )
+    evaluation = Evaluation(recipe="r", split="test", signals=1, seed=0, commit="c", machine="m", metrics=found)
     distortion, error, accuracy = result_rows(evaluation, LibriSpeechConfig())
     assert distortion.interval == "−4.0 – −2.0"
     assert [reference.figure for reference in error.references] == ["0.0053–0.006"]

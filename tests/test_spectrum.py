@@ -46,9 +46,7 @@ def test_griffin_lim_approaches_the_magnitude_it_is_given() -> None:
     x = sum(torch.sin(2 * torch.pi * f * times) for f in (300.0, 1210.0, 2500.0))[None] * 0.1
     target = stft(x, 256, 64).abs()
     errors = [
-        float(
-            (stft(griffin_lim(target, 256, 64, iterations=n), 256, 64).abs() - target).norm() / target.norm()
-        )
+        float((stft(griffin_lim(target, 256, 64, iterations=n), 256, 64).abs() - target).norm() / target.norm())
         for n in (0, 8, 64)
     ]
     assert errors[0] > errors[1] > errors[2]
@@ -67,9 +65,7 @@ def test_mel_filters_cover_the_band_with_triangles_of_unit_area() -> None:
 def test_a_louder_wave_is_higher_by_the_logarithm_of_its_gain() -> None:
     log_mel = LogMel(16000, 256, 64, 20)
     x = waves(1, 2000)
-    torch.testing.assert_close(
-        log_mel(2 * x) - log_mel(x), torch.full((1, 20, 32), 2.0).log(), atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(log_mel(2 * x) - log_mel(x), torch.full((1, 20, 32), 2.0).log(), atol=1e-4, rtol=0)
     assert float(log_mel(torch.zeros(1, 100)).max()) == pytest.approx(-11.513, abs=1e-3)
 
 

@@ -15,14 +15,7 @@ from safetensors.torch import load_file, save_file
 from codeword.config import ConvTrunkConfig, FiniteScalarQuantizerConfig, TokenizerConfig, UniformPriorConfig
 from codeword.errors import CodewordError, ModelError
 from codeword.priors import PixelCNN, Prior, Uniform, load_prior
-from codeword.store import (
-    COMPACT_FROM,
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    compacted,
-    restore,
-    write_atomically,
-)
+from codeword.store import COMPACT_FROM, CONFIG_FILE, WEIGHTS_FILE, compacted, restore, write_atomically
 from codeword.tokenizer import Tokenizer
 
 SMALL = TokenizerConfig(

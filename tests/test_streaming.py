@@ -68,9 +68,7 @@ def cut(x: torch.Tensor, at: list[int], axis: int) -> list[torch.Tensor]:
     return [x.narrow(axis, start, stop - start) for start, stop in pairwise(places)]
 
 
-@pytest.fixture(
-    scope="module", params=CONFIGS, ids=lambda c: f"{c.frontend.kind}-{c.trunk.kind}{c.trunk.strides}"
-)
+@pytest.fixture(scope="module", params=CONFIGS, ids=lambda c: f"{c.frontend.kind}-{c.trunk.kind}{c.trunk.strides}")
 def streamed(request: pytest.FixtureRequest) -> Tokenizer:
     return build(request.param)
 

@@ -150,9 +150,7 @@ def test_told_classes_and_fewer_codes_reach_every_tile(ndim: int, likelihood: Li
 
 
 def test_wide_values_come_back_whole() -> None:
-    tokenizer = build(
-        TokenizerConfig(ndim=1, values=65536, trunk=SMALL, quantizer=VectorQuantizerConfig(dim=4))
-    )
+    tokenizer = build(TokenizerConfig(ndim=1, values=65536, trunk=SMALL, quantizer=VectorQuantizerConfig(dim=4)))
     x = torch.randint(65536, (3, 200), generator=torch.Generator().manual_seed(0))
     codes = encode_tiles(tokenizer, x, tile=16)
     decoded = decode_tiles(tokenizer, codes, size=(200,), tile=16)

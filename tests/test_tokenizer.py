@@ -144,9 +144,7 @@ def test_a_recording_of_any_length_comes_back_as_long_as_it_was(samples: int) ->
 
 def test_every_parameter_of_a_speech_tokenizer_learns(speech_tokenizer: Tokenizer) -> None:
     speech_tokenizer(waveform(4, 320), torch.tensor([0, 1, 2, 0])).loss.backward()
-    still = [
-        n for n, p in speech_tokenizer.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
-    ]
+    still = [n for n, p in speech_tokenizer.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert still == []
 
 

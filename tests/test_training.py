@@ -86,9 +86,7 @@ def test_a_run_holds_what_it_promises(undisturbed: Run) -> None:
     assert set(undisturbed.environment()) == {"commit", "codeword", "torch", "machine"}
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
-    undisturbed: Run, tmp_path: Path
-) -> None:
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(undisturbed: Run, tmp_path: Path) -> None:
     assert_equal(weights(undisturbed), weights(train(tiny(), tmp_path / "same")))
     other = weights(train(tiny("seed=1"), tmp_path / "other"))
     assert any(not torch.equal(tensor, other[name]) for name, tensor in weights(undisturbed).items())
@@ -165,9 +163,7 @@ def test_a_run_folder_is_never_overwritten(undisturbed: Run) -> None:
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     recipe = tiny(
-        "tokenizer_training.learning_rate=1e30",
-        "tokenizer_training.clip_norm=0",
-        "tokenizer_training.warmup_steps=8",
+        "tokenizer_training.learning_rate=1e30", "tokenizer_training.clip_norm=0", "tokenizer_training.warmup_steps=8"
     )
     with pytest.raises(TrainingError, match=r"not finite at step \d+.*learning rate"):
         train(recipe, tmp_path / "run")
@@ -227,10 +223,7 @@ def test_every_epoch_reads_everything_once_in_an_order_of_its_own(length: int, b
 def test_ranks_share_a_step_between_them() -> None:
     data = open_dataset(tiny().data, "train")
     whole = next(iter(training_batches(data, 8, seed=3, first_step=5, steps=6))).x
-    shares = [
-        next(iter(training_batches(data, 8, seed=3, first_step=5, steps=6, rank=r, ranks=2))).x
-        for r in (0, 1)
-    ]
+    shares = [next(iter(training_batches(data, 8, seed=3, first_step=5, steps=6, rank=r, ranks=2))).x for r in (0, 1)]
     assert torch.equal(whole[0::2], shares[0])
     assert torch.equal(whole[1::2], shares[1])
 
@@ -275,21 +268,9 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     """As Fabric starts them for two devices: each sees half of every batch, and both agree."""
     words = [word for override in TINY for word in ("--set", override)]
-    command = [
-        sys.executable,
-        "-m",
-        "codeword",
-        "train",
-        "demo-images",
-        "--out",
-        str(tmp_path / "run"),
-        *words,
-    ]
+    command = [sys.executable, "-m", "codeword", "train", "demo-images", "--out", str(tmp_path / "run"), *words]
     subprocess.run(
-        [*command, "--devices", "2"],
-        check=True,
-        capture_output=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        [*command, "--devices", "2"], check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
     run = Run.open(tmp_path / "run")
     alone = train(tiny(), tmp_path / "alone")

@@ -35,9 +35,7 @@ def build_wavenet(
     *, levels: tuple[int, ...] = (5, 4), dilations: tuple[int, ...] = (1, 2, 4), conditional: bool = True
 ) -> WaveNet:
     torch.manual_seed(0)
-    architecture = WaveNetConfig(
-        dilations=dilations, width=6, skip_width=8, head_width=8, conditional=conditional
-    )
+    architecture = WaveNetConfig(dilations=dilations, width=6, skip_width=8, head_width=8, conditional=conditional)
     prior = build_prior(FittedPriorConfig(architecture=architecture, grid=(7,), levels=levels, classes=3))
     assert isinstance(prior, WaveNet)
     torch.nn.init.normal_(prior.label_vectors.weight)
@@ -147,9 +145,7 @@ def test_a_walk_refuses_a_grid_that_cannot_be(grid: tuple[int, ...]) -> None:
 
 def test_pixelcnn_walks_its_own_grid_only() -> None:
     prior = PixelCNN(
-        FittedPriorConfig(
-            architecture=PixelCNNConfig(layers=1, width=4, head_width=4), grid=(2, 3), levels=(4,)
-        )
+        FittedPriorConfig(architecture=PixelCNNConfig(layers=1, width=4, head_width=4), grid=(2, 3), levels=(4,))
     )
     assert walk(prior, 1, Draw(generator=seeded()), grid=(2, 3)).shape == (1, 2, 3, 1)
     with pytest.raises(UsageError, match="2 x 3 cells and was asked for 3 x 3"):

@@ -23,9 +23,7 @@ def cost_bytes(coder: SymbolCoder, batch: Batch, tables: bytes = b"") -> int:
 @pytest.mark.parametrize("blocks", [1, 4, 8, 16, 64])
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 4.0, 30.0])
 @pytest.mark.parametrize("drawn_from", ["prior", "table"])
-def test_no_other_coder_makes_a_smaller_file(
-    ndim: int, blocks: int, sharpness: float, drawn_from: str
-) -> None:
+def test_no_other_coder_makes_a_smaller_file(ndim: int, blocks: int, sharpness: float, drawn_from: str) -> None:
     built = model(ndim)
     chosen = Model(built.tokenizer, deepcopy(built.prior))
     with torch.no_grad():

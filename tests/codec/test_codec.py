@@ -63,9 +63,7 @@ def test_a_wavenet_prior_takes_recordings_of_any_length(samples: int, wishes: Wi
 def test_prefixes_and_classes(ndim: int, data: st.DataObject) -> None:
     chosen = model(ndim, rates=True, classes=3)
     x = signal(chosen, *(data.draw(SIDES) for _ in range(ndim)))
-    wishes = Wishes(
-        codes=data.draw(st.integers(1, 3)), label=data.draw(st.one_of(st.none(), st.integers(0, 2)))
-    )
+    wishes = Wishes(codes=data.draw(st.integers(1, 3)), label=data.draw(st.one_of(st.none(), st.integers(0, 2))))
     content = Codec(chosen).compress(x, wishes)
     header = Container(content, "a file").header
     assert (header.codes, header.label) == (wishes.codes, wishes.label)
@@ -99,9 +97,7 @@ def test_lossless_gives_the_signal_itself(likelihood: str, data: st.DataObject) 
     ndim = LIKELIHOODS[likelihood][0]
     chosen = model(ndim, likelihood=likelihood)
     size = tuple(data.draw(SIDES) for _ in range(ndim))
-    x = data.draw(
-        st.sampled_from([signal(chosen, *size), signal(chosen, *size).bitwise_and(1) * 255]), label="x"
-    )
+    x = data.draw(st.sampled_from([signal(chosen, *size), signal(chosen, *size).bitwise_and(1) * 255]), label="x")
     wishes = Wishes(lossless=True, portable=data.draw(st.booleans()))
     content = Codec(chosen).compress(x, wishes)
     assert torch.equal(Codec(chosen).decompress(content), x)

@@ -188,9 +188,7 @@ def test_claims_that_the_bytes_do_not_bear_out_are_refused(ndim: int, salvage: b
     right = Container(content, "a file")
     segments = list(right.segments(99, salvage=True))
     for changes, said in bad_headers(chosen):
-        hostile = file(
-            msgspec.structs.replace(right.header, **changes), [s for s in segments if s is not None]
-        )
+        hostile = file(msgspec.structs.replace(right.header, **changes), [s for s in segments if s is not None])
         tracemalloc.start()
         with pytest.raises(CodewordError, match=said):
             read_all(chosen, hostile, salvage=salvage)

@@ -90,11 +90,7 @@ def test_a_histogram_comes_back_and_knows_its_price(seed: int, levels: list[int]
 def test_tables_that_cannot_be_are_refused() -> None:
     impossible = zlib.compress(np.array([1, 0, 2], "<u2").tobytes())
     bomb = zlib.compress(bytes(1 << 24), 9)
-    cases = [
-        (TableCoder.uniform((3, 4)).pack(), "14 bytes"),
-        (b"no zlib stream", "damaged"),
-        (bomb, "17 bytes"),
-    ]
+    cases = [(TableCoder.uniform((3, 4)).pack(), "14 bytes"), (b"no zlib stream", "damaged"), (bomb, "17 bytes")]
     for content, said in cases:
         with pytest.raises(DataError, match=said):
             TableCoder.unpack(content, (3, 5))

@@ -16,13 +16,7 @@ from torch import Tensor
 
 from codeword.codec import Codec, Container, Entry, Signal, Wishes
 from codeword.codec.container import SEGMENT_BYTES, Segment, write_header, write_segment
-from codeword.config import (
-    ConvTrunkConfig,
-    GaussianConfig,
-    PixelCNNConfig,
-    ResidualQuantizerConfig,
-    TokenizerConfig,
-)
+from codeword.config import ConvTrunkConfig, GaussianConfig, PixelCNNConfig, ResidualQuantizerConfig, TokenizerConfig
 from codeword.errors import CodewordError
 from codeword.model import Model
 
@@ -145,9 +139,7 @@ def hostile_segments(rng: random.Random, base: Base) -> bytes:
     for number, part in enumerate(base.parts[1:]):
         payload, (meaning,) = part[SEGMENT_BYTES:], struct.unpack_from("<I", part, SEGMENT_BYTES - 4)
         if rng.random() < 0.4:
-            payload = rng.choice(
-                [b"", rng.randbytes(len(payload)), payload[: len(payload) // 2], b"\xff" * 50]
-            )
+            payload = rng.choice([b"", rng.randbytes(len(payload)), payload[: len(payload) // 2], b"\xff" * 50])
         write_segment(out, number, Segment(payload, meaning))
     return out.getvalue()
 

@@ -72,15 +72,8 @@ def try_many(count: int, folder: Path, seed: int) -> None:
     rng = random.Random(seed)
     folders = [folder / f"{ndim}{compact}" for ndim in (1, 2) for compact in (False, True)]
     for place in folders:
-        model(int(place.name[0]), rates=True, classes=3).save_pretrained(
-            place, compact=place.name.endswith("True")
-        )
-    files = [
-        place / part / name
-        for place in folders
-        for part in ("", "prior")
-        for name in (CONFIG_FILE, WEIGHTS_FILE)
-    ]
+        model(int(place.name[0]), rates=True, classes=3).save_pretrained(place, compact=place.name.endswith("True"))
+    files = [place / part / name for place in folders for part in ("", "prior") for name in (CONFIG_FILE, WEIGHTS_FILE)]
     right = {path: path.read_bytes() for path in files}
     for place in folders:
         Model.load(place)

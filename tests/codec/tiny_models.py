@@ -73,17 +73,12 @@ def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 
     tokenizer = Tokenizer(config)
     size = {1: (640,), 2: (64, 48)}[config.ndim]
     x = torch.stack(
-        [
-            sine(config.ndim, size, channels=config.channels, values=config.values, seed=seed)
-            for seed in range(4)
-        ]
+        [sine(config.ndim, size, channels=config.channels, values=config.values, seed=seed) for seed in range(4)]
     )
     tokenizer(x)
     tokenizer.eval()
     grid, levels = GRID[config.ndim], tokenizer.quantizer.levels
-    prior = build_prior(
-        FittedPriorConfig(architecture=architecture, grid=grid, levels=levels, classes=classes)
-    )
+    prior = build_prior(FittedPriorConfig(architecture=architecture, grid=grid, levels=levels, classes=classes))
     for name, parameter in prior.named_parameters():
         if "label" in name:
             torch.nn.init.normal_(parameter, std=0.5)
@@ -102,12 +97,7 @@ def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 
 
 @cache
 def model(
-    ndim: int,
-    prior: str = "pixelcnn",
-    *,
-    likelihood: str | None = None,
-    rates: bool = False,
-    classes: int = 0,
+    ndim: int, prior: str = "pixelcnn", *, likelihood: str | None = None, rates: bool = False, classes: int = 0
 ) -> Model:
     """For signals of 3 channels along two axes, or one along one; `rates` for a quantizer that serves prefixes."""
     quantizer: QuantizerConfig = _RATES if rates else _PRODUCT

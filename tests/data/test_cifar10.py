@@ -32,18 +32,11 @@ def binary(rows: np.ndarray, tmp_path: Path) -> Path:
 
 def write_pickle(path: Path, rows: np.ndarray) -> None:
     # As the official files are: keys of bytes, labels as a list, pixels as raw bytes (protocol 3 keeps them raw).
-    batch = {
-        b"data": rows[:, 1:].copy(),
-        b"labels": rows[:, 0].tolist(),
-        b"batch_label": b"x",
-        b"filenames": [],
-    }
+    batch = {b"data": rows[:, 1:].copy(), b"labels": rows[:, 0].tolist(), b"batch_label": b"x", b"filenames": []}
     path.write_bytes(pickle.dumps(batch, protocol=3))
 
 
-def test_binary_and_python_layouts_give_the_same_images(
-    rows: np.ndarray, binary: Path, tmp_path: Path
-) -> None:
+def test_binary_and_python_layouts_give_the_same_images(rows: np.ndarray, binary: Path, tmp_path: Path) -> None:
     python = tmp_path / "py" / "cifar-10-batches-py"
     python.mkdir(parents=True)
     write_pickle(python / "test_batch", rows)
@@ -84,9 +77,7 @@ def test_missing_short_and_corrupt_files_are_named(binary: Path, rows: np.ndarra
         open_dataset(config, "train")
     file = binary / "test_batch.bin"
     file.write_bytes(rows.tobytes()[:-1])
-    with pytest.raises(
-        DataError, match=rf"test_batch\.bin holds 30,729,999 bytes where {BINARY_BYTES:,} are right"
-    ):
+    with pytest.raises(DataError, match=rf"test_batch\.bin holds 30,729,999 bytes where {BINARY_BYTES:,} are right"):
         open_dataset(config, "test")
     wrong = rows.copy()
     wrong[17, 0] = 10

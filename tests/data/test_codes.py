@@ -23,9 +23,7 @@ def signals(sizes: list[tuple[int, ...]], hop: int) -> list[CodedSignal]:
         CodedSignal(
             f"signal {i}",
             size,
-            torch.stack(
-                [torch.randint(n, [-(-s // hop) for s in size], generator=generator) for n in LEVELS], -1
-            ),
+            torch.stack([torch.randint(n, [-(-s // hop) for s in size], generator=generator) for n in LEVELS], -1),
         )
         for i, size in enumerate(sizes)
     ]
@@ -87,9 +85,7 @@ def test_claims_of_terabytes_are_refused_before_anything_is_allocated(
     with zipfile.ZipFile(path) as old:
         entries = {name: old.read(name) for name in old.namelist()}
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<i4", "fortran_order": False, "shape": (1 << 40,)}
-    )
+    np.lib.format.write_array_header_1_0(header, {"descr": "<i4", "fortran_order": False, "shape": (1 << 40,)})
     with zipfile.ZipFile(path, "w") as new:
         for name, body in entries.items():
             new.writestr(name, header.getvalue() if name == "codes_0.npy" else body)

@@ -14,15 +14,7 @@ import numpy as np
 import pytest
 
 from codeword.data.cifar10 import BATCHES, BINARY_BYTES
-from codeword.data.download import (
-    LIBRISPEECH,
-    Source,
-    Subset,
-    download,
-    extract,
-    fetch_cifar10,
-    fetch_librispeech,
-)
+from codeword.data.download import LIBRISPEECH, Source, Subset, download, extract, fetch_cifar10, fetch_librispeech
 from codeword.errors import DataError, UsageError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
@@ -64,9 +56,7 @@ def server() -> Iterator[Server]:
                 return
             self.send_response(206 if start else 200)
             if start:
-                self.send_header(
-                    "Content-Range", f"bytes {start}-{len(served.content) - 1}/{len(served.content)}"
-                )
+                self.send_header("Content-Range", f"bytes {start}-{len(served.content) - 1}/{len(served.content)}")
             self.send_header("Content-Length", str(len(served.content) - start))
             self.end_headers()
             self.wfile.write(served.content[start:])
@@ -304,9 +294,7 @@ def test_cifar10_is_fetched_once(server: Server, tmp_path: Path) -> None:
     assert server.starts == [0]
 
 
-def test_a_librispeech_subset_joins_those_that_are_there_and_is_fetched_once(
-    server: Server, tmp_path: Path
-) -> None:
+def test_a_librispeech_subset_joins_those_that_are_there_and_is_fetched_once(server: Server, tmp_path: Path) -> None:
     root = tmp_path / "root"
     other = root / "LibriSpeech" / "test-clean" / "1" / "2"
     other.mkdir(parents=True)

@@ -78,9 +78,7 @@ def test_broken_files_are_named_counted_and_skipped(folder: Path, caplog: pytest
     data.take(range(len(data)))
 
 
-def test_a_file_that_breaks_later_is_replaced_by_the_next(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_breaks_later_is_replaced_by_the_next(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = ImageFolder(FolderConfig(root=folder, size=16), "train")
     path = folder / data._names[0]
     whole = path.read_bytes()

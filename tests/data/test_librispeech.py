@@ -133,9 +133,7 @@ def test_no_librispeech_says_how_to_get_it(tmp_path: Path) -> None:
 def test_real_recordings_have_words_phones_and_the_crops_that_the_whole_has() -> None:
     root = os.environ.get("CODEWORD_DATA")
     if not root or not (Path(root) / "LibriSpeech" / "train-clean-100").is_dir():
-        pytest.skip(
-            "needs real recordings: set CODEWORD_DATA to a folder that holds LibriSpeech/train-clean-100"
-        )
+        pytest.skip("needs real recordings: set CODEWORD_DATA to a folder that holds LibriSpeech/train-clean-100")
     settings = LibriSpeechConfig(train=("train-clean-100",), valid=("dev-clean",), test=("test-clean",))
     train = LibriSpeech(settings, "train")
     words, phones, whole = train.transcript(0), train.phones(0), train.read(0)

@@ -171,9 +171,7 @@ def test_crops_from_disk_are_those_of_the_whole(folder: Path) -> None:
         assert (crops.flatten()[: len(whole)] - whole).abs().max() <= 1
 
 
-def test_a_file_that_breaks_later_is_named_once_and_replaced(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_file_that_breaks_later_is_named_once_and_replaced(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = opened(folder)
     path = data.recordings[0].path
     assert path is not None

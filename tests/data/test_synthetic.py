@@ -32,12 +32,7 @@ def test_classes_can_be_told_apart() -> None:
     held_out = open_dataset(SyntheticImagesConfig(train=2000, test=500), "test")
 
     def spectrum(x: torch.Tensor) -> torch.Tensor:
-        return (
-            torch.fft.rfft2(x.float().mean(1) - x.float().mean((1, 2, 3))[:, None, None])
-            .abs()
-            .log1p()
-            .flatten(1)
-        )
+        return torch.fft.rfft2(x.float().mean(1) - x.float().mean((1, 2, 3))[:, None, None]).abs().log1p().flatten(1)
 
     train, test = data.take(range(2000)), held_out.take(range(500))
     features = spectrum(train.x)
@@ -48,9 +43,4 @@ def test_classes_can_be_told_apart() -> None:
 
 def test_any_size_can_be_drawn() -> None:
     for size in (8, 17, 64):
-        assert open_dataset(SyntheticImagesConfig(size=size, train=3), "train").take([2]).x.shape == (
-            1,
-            3,
-            size,
-            size,
-        )
+        assert open_dataset(SyntheticImagesConfig(size=size, train=3), "train").take([2]).x.shape == (1, 3, size, size)

@@ -22,8 +22,7 @@ def voices(count: int, seed: int = 0) -> list[torch.Tensor]:
     """`count` utterances of each of three speakers, in turn."""
     generator = torch.Generator().manual_seed(seed)
     return [
-        F.normalize(torch.eye(8)[i % 3] + 0.2 * torch.rand(8, generator=generator), dim=0)
-        for i in range(3 * count)
+        F.normalize(torch.eye(8)[i % 3] + 0.2 * torch.rand(8, generator=generator), dim=0) for i in range(3 * count)
     ]
 
 

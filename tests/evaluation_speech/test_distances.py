@@ -42,9 +42,7 @@ def test_every_distance_is_finite_for_silence_on_either_side_and_any_length(name
         assert isfinite(DISTANCES[name](found, original))
 
 
-@pytest.mark.parametrize(
-    ("name", "best"), [("log-mel", 0), ("stft", 0), ("energy", 1), ("mse", 0), ("si-sdr", 100)]
-)
+@pytest.mark.parametrize(("name", "best"), [("log-mel", 0), ("stft", 0), ("energy", 1), ("mse", 0), ("si-sdr", 100)])
 def test_a_perfect_reconstruction_has_the_best_value(name: str, best: float) -> None:
     assert DISTANCES[name](noise(4000), noise(4000)) == pytest.approx(best, abs=1e-6)
 

@@ -70,9 +70,7 @@ def test_nothing_is_heard_in_silence_and_words_have_phones() -> None:
 def test_stoi_is_one_for_equals_and_missing_where_it_cannot_say() -> None:
     speech = voice(1.5)
     assert judges.stoi(speech, speech) == pytest.approx(1, abs=1e-3)
-    worse = judges.stoi(
-        speech + 0.1 * torch.randn(len(speech), generator=torch.Generator().manual_seed(0)), speech
-    )
+    worse = judges.stoi(speech + 0.1 * torch.randn(len(speech), generator=torch.Generator().manual_seed(0)), speech)
     assert worse is not None
     assert worse < 0.99
     assert judges.stoi(torch.zeros(RATE), torch.zeros(RATE)) is None

@@ -18,27 +18,18 @@ from codeword.media.mosaic import mosaic
 COLOURS = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8))
 
 
-@given(
-    height=st.integers(1, 40),
-    width=st.integers(1, 40),
-    channels=st.sampled_from([1, 3]),
-    seed=st.integers(0, 99),
-)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), channels=st.sampled_from([1, 3]), seed=st.integers(0, 99))
 def test_what_is_written_is_read(
     height: int, width: int, channels: int, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    image = torch.randint(256, (channels, height, width), generator=torch.Generator().manual_seed(seed)).to(
-        torch.uint8
-    )
+    image = torch.randint(256, (channels, height, width), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
     path = tmp_path_factory.mktemp("images") / "image.png"
     write_image(path, image)
     assert torch.equal(read_image(path), image.expand(3, -1, -1))
     assert read_image_size(path) == (height, width)
 
 
-@pytest.mark.parametrize(
-    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"]
-)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
 def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
     if mode == "I;16":
         image = Image.fromarray(np.arange(63, dtype=np.uint16).reshape(9, 7) * 1040)

@@ -69,14 +69,10 @@ def test_librispeech_is_its_utterances(tmp_path: Path, monkeypatch: pytest.Monke
     write_librispeech(tmp_path, "test-clean", {"7": ["1"]})
     monkeypatch.setenv("CODEWORD_DATA", str(tmp_path))
     items = list_items("librispeech", ndim=1, subsets=["dev-clean"])
-    assert [item.id for item in items] == [
-        f"{chapter}-{i:04}" for chapter in ("103-1240", "26-495") for i in range(3)
-    ]
+    assert [item.id for item in items] == [f"{chapter}-{i:04}" for chapter in ("103-1240", "26-495") for i in range(3)]
     with items[0].open() as signal:
         assert signal.label == "103"
-    assert (
-        len(list_items(str(tmp_path), ndim=1)) == len(list_items(str(tmp_path / "LibriSpeech"), ndim=1)) == 9
-    )
+    assert len(list_items(str(tmp_path), ndim=1)) == len(list_items(str(tmp_path / "LibriSpeech"), ndim=1)) == 9
     with pytest.raises(DataError, match="there is dev-clean, test-clean"):
         list_items("librispeech", ndim=1, subsets=["dev-other"])
     with pytest.raises(UsageError, match="does not code the signals of librispeech"):
@@ -89,9 +85,7 @@ def test_librispeech_is_its_utterances(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_cifar10_is_a_split_of_it(cifar_root: Path) -> None:
     items = list_items("cifar10", ndim=2, split="test", limit=3)
-    assert [(item.id, item.source) for item in items] == [
-        (f"test/{i:05}", f"cifar10/test/{i:05}") for i in range(3)
-    ]
+    assert [(item.id, item.source) for item in items] == [(f"test/{i:05}", f"cifar10/test/{i:05}") for i in range(3)]
     image, label = opened(items[0])
     assert (tuple(image.shape), label) == ((3, 32, 32), "cat")
     assert items == list_items(str(cifar_root), ndim=2, split="test", limit=3)
@@ -100,22 +94,12 @@ def test_cifar10_is_a_split_of_it(cifar_root: Path) -> None:
 def test_archives_are_their_members(tmp_path: Path) -> None:
     write_tar(
         tmp_path / "shard-008.tar",
-        {
-            "x/a.png": png(1),
-            "x/a.cls": b"7\n",
-            "b.PNG": png(2),
-            "b.json": b'{"speaker": "ann"}',
-            "c.txt": b"words",
-        },
+        {"x/a.png": png(1), "x/a.cls": b"7\n", "b.PNG": png(2), "b.json": b'{"speaker": "ann"}', "c.txt": b"words"},
     )
     write_tar(tmp_path / "shard-009.tar", {"a.png": png(3)})
     write_tar(tmp_path / "shard-010.tar", {})
     items = list_items(str(tmp_path / "shard-{008..010}.tar"), ndim=2)
-    assert [item.id for item in items] == [
-        "shard-008.tar/x/a.png",
-        "shard-008.tar/b.PNG",
-        "shard-009.tar/a.png",
-    ]
+    assert [item.id for item in items] == ["shard-008.tar/x/a.png", "shard-008.tar/b.PNG", "shard-009.tar/a.png"]
     assert items[0].source == f"{tmp_path / 'shard-008.tar'}:x/a.png"
     assert [opened(item)[1] for item in items] == ["7", "ann", None]
     for item, seed in zip(items, (1, 2, 3), strict=True):
@@ -146,9 +130,7 @@ def test_names_in_archives_lead_nowhere(tmp_path: Path) -> None:
 
 def test_what_is_wrong_in_an_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
-    write_tar(
-        path, {"a.png": b"no image", "b.png": png(), "b.json": b"{", "c.png": png(), "c.cls": b"x" * 70_000}
-    )
+    write_tar(path, {"a.png": b"no image", "b.png": png(), "b.json": b"{", "c.png": png(), "c.cls": b"x" * 70_000})
     broken = list_items(str(path), ndim=2)
     for item, reason in zip(
         broken, ("a.png is not an image", "b.png has a .json beside", "c.png has a label"), strict=True
@@ -192,9 +174,7 @@ def test_a_mutated_archive_is_read_or_refused(
     changes: list[tuple[float, int]], end: float | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "mutated.tar"
-    write_tar(
-        path, {"a.png": png(1), "a.cls": b"1", "b.png": png(2), "b.json": json.dumps({"label": 1}).encode()}
-    )
+    write_tar(path, {"a.png": png(1), "a.cls": b"1", "b.png": png(2), "b.json": json.dumps({"label": 1}).encode()})
     # Without the padding that fills an archive up, where no change means anything.
     content = bytearray(path.read_bytes()[:5120])
     for place, value in changes:
@@ -227,9 +207,7 @@ def test_rows_of_a_data_set_are_decoded_by_us(tmp_path: Path, monkeypatch: pytes
             ],
             "label": [1, -1, 0, 0],
         },
-        features=datasets.Features(
-            {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
-        ),
+        features=datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}),
     )
     (tmp_path / "files").mkdir()
     pq = pytest.importorskip("pyarrow.parquet")

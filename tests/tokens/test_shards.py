@@ -25,9 +25,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 def shard(*, ndim: int = 2, sizes: list[tuple[int, ...]] | None = None) -> Shard:
     about = info(ndim=ndim)
-    return Shard(
-        about, rows(about, [(9, 4)[:ndim], (3, 3)[:ndim], (20, 8)[:ndim]] if sizes is None else sizes)
-    )
+    return Shard(about, rows(about, [(9, 4)[:ndim], (3, 3)[:ndim], (20, 8)[:ndim]] if sizes is None else sizes))
 
 
 @given(data=st.data(), ndim=st.sampled_from([1, 2]), hop=st.integers(1, 4))
@@ -68,8 +66,7 @@ def mutated(whole: bytes, draw: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "count",
-    [int(os.environ.get("CODEWORD_MUTATIONS", "400")), pytest.param(20_000, marks=pytest.mark.slow)],
+    "count", [int(os.environ.get("CODEWORD_MUTATIONS", "400")), pytest.param(20_000, marks=pytest.mark.slow)]
 )
 def test_a_mutated_shard_is_read_rightly_or_refused(tmp_path: Path, count: int) -> None:
     path, draw, written = tmp_path / "shard.parquet", random.Random(count), shard()

@@ -90,9 +90,7 @@ def test_it_is_finished_from_wherever_it_was(place: Path, files: Path, tmp_path:
     assert shards[0].stat().st_mtime_ns == untouched
 
 
-def test_a_folder_of_something_else_is_left_alone(
-    place: Path, files: Path, tmp_path: Path, ndim: int
-) -> None:
+def test_a_folder_of_something_else_is_left_alone(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
     items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
     tokenize(place, items, out, shard_items=5)
     clean = contents(out)
@@ -268,17 +266,13 @@ def test_many_kills_of_whole_processes(
 
 
 @pytest.mark.slow
-def test_processes_make_the_shards_that_one_makes(
-    place: Path, files: Path, tmp_path: Path, ndim: int
-) -> None:
+def test_processes_make_the_shards_that_one_makes(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
     assert_equal(place, files, tmp_path, ndim, "local")
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray's own.
-def test_ray_makes_the_shards_that_one_process_makes(
-    place: Path, files: Path, tmp_path: Path, ndim: int
-) -> None:
+def test_ray_makes_the_shards_that_one_process_makes(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
     ray = pytest.importorskip("ray", reason="needs codeword[ray]")
     try:
         assert_equal(place, files, tmp_path, ndim, "ray")

@@ -27,11 +27,7 @@ def save_tokenizer(folder: Path, ndim: int, *, seed: int = 0) -> Tokenizer:
     torch.manual_seed(seed)
     config = CONFIGS[ndim]
     tokenizer = Tokenizer(config)
-    tokenizer(
-        torch.randint(
-            config.values, (4, config.channels, *[40 * tokenizer.hop // (1 + 4 * (ndim - 1))] * ndim)
-        )
-    )
+    tokenizer(torch.randint(config.values, (4, config.channels, *[40 * tokenizer.hop // (1 + 4 * (ndim - 1))] * ndim)))
     tokenizer.eval().save_pretrained(folder)
     return tokenizer
 
