@@ -11,7 +11,7 @@ from benchmarks.report import Ratio, Report
 from benchmarks.timing import interleaved
 from benchmarks.train import our_config, our_step, peer_step
 from codeword.config import SyntheticSpeechConfig, load_recipe
-from codeword.data.synthetic_speech import SyntheticSpeech
+from codeword.data.synthetic.speech import SyntheticSpeech
 from codeword.tokenizer import Tokenizer
 
 VALUES = 65536

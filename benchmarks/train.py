@@ -25,7 +25,7 @@ from codeword.config import (
     load_recipe,
 )
 from codeword.data import Batch
-from codeword.data.synthetic import SyntheticImages
+from codeword.data.synthetic.images import SyntheticImages
 from codeword.tokenizer import Tokenizer
 from codeword.training.loop import Fitting
 from codeword.training.recipe import resolve_precision

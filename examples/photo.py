@@ -12,8 +12,8 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from codeword import Codec
-from codeword.media.image import read_image
-from codeword.shipped import shipped_model
+from codeword.media.images import read_image
+from codeword.pretrained import shipped_model
 
 GAP, CAPTION = 10, 26
 

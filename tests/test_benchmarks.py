@@ -16,7 +16,7 @@ from benchmarks.train import QUICK, flop_of, our_config, our_step, peer_step
 
 from codeword.config import SyntheticImagesConfig, TrainingConfig
 from codeword.data import Batch
-from codeword.data.synthetic import SyntheticImages
+from codeword.data.synthetic.images import SyntheticImages
 from codeword.priors import PixelCNN, walk
 from codeword.quantizers import nearest
 

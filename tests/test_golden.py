@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny.golden import GOLDEN
 
 from codeword.codec import Codec, Container, Signal, Wishes
 from codeword.config import ConvTrunkConfig, FittedPriorConfig, PixelCNNConfig, TokenizerConfig, VectorQuantizerConfig
-from codeword.data.codes import CodedSignal, read_codes, write_codes
 from codeword.model import Model
 from codeword.priors import PixelCNN, load_prior
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE
 from codeword.tokenizer import Tokenizer
+from codeword.tokens.npz import CodedSignal, read_codes, write_codes
 
-GOLDEN = Path(__file__).parent / "golden"
 LEVELS = (4, 8)
 CODES = torch.stack([torch.arange(6).view(2, 3) % n for n in LEVELS], -1)
 

@@ -6,17 +6,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny.tokenizers import SPEECH, waveform
 
 from codeword.config import (
     ConvNeXtTrunkConfig,
     ConvTrunkConfig,
     FiniteScalarQuantizerConfig,
     GaussianConfig,
-    ISTFTConfig,
     LogMelConfig,
-    ResidualQuantizerConfig,
     ResidualTrunkConfig,
-    SpectralConfig,
     TokenizerConfig,
     TrunkConfig,
 )
@@ -103,30 +101,10 @@ def test_a_few_steps_learn_a_signal(tokenizer: Tokenizer, size: tuple[int, ...])
     assert min(losses[-5:]) < losses[0] * 0.95
 
 
-SPEECH = TokenizerConfig(
-    ndim=1,
-    channels=1,
-    values=65536,
-    sample_rate=8000,
-    frontend=LogMelConfig(n_fft=64, hop=16, mels=8),
-    trunk=ConvNeXtTrunkConfig(width=8, hidden=16, encoder_blocks=1, decoder_blocks=1, strides=(2,)),
-    quantizer=ResidualQuantizerConfig(levels=(8, 8, 8), dim=8, lookup_dim=4, prefixes=(1,)),
-    head=ISTFTConfig(n_fft=64, hop=16),
-    likelihood=SpectralConfig(windows=(64, 128), mels=8),
-    conditional=True,
-    classes=("ann", "bob"),
-)
-
-
 @pytest.fixture
 def speech_tokenizer() -> Tokenizer:
     torch.manual_seed(0)
     return Tokenizer(SPEECH)
-
-
-def waveform(batch: int, samples: int) -> torch.Tensor:
-    noise = torch.randn(batch, 1, samples, generator=torch.Generator().manual_seed(0))
-    return (32768 + 3000 * noise).round().long().clamp(0, 65535)
 
 
 @given(samples=st.one_of(st.integers(1, 200), st.sampled_from([31, 32, 33, 64, 97, 641])))

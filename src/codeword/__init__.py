@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from codeword.config import Recipe, load_recipe
     from codeword.errors import CodewordError
     from codeword.evaluation import evaluate
-    from codeword.evaluation.report import report
+    from codeword.evaluation.report.page import report
     from codeword.model import Model
     from codeword.priors import Prior, build_prior, load_prior, walk
     from codeword.tokenizer import Tokenizer
@@ -36,7 +36,7 @@ _PLACES = {
     "evaluate": "codeword.evaluation",
     "load_prior": "codeword.priors",
     "load_recipe": "codeword.config",
-    "report": "codeword.evaluation.report",
+    "report": "codeword.evaluation.report.page",
     "train": "codeword.training",
     "walk": "codeword.priors",
 }

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_models import GRID, LIKELIHOODS, codes_of, decoded, model, signal, speech
+from tiny.codec_models import GRID, LIKELIHOODS, codes_of, decoded, model, signal, speech
 from torch import Tensor
 
 from codeword.codec import Codec, Container, Signal, Wishes

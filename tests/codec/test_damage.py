@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import GRID, model, signal
+from tiny.codec_models import GRID, model, signal
 from torch import Tensor
 
 from codeword.codec import Codec, Container, Wishes
-from codeword.codec.container import SEGMENT_BYTES
+from codeword.codec.format import SEGMENT_BYTES
 from codeword.errors import CodewordError
 from codeword.model import Model
 from codeword.nn.conv import reach

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 import torch
-from tiny_models import build, signal
+from tiny.codec_models import build, signal
 from torch import Tensor
 
 from codeword.codec import Codec, Container, Entry, Signal, Wishes
-from codeword.codec.container import SEGMENT_BYTES, Segment, write_header, write_segment
+from codeword.codec.format import SEGMENT_BYTES, Segment, write_header, write_segment
 from codeword.config import ConvTrunkConfig, GaussianConfig, PixelCNNConfig, ResidualQuantizerConfig, TokenizerConfig
 from codeword.errors import CodewordError
 from codeword.model import Model

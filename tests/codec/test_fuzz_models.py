@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import model
+from tiny.codec_models import model
 
 from codeword.errors import CodewordError
 from codeword.model import Model

@@ -9,8 +9,8 @@ import torch
 
 from codeword.config import Cifar10Config
 from codeword.data import open_dataset
-from codeword.data.check import check
 from codeword.data.cifar10 import BATCHES, BINARY_BYTES, CLASSES
+from codeword.data.files.check import check
 from codeword.errors import DataError
 
 

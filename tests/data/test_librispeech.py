@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from data.speech_files import write_librispeech, write_noise
+from tiny.speech_files import write_librispeech, write_noise
 
 from codeword.config import LibriSpeechConfig
 from codeword.data import open_dataset
-from codeword.data.alignment import Phone
 from codeword.data.librispeech import LibriSpeech
+from codeword.data.phones.alignment import Phone
 from codeword.errors import DataError, RecipeError
 
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from data.speech_files import write_noise
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny.speech_files import write_noise
 
 from codeword.config import AudioConfig, AudioFolderConfig
 from codeword.data import open_dataset
 from codeword.data.audio_folder import AudioFolder
-from codeword.data.check import check
+from codeword.data.files.check import check
+from codeword.data.files.tree import split_of
 from codeword.data.recordings import Recording, Recordings
-from codeword.data.tree import split_of
 from codeword.errors import DataError
 from codeword.media.audio import Wave
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data.speech_files import write_librispeech
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiny_tokens import write_files
+from tiny.speech_files import write_librispeech
+from tiny.tokens import write_files
 from torch import Tensor
 
 from codeword.errors import CodewordError, DataError, UsageError
-from codeword.media.image import read_image
+from codeword.media.images import read_image
 from codeword.tokens.items import Item
 from codeword.tokens.listing import list_items
 

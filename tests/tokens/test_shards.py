@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_tokens import RATE, assert_same, info, rows
+from tiny.tokens import RATE, assert_same, info, rows
 
 from codeword.errors import CodewordError, DataError, ModelError
 from codeword.tokens import shards as shards_module

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_tokens import CONFIGS, contents, save_tokenizer, write_files
+from tiny.tokens import CONFIGS, contents, save_tokenizer, write_files
 
 from codeword.config import LogMelConfig
 from codeword.errors import DataError, ModelError, UsageError
 from codeword.media.audio import read_audio
-from codeword.media.image import read_image
+from codeword.media.images import read_image
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
 from codeword.tokens import export as export_module

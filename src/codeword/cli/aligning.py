@@ -6,10 +6,10 @@ from pathlib import Path
 
 from codeword.cli.files import files_of, noting
 from codeword.cli.show import Outcome
-from codeword.data.alignment import Phone, align, write_alignments
+from codeword.data.phones.alignment import Phone, align, write_alignments
 from codeword.errors import DataError, UsageError
 from codeword.media.audio import AUDIO_SUFFIXES
-from codeword.media.image import IMAGE_SUFFIXES
+from codeword.media.images import IMAGE_SUFFIXES
 
 
 def align_files(

@@ -72,8 +72,8 @@ def fetch(
         subset: A part of LibriSpeech, dev-clean for one; repeat for more.
         out: The folder to put it in; by default $CODEWORD_DATA or ~/.cache/codeword.
     """
-    from codeword.data.download import LIBRISPEECH, fetch_cifar10, fetch_librispeech
-    from codeword.data.root import data_root
+    from codeword.data.files.download import LIBRISPEECH, fetch_cifar10, fetch_librispeech
+    from codeword.data.files.root import data_root
     from codeword.errors import UsageError
 
     if name == "librispeech":
@@ -99,7 +99,7 @@ def check(recipe: str = "cifar10", *, set_: Set = None, json: Json = False) -> N
         json: Print a JSON object.
     """
     from codeword.config import load_recipe
-    from codeword.data.check import check as check_data
+    from codeword.data.files.check import check as check_data
 
     show.fields(check_data(load_recipe(recipe, overrides=set_ or []).data), as_json=json)
 

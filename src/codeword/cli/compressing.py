@@ -13,10 +13,10 @@ from codeword.cli.media import MEDIA, Medium, medium_of
 from codeword.cli.show import Outcome
 from codeword.cli.work import class_number, media_files
 from codeword.codec import Codec, Container, Found, Header, Wishes
-from codeword.data.tree import names_below
+from codeword.data.files.tree import names_below
 from codeword.errors import DataError, UsageError
 from codeword.model import Model
-from codeword.shipped import shipped_model, shipped_with
+from codeword.pretrained import shipped_model, shipped_with
 from codeword.store import write_atomically
 
 Progress = Callable[[int, int], None]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from codeword.errors import UsageError
-from codeword.evaluation.card import card
+from codeword.evaluation.report.card import card
 from codeword.model import CARD_FILE, Model
 from codeword.store import WEIGHTS_FILE, staged, write_atomically
 from codeword.training import Run
@@ -34,7 +34,7 @@ def export_run(run: Path, out: Path, *, compact: bool, onnx: bool) -> dict[str, 
         write_atomically(staging / CARD_FILE, text.encode())
         written = {"out": str(out), "weights_bytes": weights_bytes, "fingerprint": stored.fingerprint}
         if onnx:
-            from codeword.interchange import export_onnx
+            from codeword.export_onnx import export_onnx
 
             agreement = export_onnx(stored.tokenizer, staging / ONNX_FOLDER)
             written |= {"onnx_codes_differ": agreement.codes, "onnx_output_differs": agreement.output}

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from codeword.cli.show import Outcome
-from codeword.data.tree import names_below
+from codeword.data.files.tree import names_below
 from codeword.errors import CodewordError, DataError, UsageError
 
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from codeword.codec import Signal
+from codeword.coding.stream import WINDOW_SAMPLES, block_samples, decode_stream
+from codeword.coding.tiles import decode_tiles, encode_tiles
 from codeword.config import TokenizerConfig
 from codeword.errors import UsageError
 from codeword.media.audio import AUDIO_SUFFIXES, dequantise, read_blocks, write_blocks
-from codeword.media.image import IMAGE_SUFFIXES, read_image, write_image
+from codeword.media.images import IMAGE_SUFFIXES, read_image, write_image
 from codeword.media.mosaic import mosaic
-from codeword.streaming import WINDOW_SAMPLES, block_samples, decode_stream
-from codeword.tiling import decode_tiles, encode_tiles
 from codeword.tokenizer import Tokenizer
 from codeword.tokens.encoding import encode_recording
 
@@ -156,7 +156,7 @@ class Recordings(Medium):
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         """The log-mel distance, in windows of some 10 s, each weighing as much as it is long."""
-        from codeword.evaluation.speech.distances import log_mel_distance
+        from codeword.evaluation.measure.distances import log_mel_distance
 
         rate, total, samples = _rate(config), 0.0, 0
         pairs = (

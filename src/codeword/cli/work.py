@@ -11,10 +11,10 @@ from codeword.cli.files import Targets, files_of, must_not_overwrite, noting
 from codeword.cli.media import MEDIA, Medium, medium_of
 from codeword.cli.show import Outcome, listed
 from codeword.config import FittedPriorConfig, TokenizerConfig
-from codeword.data.codes import CodedSignal, read_codes, write_codes
 from codeword.errors import DataError, ModelError, UsageError
 from codeword.store import CONFIG_FILE, read_config
 from codeword.tokenizer import Tokenizer
+from codeword.tokens.npz import CodedSignal, read_codes, write_codes
 from codeword.training import Run
 
 

@@ -9,15 +9,15 @@ from typing import BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
-from codeword.codec.batches import Batch, BatchCoder
 from codeword.codec.blocks import Blocks
-from codeword.codec.choice import choose_coder, symbol_coder
-from codeword.codec.container import FINGERPRINT_BYTES, Coder, Container, Entry, Header, write_header, write_segment
+from codeword.codec.coder_choice import choose_coder, symbol_coder
+from codeword.codec.format import FINGERPRINT_BYTES, Coder, Container, Entry, Header, write_header, write_segment
 from codeword.codec.pieces import Signal, code_blocks, gathered, places, value_blocks
 from codeword.codec.plan import Plan, block_of
 from codeword.codec.restore import Block, restored
-from codeword.codec.symbols import SymbolCoder
-from codeword.codec.values import ValueCoder
+from codeword.codec.segments import Batch, BatchCoder
+from codeword.codec.symbol_coders import SymbolCoder
+from codeword.codec.value_coder import ValueCoder
 from codeword.errors import DataError, ModelError, UsageError
 from codeword.model import Model
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from codeword.codec.blocks import Blocks
+from codeword.coding.stream import encode_stream
+from codeword.coding.tiles import encode_tiles
 from codeword.errors import UsageError
-from codeword.streaming import encode_stream
-from codeword.tiling import encode_tiles
 from codeword.tokenizer import Tokenizer
 
 Piece = tuple[Tensor, ...]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from codeword.codec.blocks import Blocks
-from codeword.codec.symbols import steady
+from codeword.coding.determinism import deterministic
+from codeword.coding.stream import decode_stream
+from codeword.coding.tiles import decode_tiles
 from codeword.errors import UsageError
-from codeword.streaming import decode_stream
-from codeword.tiling import decode_tiles
 from codeword.tokenizer import Tokenizer
 
 
@@ -68,7 +68,7 @@ def _row(
         yield from (block.values for block in blocks if block.values is not None)
         return
     rows = (block.codes[: cells.grid[0] - i * cells.block[0]] for i, block in enumerate(chain([first], blocks)))
-    with steady():
+    with deterministic():
         try:
             parts = decode_stream(tokenizer, rows, label=label, size=samples)
         except UsageError:  # A decoder that draws sample after sample takes a recording whole.
@@ -99,7 +99,7 @@ def _image(
         for number, block in enumerate(chain([first], blocks)):
             here = codes[*cells.place(number)]
             here.copy_(block.codes[*(slice(n) for n in here.shape[:-1])])
-        with steady():
+        with deterministic():
             x = decode_tiles(tokenizer, codes, size=layout.grid, label=label)
     for number in damaged:
         x[:, *layout.place(number)] = config.values // 2

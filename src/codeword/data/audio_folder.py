@@ -2,9 +2,9 @@
 
 from codeword.config import AudioFolderConfig
 from codeword.data.base import Split
-from codeword.data.manifest import measure
+from codeword.data.files.manifest import measure
+from codeword.data.files.tree import classes_of, names_below, names_of_split, some
 from codeword.data.recordings import Recording, Recordings
-from codeword.data.tree import classes_of, names_below, names_of_split, some
 from codeword.errors import DataError
 from codeword.media.audio import AUDIO_SUFFIXES
 

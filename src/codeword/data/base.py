@@ -65,10 +65,10 @@ def open_dataset(config: DataConfig, split: Split) -> Dataset:
     """
     from codeword.data.audio_folder import AudioFolder
     from codeword.data.cifar10 import Cifar10
-    from codeword.data.folder import ImageFolder
+    from codeword.data.image_folder import ImageFolder
     from codeword.data.librispeech import LibriSpeech
-    from codeword.data.synthetic import SyntheticImages
-    from codeword.data.synthetic_speech import SyntheticSpeech
+    from codeword.data.synthetic.images import SyntheticImages
+    from codeword.data.synthetic.speech import SyntheticSpeech
 
     match config:
         case SyntheticImagesConfig():

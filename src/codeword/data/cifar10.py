@@ -11,7 +11,7 @@ from codeword.config import Cifar10Config
 from codeword.data.augment import flip
 from codeword.data.base import Batch, Dataset, Split
 from codeword.data.cifar10_pickle import read_pickled_batch
-from codeword.data.root import data_root
+from codeword.data.files.root import data_root
 from codeword.errors import DataError
 
 BINARY_FOLDER = "cifar-10-batches-bin"

@@ -6,12 +6,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from codeword.config import LibriSpeechConfig
-from codeword.data.alignment import Phone, read_alignments
 from codeword.data.base import Split
-from codeword.data.manifest import measure
+from codeword.data.files.manifest import measure
+from codeword.data.files.root import data_root
+from codeword.data.files.tree import some
+from codeword.data.phones.alignment import Phone, read_alignments
 from codeword.data.recordings import Recording, Recordings
-from codeword.data.root import data_root
-from codeword.data.tree import some
 from codeword.errors import DataError, RecipeError
 
 FOLDER = "LibriSpeech"

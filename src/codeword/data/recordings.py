@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from codeword.config import AudioConfig
-from codeword.data.alignment import Phone
 from codeword.data.base import Batch, Dataset
+from codeword.data.phones.alignment import Phone
 from codeword.errors import DataError
 from codeword.media.audio import Wave, quantise_wave, read_wave
 

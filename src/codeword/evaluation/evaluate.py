@@ -10,9 +10,9 @@ from codeword.data.base import Split
 from codeword.data.recordings import Recordings
 from codeword.errors import UsageError
 from codeword.evaluation.files import MeasuredFiles, measure_files
-from codeword.evaluation.metrics import measure_signals
-from codeword.evaluation.result import Evaluation
-from codeword.evaluation.speech import measure_recordings
+from codeword.evaluation.measure.images import measure_signals
+from codeword.evaluation.measure.speech import measure_recordings
+from codeword.evaluation.results import Evaluation
 from codeword.model import Model
 from codeword.store import write_json
 from codeword.training.run import Run

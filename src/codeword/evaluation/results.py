@@ -1,163 +1,112 @@
-"""The report's tables of results: each metric in words, with its interval, beside what others published."""
+"""What an evaluation found: metrics with their intervals, as `evaluation.json` holds them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from math import floor, log10
+from typing import Literal
 
-from codeword.config import DataConfig
-from codeword.evaluation.published import CODECS, REFERENCES, Codec, Reference
-from codeword.evaluation.result import Evaluation, Metric, Rate
+from pydantic import Field
 
-_TITLES = {
-    "per": "Phone error rate",
-    "per_original": "– of the original recordings",
-    "stoi": "Intelligibility (STOI)",
-    "pesq_wb": "Perceived quality (PESQ, wide band)",
-    "log_mel_distance": "Log-mel distance",
-    "stft_distance": "Distance of spectra, several resolutions",
-    "si_sdr_db": "Signal-to-distortion ratio (SI-SDR)",
-    "energy_ratio": "Power over the original's",
-    "clipped_samples": "Samples clipped",
-    "waveform_mse": "Squared error of the waveform",
-    "silence_mse": "– of silence in its place",
-    "bits_per_second_nominal": "Bit rate, every codeword taken for equally likely",
-    "bits_per_second_order0": "– by how often each codeword occurs",
-    "bits_per_second_prior": "– under the prior",
-    "bits_per_sample": "Total bits per sample",
-    "signal_bits_per_sample": "– the signal, given its codes",
-    "phoneme_accuracy": "Phoneme accuracy of the codes",
-    "phoneme_accuracy_kmeans": "– of k-means codes",
-    "phoneme_accuracy_kmeans_cepstra": "– of k-means codes of cepstra",
-    "phoneme_chance": "– of the most frequent phone",
-    "phoneme_probe_accuracy": "– of a linear probe, code and neighbours",
-    "phoneme_accuracy_with_silence": "Phoneme accuracy, silence counted too",
-    "phoneme_accuracy_kmeans_with_silence": "– of k-means codes",
-    "phoneme_chance_with_silence": "– of the most frequent phone",
-    "phoneme_nmi": "Mutual information of codes and phones, normalised",
-    "conversion_success": "Conversions nearer to the target's voice",
-    "conversion_margin": "– by how much",
-    "conversion_per": "Phone error rate of conversions",
-    "speaker_probe_accuracy": "Speaker told from the codes alone",
-    "total_bpd": "Total bits per dimension",
-    "pixel_bpd": "– the signal, given its codes",
-    "code_bpd": "– the codes, under the prior",
-    "bits_per_code": "Bits per code",
-    "bits_per_code_given_label": "Bits per code, the class told",
-    "usage": "Codebook usage",
-    "perplexity": "Perplexity of the codes",
-    "mse": "Mean squared error",
-    "mse_over_variance": "Squared error over data variance",
-    "psnr_db": "Peak signal-to-noise ratio",
-    "ssim": "Structural similarity",
-    "mse_plus_vq_loss": "Squared error plus VQ loss",
-    "bernoulli_proxy_bits": "Bernoulli proxy (not a likelihood)",
-}
-_HIGHLIGHTED = ("total_bpd", "per")
-
-_RATE_COLUMNS = {
-    "per": "PER, %",
-    "stoi": "STOI",
-    "pesq_wb": "PESQ",
-    "log_mel_distance": "Log-mel, Np",
-    "stft_distance": "Spectra",
-    "conversion_success": "Converted, %",
-    "conversion_per": "PER converted, %",
-}
+from codeword.config import Config, validate_json
+from codeword.data.base import Split
+from codeword.errors import ModelError, RecipeError, UsageError
+from codeword.training.run import Run
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table, as it is printed."""
+class Metric(Config):
+    """A value with its 95 % interval over signals."""
 
-    name: str
-    title: str
-    value: str
-    interval: str
+    value: float
+    low: float
+    high: float
     unit: str
-    references: tuple[Reference, ...]
-    highlighted: bool
 
 
-def result_rows(evaluation: Evaluation, data: DataConfig) -> Iterator[Row]:
-    """The metrics in reading order; one that has no title yet comes last, under its own name."""
-    published = REFERENCES.get(data.kind, ())
-    known = [name for name in _TITLES if name in evaluation.metrics]
-    for name in known + sorted(evaluation.metrics.keys() - _TITLES.keys()):
-        metric = evaluation.metrics[name]
-        value, interval = _printed(metric)
-        yield Row(
-            name=name,
-            title=_TITLES.get(name, name),
-            value=value,
-            interval=interval,
-            unit=metric.unit,
-            references=tuple(reference for reference in published if reference.metric == name),
-            highlighted=name in _HIGHLIGHTED,
-        )
-
-
-@dataclass(frozen=True)
-class RateRow:
-    """One codec at one rate; `figures` are values with their intervals, empty where one is not known."""
+class Rate(Config):
+    """What a model gives from the first `codes` of the K codes of each cell."""
 
     codes: int
-    bits_per_second: str
-    baseline: bool
-    figures: tuple[tuple[str, str], ...]
+    metrics: dict[str, Metric]
 
 
-@dataclass(frozen=True)
-class RateTable:
-    """What a model gives at each rate that it serves, above the k-means codec at the same rate."""
+class Theory(Config):
+    """What the models say that a file's payload must cost: `bits` in all, under `model`.
 
-    columns: tuple[str, ...]
-    rows: tuple[RateRow, ...]
+    `gap` is by how many percent the payload, which is all but headers, is larger.
+    """
 
-
-def served_rates(evaluation: Evaluation) -> tuple[Rate, ...]:
-    """The rates of a model, from the lowest; a model with one rate has it too, where there is a baseline to compare."""
-    if evaluation.rates:
-        return evaluation.rates
-    return tuple(Rate(codes=rate.codes, metrics=evaluation.metrics) for rate in evaluation.baselines[-1:])
+    bits: float
+    model: str
+    gap: float
 
 
-def rate_table(evaluation: Evaluation) -> RateTable:
-    """Rate by rate, the model and then its baseline; a column for each figure that is known at all."""
-    rates = served_rates(evaluation)
-    names = [name for name in _RATE_COLUMNS if any(name in rate.metrics for rate in rates)]
-    baselines = {rate.codes: rate for rate in evaluation.baselines}
-    rows = []
-    for ours in rates:
-        speed = f"{ours.metrics['bits_per_second_nominal'].value:,.0f}"
-        for rate in (ours, baselines.get(ours.codes)):
-            if rate is not None:
-                figures = tuple(_printed(rate.metrics[n]) if n in rate.metrics else ("", "") for n in names)
-                rows.append(RateRow(rate.codes, speed, rate is not ours, figures))
-    return RateTable(tuple(_RATE_COLUMNS[name] for name in names), tuple(rows))
+class FileFormat(Config):
+    """What one way to write signals as real files gives: all `bytes`, headers among them.
+
+    `name` is the format and `setting` how it was used. `overhead_bytes` and `theory` are known of our own files;
+    `metrics` say how far what was read back is from the original. `matches` names those of our settings whose rate this
+    one is nearest to, not below.
+    """
+
+    name: str
+    setting: str
+    kind: Literal["lossless", "lossy"]
+    signals: int
+    files: int
+    bytes: int
+    rate: Metric
+    overhead_bytes: int | None = None
+    theory: Theory | None = None
+    metrics: dict[str, Metric] = Field(default_factory=dict)
+    matches: tuple[str, ...] = ()
 
 
-def other_codecs(data: DataConfig) -> tuple[Codec, ...]:
-    """Codecs measured on recordings like these."""
-    return CODECS.get(data.kind, ())
+class Evaluation(Config):
+    """What `evaluation.json` holds; `rates` where one model serves several, from the lowest.
+
+    `baselines` are the same rates by k-means on log-mels, without a network. `files` are real ones, ours and those of
+    other formats, where they were asked for. `left_out` says, for each metric that could not be had, why.
+    """
+
+    recipe: str
+    split: Split
+    signals: int
+    seed: int
+    commit: str
+    machine: str
+    metrics: dict[str, Metric]
+    rates: tuple[Rate, ...] = ()
+    baselines: tuple[Rate, ...] = ()
+    files: tuple[FileFormat, ...] = ()
+    left_out: dict[str, str] = Field(default_factory=dict)
 
 
-def reasons(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """What was left out and why; figures with one reason stand together."""
-    together: dict[str, list[str]] = {}
-    for name, why in evaluation.left_out.items():
-        together.setdefault(why, []).append(name)
-    return [(", ".join(names), why) for why, names in together.items()]
+class Measured(Config):
+    """The part of an evaluation that depends on the medium."""
+
+    signals: int
+    metrics: dict[str, Metric]
+    rates: tuple[Rate, ...] = ()
+    baselines: tuple[Rate, ...] = ()
+    left_out: dict[str, str] = Field(default_factory=dict)
 
 
-def _printed(metric: Metric) -> tuple[str, str]:
-    """The value and its interval, with true minus signs: a hyphen between two dashes is hard to read."""
-    places = _decimal_places(metric)
-    value, low, high = (f"{number:.{places}f}".replace("-", "−") for number in (metric.value, metric.low, metric.high))
-    return value, f"{low} – {high}"
+def metric(interval: tuple[float, float, float], unit: str) -> Metric:
+    """A metric from its value and the ends of its interval."""
+    value, low, high = interval
+    return Metric(value=value, low=low, high=high, unit=unit)
 
 
-def _decimal_places(metric: Metric) -> int:
-    """As many as the interval's half-width needs for two digits; without a width, four digits of the value."""
-    half_width = (metric.high - metric.low) / 2
-    digits, scale = (2, half_width) if half_width > 0 else (4, abs(metric.value))
-    return min(max(digits - 1 - floor(log10(scale)), 0), 8) if scale > 0 else 1
+def exactly(value: float, unit: str) -> Metric:
+    """A metric that no other signals would have changed, or of which there is but one."""
+    return metric((value, value, value), unit)
+
+
+def read_evaluation(run: Run) -> Evaluation:
+    """What the last `evaluate` wrote. Raises UsageError where there is none, ModelError where it is damaged."""
+    try:
+        text = run.evaluation_path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{run.folder} has not been evaluated; run `codeword evaluate {run.folder}` first.") from error
+    try:
+        evaluation: Evaluation = validate_json(Evaluation, text, place=str(run.evaluation_path))
+    except RecipeError as error:
+        raise ModelError(f"{error} Run `codeword evaluate {run.folder}` again.") from error
+    return evaluation

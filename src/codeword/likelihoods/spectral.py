@@ -4,7 +4,7 @@ from torch import Tensor
 
 from codeword.config import SpectralConfig
 from codeword.likelihoods.gaussian import Gaussian
-from codeword.losses.spectral import SpectralLoss
+from codeword.spectra.losses import SpectralLoss
 
 
 class Spectral(Gaussian):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from codeword.config import SpectrogramConfig
 from codeword.likelihoods.base import Likelihood, uniform
 from codeword.likelihoods.logistic_mixture import logistic_log_prob
-from codeword.nn.spectrum import LogMel, griffin_lim
+from codeword.spectra.stft import LogMel, griffin_lim
 
 # Log-mels of speech lie around -6 and spread by about 3; features are near the unit scale that networks start at.
 _CENTRE, _SPREAD = -6.0, 3.0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword.config import FrontendConfig, HeadConfig, HoldConfig, ISTFTConfig, LogMelConfig, SamplesConfig
-from codeword.nn.spectrum import LogMel, istft
+from codeword.spectra.stft import LogMel, istft
 
 # Log-mels of speech lie around -6 and spread by about 3; put near the unit scale that networks start at.
 _LOG_MEL_CENTRE, _LOG_MEL_SPREAD = -6.0, 3.0

@@ -5,8 +5,8 @@ from typing import assert_never
 
 from codeword.config import FittedPriorConfig, PixelCNNConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Choose, Prior, walk
-from codeword.priors.choose import Draw
 from codeword.priors.pixelcnn import PixelCNN
+from codeword.priors.sampler import Draw
 from codeword.priors.uniform import Uniform
 from codeword.priors.wavenet import WaveNet
 from codeword.store import read_config

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codeword.coding.stream import block_samples, encode_stream
 from codeword.errors import DataError, UsageError
 from codeword.media.audio import audio_length, read_audio, read_blocks
-from codeword.media.image import read_image
-from codeword.streaming import block_samples, encode_stream
+from codeword.media.images import read_image
 from codeword.tokenizer import Tokenizer
 from codeword.tokens.items import Item, as_text
 from codeword.tokens.shards import MAX_TEXT, Skipped, TokenRow

@@ -10,8 +10,8 @@ from typing import get_args
 from codeword.config import Cifar10Config, FolderConfig
 from codeword.data.base import Split, evaluation_batches
 from codeword.data.cifar10 import CLASSES, IMAGE_BYTES, Cifar10
+from codeword.data.files.tree import names_below, split_of
 from codeword.data.librispeech import FOLDER
-from codeword.data.tree import names_below, split_of
 from codeword.errors import DataError, UsageError
 from codeword.tokens.items import Item, Signal, as_text
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codeword.data.cifar10 import BATCHES, BINARY_FOLDER, PYTHON_FOLDER
+from codeword.data.files.root import data_root
 from codeword.data.librispeech import FOLDER
-from codeword.data.root import data_root
 from codeword.errors import DataError, UsageError
 from codeword.media.audio import AUDIO_SUFFIXES
-from codeword.media.image import IMAGE_SUFFIXES
+from codeword.media.images import IMAGE_SUFFIXES
 from codeword.tokens.files import list_cifar10, list_folder, list_librispeech
 from codeword.tokens.hub import HubSplit, list_rows
 from codeword.tokens.items import Item, must_be_sound

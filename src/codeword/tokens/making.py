@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from codeword.codec.symbols import steady
+from codeword.coding.determinism import deterministic
 from codeword.errors import DataError, ModelError, UsageError
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
@@ -56,7 +56,7 @@ def make_shard(job: Job, part: Part) -> Made:
         rows: list[TokenRow] = []
         count = 0
         # How sums are split among threads decides how they round, and with it some codes.
-        with steady():
+        with deterministic():
             for row in encode_items(tokenizer, part.items, skipped):
                 count += row.codes.numel()
                 if count > MAX_CODES:

@@ -21,9 +21,9 @@ from codeword.data.recordings import Recordings
 from codeword.errors import RecipeError
 from codeword.priors import Prior, build_prior
 from codeword.tokenizer import Tokenizer
-from codeword.training.encoder import keep_encoder, prepare_encoder
 from codeword.training.loop import fit
 from codeword.training.run import Run
+from codeword.training.targets.encoder import keep_encoder, prepare_encoder
 from codeword.training.tasks import PriorTask, TokenizerTask
 
 

@@ -11,10 +11,10 @@ from codeword.codec import Signal, Wishes
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset, evaluation_batches
 from codeword.errors import UsageError
-from codeword.evaluation.files.ours import Amounts, Ours
-from codeword.evaluation.files.pictures import LADDER, images_a_picture, psnr_db, written
-from codeword.evaluation.intervals import mean_interval
-from codeword.evaluation.result import FileFormat, Metric, metric
+from codeword.evaluation.files.codeword_files import Amounts, Ours
+from codeword.evaluation.files.image_formats import LADDER, images_a_picture, psnr_db, written
+from codeword.evaluation.measure.intervals import mean_interval
+from codeword.evaluation.results import FileFormat, Metric, metric
 from codeword.model import Model
 
 ONE_EACH = 100

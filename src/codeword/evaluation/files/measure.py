@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset
 from codeword.data.recordings import Recordings
+from codeword.evaluation.files.codeword_files import NAME
 from codeword.evaluation.files.images import measure_image_files
-from codeword.evaluation.files.ours import NAME
 from codeword.evaluation.files.speech import measure_recording_files
-from codeword.evaluation.result import FileFormat
+from codeword.evaluation.results import FileFormat
 from codeword.model import Model
 
 

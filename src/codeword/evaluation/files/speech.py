@@ -10,11 +10,11 @@ from codeword.codec import Signal, Wishes
 from codeword.config import EvaluationConfig
 from codeword.data.recordings import Recordings
 from codeword.errors import UsageError
-from codeword.evaluation.files.ours import Amounts, Ours, Progress
-from codeword.evaluation.files.sounds import LADDER, SoundFormat, pcm16, written
-from codeword.evaluation.result import FileFormat, Metric, exactly
-from codeword.evaluation.speech import judges
-from codeword.evaluation.speech.recordings import compare, sound_metrics
+from codeword.evaluation.files.audio_formats import LADDER, SoundFormat, pcm16, written
+from codeword.evaluation.files.codeword_files import Amounts, Ours, Progress
+from codeword.evaluation.measure import judges
+from codeword.evaluation.measure.speech import compare, sound_metrics
+from codeword.evaluation.results import FileFormat, Metric, exactly
 from codeword.media.audio import dequantise
 from codeword.model import Model
 

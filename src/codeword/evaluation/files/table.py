@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from codeword.evaluation.files.ours import NAME
-from codeword.evaluation.result import Evaluation, FileFormat
+from codeword.evaluation.files.codeword_files import NAME
+from codeword.evaluation.results import Evaluation, FileFormat
 
 _COLUMNS = {
     "psnr_db": "PSNR, dB",

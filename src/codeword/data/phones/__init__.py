@@ -1,0 +1,1 @@
+"""Phone alignments: read, written, and made from a recording and its transcript."""

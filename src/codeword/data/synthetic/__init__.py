@@ -1,0 +1,1 @@
+"""Drawn pictures and synthetic speech: data sets that need no files."""

@@ -1,0 +1,1 @@
+"""Measures of images and of speech, each with its interval over signals."""

@@ -1,0 +1,85 @@
+"""What a codec without any network reaches: residual k-means of log-mels, and Griffin-Lim back to a waveform.
+
+A trained model that does worse than this at the same rate is broken.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codeword.quantizers import nearest
+from codeword.quantizers.codebook import draw_rows, lloyd
+from codeword.spectra.stft import LogMel, griffin_lim
+
+KMEANS_ITERATIONS = 25
+GRIFFIN_LIM_ITERATIONS = 32
+
+# Windows of 40 ms every 10 ms: long enough to resolve harmonics, overlapped enough for Griffin-Lim.
+_WINDOW_S, _HOP_S, _MELS = 0.04, 0.01, 80
+
+
+class KMeansBaseline:
+    """A codec of waveforms (T,) in [-1, 1] at 50 cells a second; each cell is two log-mel frames of 80 bands.
+
+    Each book is fitted by k-means to what those before it left over, so that any prefix of the codes is a codec too.
+    """
+
+    def __init__(self, books: Sequence[Tensor], *, sample_rate: int) -> None:
+        self.books = tuple(books)
+        self.sample_rate = sample_rate
+        self.mel = _log_mel(sample_rate)
+
+    @classmethod
+    def fit(
+        cls,
+        waves: Sequence[Tensor],
+        levels: Sequence[int],
+        *,
+        sample_rate: int,
+        generator: torch.Generator | None = None,
+    ) -> "KMeansBaseline":
+        """Fit one book for each of `levels` (codewords in it) to the cells of training waveforms."""
+        mel = _log_mel(sample_rate)
+        residual = torch.cat([_cells(mel, wave) for wave in waves])
+        books = []
+        for size in levels:
+            start = draw_rows(residual, size, generator)
+            books.append(lloyd(residual, start, generator, iterations=KMEANS_ITERATIONS))
+            residual = residual - books[-1][nearest(residual, books[-1])]
+        return cls(books, sample_rate=sample_rate)
+
+    @property
+    def cells_per_second(self) -> float:
+        return self.sample_rate / (2 * self.mel.hop)
+
+    def encode(self, wave: Tensor) -> Tensor:
+        """Waveform (T,) to codes (G, K), G = ceil(T / 20 ms)."""
+        residual, codes = _cells(self.mel, wave), []
+        for book in self.books:
+            codes.append(nearest(residual, book))
+            residual = residual - book[codes[-1]]
+        return torch.stack(codes, -1)
+
+    def decode(self, codes: Tensor, *, length: int) -> Tensor:
+        """Codes (G, k), of the first k books, to a waveform (length,) in [-1, 1]."""
+        if not length:
+            return torch.zeros(0)
+        books = self.books[: codes.shape[1]]
+        cells = torch.stack([book[codes[:, k]] for k, book in enumerate(books)]).sum(0)
+        spectrum = self.mel.invert(cells.view(1, -1, _MELS).transpose(1, 2))
+        wave = griffin_lim(spectrum, self.mel.n_fft, self.mel.hop, iterations=GRIFFIN_LIM_ITERATIONS)
+        return wave[0, :length].clamp(-1, 1)
+
+
+def _log_mel(sample_rate: int) -> LogMel:
+    return LogMel(sample_rate, round(_WINDOW_S * sample_rate), round(_HOP_S * sample_rate), _MELS)
+
+
+def _cells(mel: LogMel, wave: Tensor) -> Tensor:
+    """Waveform (T,) to pairs of neighbouring log-mel frames (G, 2 * 80), the last one padded with silence."""
+    if not len(wave):
+        return torch.zeros(0, 2 * _MELS)
+    frames: Tensor = mel(F.pad(wave.float(), (0, -len(wave) % (2 * mel.hop)))[None])[0]
+    return frames.t().reshape(-1, 2 * _MELS)

@@ -1,0 +1,128 @@
+"""Every number of signals of one size: distortion, use of the codebook, and true bits per dimension."""
+
+from collections.abc import Callable
+from math import log
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codeword.config import EvaluationConfig
+from codeword.data import Dataset, evaluation_batches
+from codeword.evaluation.measure.intervals import mean_interval, resampled_interval
+from codeword.evaluation.results import Measured, Metric, metric
+from codeword.priors import Prior
+from codeword.quantizers import CodeUsage
+from codeword.tokenizer import Tokenizer, signal_dims
+
+
+def measure_signals(
+    tokenizer: Tokenizer,
+    prior: Prior,
+    data: Dataset,
+    train: Dataset,
+    config: EvaluationConfig,
+    *,
+    progress: Callable[[int, int], None],
+) -> Measured:
+    """Measure a split of signals of one size; `train` gives the variance that errors are compared with."""
+    device = next(tokenizer.parameters()).device
+    total = min(len(data), config.limit or len(data))
+    rows: list[dict[str, Tensor]] = []
+    done = 0
+    for batch in evaluation_batches(data, config.batch_size, limit=config.limit):
+        on_device = batch.to(device)
+        row = measure(tokenizer, prior, on_device.x, on_device.label)
+        rows.append({name: values.cpu() for name, values in row.items()})
+        done += len(batch.x)
+        progress(done, total)
+    columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    variance = signal_variance(train, values=tokenizer.config.values)
+    return Measured(signals=done, metrics=_summarise(columns, tokenizer.quantizer.levels, variance))
+
+
+@torch.no_grad()
+def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Every figure of each signal of x (B, C, *S): a vector (B,) by name, and `codes` (B, cells * K).
+
+    What needs classes, or images, is left out where there are none.
+    """
+    analysis = tokenizer.analyse(x)
+    likelihood = tokenizer.likelihood
+    expected = likelihood.mean(analysis.features)
+    codes = analysis.quantized.codes
+    intensity, target = expected / (likelihood.values - 1), x.float() / (likelihood.values - 1)
+    mse = (intensity - target).square().flatten(1).mean(1)
+    # The student report's "bpd": the cross-entropy of intensities taken for Bernoulli probabilities.
+    proxy = F.binary_cross_entropy(intensity.clamp(1e-6, 1 - 1e-6), target, reduction="none")
+    figures = {
+        "mse": mse,
+        "psnr_db": -10 * torch.log10(mse.clamp(min=1e-10)),
+        "mse_plus_vq_loss": mse + analysis.quantized.loss.flatten(1).mean(1),
+        "bernoulli_proxy_bits": proxy.flatten(1).mean(1) / log(2),
+        "code_bits": -prior.log_prob(codes) / log(2),
+        "signal_bits": -likelihood.log_prob(analysis.features, x) / log(2),
+        "dims": torch.full((len(x),), float(signal_dims(x))),
+        "symbols": torch.full((len(x),), float(codes[0].numel())),
+        "codes": codes.flatten(1),
+    }
+    if prior.classes:
+        figures["code_bits_given_label"] = -prior.log_prob(codes, label) / log(2)
+    if x.ndim == 4:
+        figures["ssim"] = _ssim(intensity, target)
+    return figures
+
+
+def signal_variance(data: Dataset, *, values: int) -> float:
+    """Variance over every number of a split, integers below `values`, on the scale where they span 1."""
+    count, total, squares = 0, 0.0, 0.0
+    for batch in evaluation_batches(data, 1000):
+        signal = batch.x.double() / (values - 1)
+        count += signal.numel()
+        total += float(signal.sum())
+        squares += float(signal.square().sum())
+    return squares / count - (total / count) ** 2
+
+
+def _ssim(image: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004) of each image (B,)."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    value: Any = structural_similarity_index_measure(image, target, data_range=1.0, reduction="none")
+    return torch.as_tensor(value)
+
+
+def _summarise(columns: dict[str, Tensor], levels: tuple[int, ...], variance: float) -> dict[str, Metric]:
+    dims, symbols = columns["dims"], columns["symbols"]
+    per_signal = {
+        "mse": (columns["mse"], "intensity^2, values span 1"),
+        "mse_over_variance": (columns["mse"] / variance, "fraction of the training variance"),
+        "psnr_db": (columns["psnr_db"], "dB, mean over signals"),
+        "mse_plus_vq_loss": (columns["mse_plus_vq_loss"], "signal in [-0.5, 0.5]"),
+        "bits_per_code": (columns["code_bits"] / symbols, "bit/code under the prior"),
+        "code_bpd": (columns["code_bits"] / dims, "bit/dim"),
+        "pixel_bpd": (columns["signal_bits"] / dims, "bit/dim"),
+        "total_bpd": ((columns["code_bits"] + columns["signal_bits"]) / dims, "bit/dim"),
+        "bernoulli_proxy_bits": (columns["bernoulli_proxy_bits"], "bit, not a likelihood"),
+    }
+    if "ssim" in columns:
+        per_signal["ssim"] = (columns["ssim"], "1 is equal")
+    if "code_bits_given_label" in columns:
+        per_signal["bits_per_code_given_label"] = (
+            columns["code_bits_given_label"] / symbols,
+            "bit/code under the prior, label told",
+        )
+    metrics = {name: metric(mean_interval(values), unit) for name, (values, unit) in per_signal.items()}
+    codes = columns["codes"].view(len(dims), -1, len(levels))
+
+    def counted(rows: Tensor) -> CodeUsage:
+        usage = CodeUsage(levels)
+        usage.add(codes[rows])
+        return usage
+
+    metrics["usage"] = metric(resampled_interval(lambda rows: counted(rows).usage, len(dims)), "fraction of codewords")
+    metrics["perplexity"] = metric(
+        resampled_interval(lambda rows: counted(rows).perplexity, len(dims)), "codewords, over the whole split"
+    )
+    return metrics

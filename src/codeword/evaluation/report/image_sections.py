@@ -1,0 +1,184 @@
+"""The report's figures of images: reconstructions, code maps, the codebook, samples."""
+
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from codeword.evaluation.report.figures import Exhibit, Note, mosaic_figure
+from codeword.evaluation.report.image_material import Material, decode_alone
+
+ERROR_AMPLIFICATION = 4
+CODEWORDS_SHOWN = 1024
+
+_LARGEST_PICTURE = 256  # Pixels along a side; larger images are shown reduced, so that the page stays light.
+_LARGEST_ROW = 1280  # Pixels of all pictures in a row together.
+_PATCH_PIXELS = (16, 32)  # The gap is at least a pixel, so that smaller patches are enlarged first.
+_LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
+
+
+def image_exhibits(material: Material) -> list[Exhibit]:
+    """What a report shows of 2-D signals; one or three channels, more become grey."""
+    found = [
+        Exhibit(
+            "reconstructions",
+            "Reconstructions",
+            f"The first images of the {material.split} split, not chosen; below each what its codes decode to, and "
+            f"the difference, {ERROR_AMPLIFICATION} times amplified: mid-grey is no error, brighter is where the "
+            "reconstruction is too bright.",
+            lambda: _reconstructions(material),
+        ),
+        Exhibit("code-maps", "Images as codes", _code_map_caption(material), lambda: _code_maps(material)),
+        Exhibit("codebook", "The codebook", _codebook_caption(material), lambda: _codebook(material)),
+        Exhibit(
+            "samples",
+            "Samples",
+            f"Codes drawn from the prior and decoded; temperature 1, seed {material.seed}, not chosen.",
+            lambda: mosaic_figure(_rows(_pictures(material, material.samples), 12)),
+        ),
+    ]
+    if material.class_names:
+        found.append(
+            Exhibit(
+                "samples-by-class",
+                "Samples of each class",
+                "The prior is told the class and draws; one row for each: "
+                + ", ".join(material.class_names)
+                + f". Temperature 1, seed {material.seed}, not chosen.",
+                lambda: _samples_by_class(material),
+            )
+        )
+    return found
+
+
+def _reconstructions(material: Material) -> Figure:
+    size = tuple(material.x.shape[2:])
+    original = _pictures(material, material.x)
+    decoded = _pictures(material, material.tokenizer.decode(material.codes, size=size))
+    error = (0.5 + ERROR_AMPLIFICATION * (decoded - original)).clamp(0, 1)
+    stacked = [_rows(pictures, 8) for pictures in (original, decoded, error)]
+    blocks = torch.stack(stacked, 1).flatten(0, 1)
+    labels = ["original", "reconstruction", f"error × {ERROR_AMPLIFICATION}"] * len(stacked[0])
+    return mosaic_figure(blocks, row_labels=labels)
+
+
+def _code_map_caption(material: Material) -> str:
+    grid, levels = material.tokenizer.grid(tuple(material.x.shape[2:])), material.tokenizer.quantizer.levels
+    across = " × ".join(str(n) for n in grid)
+    if len(levels) == 1:
+        return (
+            f"Between encoder and decoder an image is {across} numbers below {levels[0]:,}, and nothing else. Each "
+            "cell has the mean colour that its codeword decodes to by itself; the decoder, which sees the neighbours "
+            "too, makes more of it."
+        )
+    return (
+        f"Between encoder and decoder an image is {across} cells of {len(levels)} codes, and nothing else. Each cell "
+        "has the mean colour that its codes decode to by themselves; the decoder, which sees the neighbours too, "
+        "makes more of it."
+    )
+
+
+def _code_maps(material: Material) -> Figure:
+    shown = min(4, len(material.x))
+    x, codes = material.x[:shown], material.codes[:shown]
+    size = tuple(x.shape[2:])
+    distinct, which = codes.flatten(0, -2).unique(dim=0, return_inverse=True)
+    # (n, 3), and from it a picture (shown, 3, *G) with one pixel for each cell.
+    colours = _as_rgb(material, decode_alone(material.tokenizer, distinct)).mean((2, 3))
+    cells = colours[which].view(*codes.shape[:-1], 3).movedim(-1, 1)
+    hop = material.tokenizer.hop
+    maps = cells.repeat_interleave(hop, 2).repeat_interleave(hop, 3)[..., : size[0], : size[1]]
+    originals = _pictures(material, x)
+    decoded = _pictures(material, material.tokenizer.decode(codes, size=size))
+    pictures = torch.stack([originals, _reduced(maps), decoded])
+    labels = ["original", "codes", "reconstruction"]
+    hop_pixels = hop * originals.shape[-1] / size[1]
+    return mosaic_figure(pictures, row_labels=labels, notes=_code_numbers(codes, cells, hop_pixels))
+
+
+def _code_numbers(codes: Tensor, cells: Tensor, hop_pixels: float) -> list[Note]:
+    """Each code written on its cell of the maps, where there are few enough to be read."""
+    count, *grid, k = codes.shape
+    if k > 1 or max(grid) > 10:
+        return []
+    notes = []
+    for image, i, j in product(range(count), range(grid[0]), range(grid[1])):
+        colour = "black" if float(_LUMINANCE @ cells[image, :, i, j]) > 0.5 else "white"
+        x, y = ((place + 0.5) * hop_pixels - 0.5 for place in (j, i))
+        notes.append(Note(1, image, x, y, str(int(codes[image, i, j, 0])), colour, 6))
+    return notes
+
+
+def _codebook_caption(material: Material) -> str:
+    levels = material.tokenizer.quantizer.levels
+    shown = min(levels[0], CODEWORDS_SHOWN)
+    caption = (
+        f"The {shown:,} most frequent of {levels[0]:,} codewords" if shown < levels[0] else f"All {shown:,} codewords"
+    )
+    if len(levels) > 1:
+        caption += f" of the first of {len(levels)} codes, the others held at their most frequent"
+    return (
+        caption + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
+        f"dot marks one that none of the first {material.counted:,} images uses."
+    )
+
+
+def _codebook(material: Material) -> Figure:
+    counts = material.counts[0]
+    # Sorted again, so that ties do not decide the order.
+    first = counts.argsort(descending=True, stable=True)[:CODEWORDS_SHOWN].sort().values
+    codes = torch.tensor([int(c.argmax()) for c in material.counts]).repeat(len(first), 1)
+    codes[:, 0] = first
+    patches = _as_rgb(material, decode_alone(material.tokenizer, codes))
+    colours = patches.mean((2, 3))
+    columns = min(32, max(8, round((2 * len(first)) ** 0.5)), len(first))
+    warmth = colours[:, 0] - colours[:, 2]
+    by_luminance = (colours @ _LUMINANCE).argsort().split(columns)
+    order = torch.cat([row[warmth[row].argsort()] for row in by_luminance])
+    least, most = _PATCH_PIXELS
+    hop = patches.shape[-1]
+    sized = F.adaptive_avg_pool2d(patches[order], min(hop, most))
+    enlarged = -(-least // hop)
+    sized = sized.repeat_interleave(enlarged, 2).repeat_interleave(enlarged, 3)
+    middle = (sized.shape[-1] - 1) / 2
+    notes = [
+        Note(place // columns, place % columns, middle, middle, "●", "#d0021b", 4)
+        for place, used in enumerate((counts[first[order]] > 0).tolist())
+        if not used
+    ]
+    return mosaic_figure(_rows(sized, columns), notes=notes)
+
+
+def _samples_by_class(material: Material) -> Figure:
+    classes, each = material.samples_by_class.shape[:2]
+    pictures = _pictures(material, material.samples_by_class.flatten(0, 1)).unflatten(0, (classes, each))
+    fitting = max(1, _LARGEST_ROW // pictures.shape[-1])
+    return mosaic_figure(pictures[:, :fitting], row_labels=material.class_names)
+
+
+def _as_rgb(material: Material, x: Tensor) -> Tensor:
+    """Integers (N, C, H, W) to colours (N, 3, H, W) in [0, 1]; other than three channels become grey."""
+    intensity = x.float() / (material.tokenizer.config.values - 1)
+    return intensity if x.shape[1] == 3 else intensity.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+
+
+def _pictures(material: Material, x: Tensor) -> Tensor:
+    return _reduced(_as_rgb(material, x))
+
+
+def _reduced(pictures: Tensor) -> Tensor:
+    height, width = pictures.shape[-2:]
+    if max(height, width) <= _LARGEST_PICTURE:
+        return pictures
+    scale = _LARGEST_PICTURE / max(height, width)
+    return F.adaptive_avg_pool2d(pictures, (max(1, round(height * scale)), max(1, round(width * scale))))
+
+
+def _rows(pictures: Tensor, columns: int) -> Tensor:
+    """(N, 3, H, W) to (rows, columns, 3, H, W); fewer columns for large pictures, and white where none is left."""
+    columns = min(columns, len(pictures), max(1, _LARGEST_ROW // pictures.shape[-1]))
+    missing = -len(pictures) % columns
+    padded = F.pad(pictures, [0, 0, 0, 0, 0, 0, 0, missing], value=1.0)
+    return padded.view(-1, columns, *pictures.shape[1:])

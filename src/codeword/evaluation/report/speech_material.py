@@ -1,0 +1,268 @@
+"""What the report's figures and players of recordings are made from: a few seconds each, small enough to embed."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import log2
+
+import torch
+from torch import Tensor
+
+from codeword.data import open_dataset
+from codeword.data.base import Split
+from codeword.data.phones.alignment import Phone
+from codeword.data.recordings import Recordings
+from codeword.evaluation.measure.baseline import KMeansBaseline
+from codeword.evaluation.measure.phone_scores import PHONES, cell_phones, co_occurrences
+from codeword.evaluation.report.image_material import CommonMaterial
+from codeword.evaluation.results import Evaluation
+from codeword.media.audio import dequantise, quantise
+from codeword.priors import Draw, Prior, walk
+from codeword.quantizers import CodeUsage
+from codeword.tokenizer import Tokenizer
+from codeword.training.run import Run
+
+UTTERANCES_SHOWN = 3
+TRACKS_SHOWN = 2
+SOURCES_SHOWN = 2
+VOICES_SHOWN = 3
+SAMPLES_SHOWN = 4
+RECORDINGS_COUNTED = 100
+BASELINE_TRAIN_S = 600
+
+# What is heard of each recording, and of each sample; a second where each sample of audio is a network's pass.
+_SHOWN_S, _SAMPLED_S, _SEQUENTIAL_S = 3.0, 2.5, 1.0
+_LEAD_S = 0.4  # Read speech begins with a pause about this long.
+_COUNTED_S = 60  # Of each recording: some are an hour long.
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A piece x (1, T) of a recording, its codes (G, K) and, where they are known, its phones."""
+
+    name: str
+    speaker: str
+    label: int
+    x: Tensor
+    codes: Tensor
+    phones: tuple[Phone, ...]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """How often each first code (levels[0]) stands for each of `PHONES`, over `recordings` whose phones are known."""
+
+    split: Split
+    recordings: int
+    counts: Tensor
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """One utterance, by its place, decoded from its first `codes` codes in each voice: x (voices, 1, T)."""
+
+    utterance: int
+    codes: int
+    x: Tensor
+
+
+@dataclass(frozen=True)
+class AudioMaterial(CommonMaterial):
+    """Recordings, at `sample_rate` Hz; all signals are integers.
+
+    `decoded[k]` (N, 1, T) are the N `utterances` from the first k codes of each cell, for the lowest rate, the highest
+    and one between, and `baselines[k]` what k-means makes of them. `tracks` are utterances whose phones are known, if
+    any are. `voices` are the speakers that the decoder can be told. `samples` (M, 1, T) are decoded draws from the
+    prior, `samples_by_class` (classes, 1, T) those given each of `class_names`.
+    """
+
+    sample_rate: int
+    utterances: tuple[Utterance, ...]
+    decoded: dict[int, Tensor]
+    baselines: dict[int, Tensor]
+    tracks: tuple[Utterance, ...]
+    spoken: Spoken
+    voices: tuple[str, ...]
+    conversions: tuple[Conversion, ...]
+    samples: Tensor
+    samples_by_class: Tensor
+    class_names: tuple[str, ...]
+
+    @property
+    def cells_per_second(self) -> float:
+        return self.sample_rate / self.tokenizer.hop
+
+    def bits_per_second(self, codes: int) -> float:
+        """The rate of the first `codes` codes of each cell, every codeword taken for equally likely."""
+        return bits_per_second(self.tokenizer, codes)
+
+
+def bits_per_second(tokenizer: Tokenizer, codes: int) -> float:
+    """The nominal rate of the first `codes` codes of each cell."""
+    assert tokenizer.config.sample_rate is not None
+    return tokenizer.config.sample_rate / tokenizer.hop * sum(log2(n) for n in tokenizer.quantizer.levels[:codes])
+
+
+def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> AudioMaterial:
+    """Code and decode the first recordings of the split that was evaluated, on the CPU.
+
+    At most `SAMPLES_SHOWN` of the `samples` asked for are drawn: each is listened to. The k-means codec is fitted
+    again, on ten minutes, where the evaluation has it.
+
+    Raises:
+        UsageError: the run is not finished.
+        DataError, ModelError: data or models cannot be read.
+    """
+    tokenizer, prior = run.tokenizer(), run.prior()
+    data = _open(run, evaluation.split)
+    usage, spoken = _count(tokenizer, data, evaluation.split)
+    aligned = data
+    if not spoken.recordings and evaluation.split != "valid":
+        aligned = _open(run, "valid")
+        spoken = _count(tokenizer, aligned, "valid")[1]
+    told = [i for i in range(len(aligned.recordings)) if aligned.phones(i)]
+    utterances = tuple(_utterances(tokenizer, data, range(len(data.recordings)), UTTERANCES_SHOWN))
+    x, codes = torch.stack([u.x for u in utterances]), torch.stack([u.codes for u in utterances])
+    label = torch.tensor([u.label for u in utterances])
+    prefixes = tokenizer.quantizer.prefixes
+    shown = sorted({prefixes[0], prefixes[len(prefixes) // 2], prefixes[-1]})
+    decoded = {k: tokenizer.decode(codes[..., :k], label, size=tuple(x.shape[2:])) for k in shown}
+    baselines = _baselines(run, tokenizer, x, shown) if evaluation.baselines else {}
+    voices = tokenizer.config.classes[:VOICES_SHOWN]
+    generator = torch.Generator().manual_seed(seed)
+    class_names = data.classes[: min(VOICES_SHOWN, prior.classes)]
+    drawn = _sample(tokenizer, prior, min(samples, SAMPLES_SHOWN), generator)
+    return AudioMaterial(
+        tokenizer=tokenizer,
+        prior=prior,
+        split=evaluation.split,
+        counts=usage.counts,
+        counted=min(RECORDINGS_COUNTED, len(data.recordings)),
+        codes_in_words=_codes_in_words(tokenizer),
+        seed=seed,
+        sample_rate=data.sample_rate,
+        utterances=utterances,
+        decoded=decoded,
+        baselines=baselines,
+        tracks=tuple(_utterances(tokenizer, aligned, told, TRACKS_SHOWN)) or utterances[:TRACKS_SHOWN],
+        spoken=spoken,
+        voices=voices,
+        conversions=tuple(_conversions(tokenizer, utterances, len(voices))) if voices else (),
+        samples=drawn,
+        samples_by_class=(
+            _sample(tokenizer, prior, len(class_names), generator, label=torch.arange(len(class_names)))
+            if class_names
+            else drawn[:0]
+        ),
+        class_names=class_names,
+    )
+
+
+def _open(run: Run, split: Split) -> Recordings:
+    data = open_dataset(run.recipe().data, split)
+    assert isinstance(data, Recordings)
+    return data
+
+
+def _count(tokenizer: Tokenizer, data: Recordings, split: Split) -> tuple[CodeUsage, Spoken]:
+    """Code the split's first recordings: how often each code occurs, and with which phones."""
+    levels = tokenizer.quantizer.levels
+    usage, counts, recordings = CodeUsage(levels), torch.zeros(levels[0], len(PHONES), dtype=torch.int64), 0
+    for i in range(min(RECORDINGS_COUNTED, len(data.recordings))):
+        codes = tokenizer.encode(data.read(i)[None, :, : _COUNTED_S * data.sample_rate])[0]
+        usage.add(codes)
+        if phones := data.phones(i):
+            cells = cell_phones(phones, cells=len(codes), cells_per_second=data.sample_rate / tokenizer.hop)
+            counts += co_occurrences(codes[:, 0], cells, levels=levels[0])
+            recordings += 1
+    return usage, Spoken(split, recordings, counts)
+
+
+def _utterances(tokenizer: Tokenizer, data: Recordings, places: Sequence[int], count: int) -> Iterator[Utterance]:
+    """Pieces of one length of the first recordings of as many speakers as there are, among those at `places`.
+
+    Recordings too short for such a piece are passed over; where too few are left, the longest are taken, cut to one
+    length.
+    """
+    rate = data.sample_rate
+    lead, wanted = round(_LEAD_S * rate), round(_seconds(tokenizer, _SHOWN_S) * rate)
+    length = {i: data.recordings[i].samples for i in places}
+    enough = [i for i in places if length[i] >= lead + wanted]
+    if len(enough) < count:
+        enough = sorted(sorted(places, key=lambda i: -length[i])[:count])
+    turn: Counter[str] = Counter()
+    order = []
+    for i in enough:
+        order.append((turn[data.recordings[i].speaker], i))
+        turn[data.recordings[i].speaker] += 1
+    chosen = [i for _, i in sorted(order)[:count]]
+    shortest = min((length[i] for i in chosen), default=0)
+    start = lead if shortest >= 2 * lead else 0
+    size = min(wanted, shortest - start)
+    for i in chosen:
+        x = data.read(i)[:, start : start + size]
+        phones = tuple(
+            replace(p, start_s=max(0.0, p.start_s - start / rate), end_s=min(p.end_s - start / rate, size / rate))
+            for p in data.phones(i) or ()
+            if p.end_s > start / rate and p.start_s < (start + size) / rate
+        )
+        recording = data.recordings[i]
+        yield Utterance(recording.name, recording.speaker, data.label(i), x, tokenizer.encode(x[None])[0], phones)
+
+
+def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, prefixes: Sequence[int]) -> dict[int, Tensor]:
+    """What k-means, fitted on ten minutes of evenly spaced training recordings, makes of x (N, 1, T), by codes."""
+    train, values = _open(run, "train"), tokenizer.config.values
+    total_s = sum(r.samples for r in train.recordings) / train.sample_rate
+    step = max(1, round(total_s / BASELINE_TRAIN_S))
+    waves = [dequantise(train.read(i)[0], values) for i in range(0, len(train.recordings), step)]
+    codec = KMeansBaseline.fit(
+        waves, tokenizer.quantizer.levels, sample_rate=train.sample_rate, generator=torch.Generator().manual_seed(0)
+    )
+    found: dict[int, list[Tensor]] = {k: [] for k in prefixes}
+    for wave in dequantise(x[:, 0], values):
+        codes = codec.encode(wave)
+        for k, decoded in found.items():
+            decoded.append(quantise(codec.decode(codes[:, :k], length=len(wave)), values)[None])
+    return {k: torch.stack(decoded) for k, decoded in found.items()}
+
+
+def _conversions(tokenizer: Tokenizer, utterances: Sequence[Utterance], voices: int) -> Iterator[Conversion]:
+    """The first utterances in each of the first `voices` voices, from the fewest codes and from all of them."""
+    prefixes = tokenizer.quantizer.prefixes
+    for place, utterance in enumerate(utterances[:SOURCES_SHOWN]):
+        for k in sorted({prefixes[0], prefixes[-1]}):
+            codes = utterance.codes[:, :k].expand(voices, -1, -1)
+            size = tuple(utterance.x.shape[1:])
+            yield Conversion(place, k, tokenizer.decode(codes, torch.arange(voices), size=size))
+
+
+def _sample(
+    tokenizer: Tokenizer, prior: Prior, count: int, generator: torch.Generator, *, label: Tensor | None = None
+) -> Tensor:
+    """Draws from the prior, decoded in the voice of the label they were drawn for: (count, 1, T)."""
+    assert tokenizer.config.sample_rate is not None
+    size = round(_seconds(tokenizer, _SAMPLED_S) * tokenizer.config.sample_rate)
+    if not prior.any_grid:
+        size = min(size, prior.grid[0] * tokenizer.hop)
+    grid = tokenizer.grid((size,))
+    codes = walk(prior, count, Draw(generator=generator), label=label, grid=grid if prior.any_grid else None)
+    return tokenizer.decode(codes[:, : grid[0]], label, size=(size,))
+
+
+def _seconds(tokenizer: Tokenizer, wanted: float) -> float:
+    return min(wanted, _SEQUENTIAL_S) if tokenizer.likelihood.sequential else wanted
+
+
+def _codes_in_words(tokenizer: Tokenizer) -> str:
+    sample_rate, levels = tokenizer.config.sample_rate, tokenizer.quantizer.levels
+    assert sample_rate is not None
+    alphabets = f"{len(levels)} codes of {levels[0]:,}" if len(set(levels)) == 1 else " × ".join(map(str, levels))
+    served = ", ".join(
+        f"{bits_per_second(tokenizer, k):,.0f} with the first {k}" for k in tokenizer.quantizer.prefixes[:-1]
+    )
+    return (
+        f"{sample_rate / tokenizer.hop:g} cells a second of {alphabets} codewords: "
+        f"{bits_per_second(tokenizer, len(levels)):,.0f} bit/s at most{f' ({served})' if served else ''}, "
+        f"for {sample_rate * log2(tokenizer.config.values):,.0f} bit/s of signal"
+    )

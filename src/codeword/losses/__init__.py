@@ -1,1 +1,0 @@
-"""Losses that are no likelihoods: how signals differ to an ear."""

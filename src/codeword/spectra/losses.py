@@ -1,0 +1,38 @@
+"""How the spectra of two waveforms differ, at several resolutions."""
+
+import torch
+from torch import Tensor, nn
+
+from codeword.config import SpectralConfig
+from codeword.spectra.stft import LogMel, magnitudes
+
+
+class SpectralLoss(nn.Module):
+    """Multi-resolution STFT loss (Yamamoto et al. 2020, eq. 3-6) and log-mel distance, averaged over windows.
+
+    For each window: spectral convergence, the relative error of the magnitudes; the mean absolute difference of
+    their logarithms; and `mel_weight` times that of their log-mels.
+    """
+
+    def __init__(self, config: SpectralConfig, sample_rate: int) -> None:
+        super().__init__()
+        self.config = config
+        # A short window cannot tell as many bands apart.
+        self.mels = nn.ModuleList(LogMel(sample_rate, n, n // 4, min(config.mels, n // 16)) for n in config.windows)
+
+    def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
+        """Waveforms and targets (B, T) in [-1, 1] to the loss ()."""
+        # Half precision would lose the quiet bands.
+        with torch.autocast(waveform.device.type, enabled=False):
+            return self._distance(waveform, target)
+
+    def _distance(self, waveform: Tensor, target: Tensor) -> Tensor:
+        total = torch.zeros((), device=waveform.device)
+        for mel in self.mels:
+            assert isinstance(mel, LogMel)
+            found, wanted = (magnitudes(x, mel.n_fft, mel.hop) for x in (waveform, target))
+            convergence = (found - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+            logarithm = (found.log() - wanted.log()).abs().mean()
+            mels = (mel.of_magnitude(found) - mel.of_magnitude(wanted)).abs().mean()
+            total = total + convergence.mean() + logarithm + self.config.mel_weight * mels
+        return total / len(self.mels)

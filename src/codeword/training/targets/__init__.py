@@ -1,0 +1,1 @@
+"""Targets that an encoder learns before the decoder is trained."""

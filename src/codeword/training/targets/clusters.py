@@ -1,0 +1,172 @@
+"""Clusters of sounds without a transcript: cells of cepstra, in a space where clusters are round, smoothed in time.
+
+Nothing here knows of networks: it says which code each cell of a recording should have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codeword.config import ClustersConfig
+from codeword.quantizers import nearest
+from codeword.quantizers.codebook import draw_rows, lloyd
+from codeword.spectra.cepstra import cells_of, with_neighbours
+
+KMEANS_ITERATIONS = 30
+
+_UNSEEN = 0.1  # Bigrams that never occurred count as a tenth of one that did once.
+
+
+@dataclass(frozen=True)
+class Affine:
+    """X (N, F) to x `weight` (F, D) + `bias` (D,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.weight + self.bias
+
+
+def whitening(x: Tensor, labels: Tensor, dim: int, *, shrinkage: float = 1e-3) -> Affine:
+    """The map of x (N, F) to the `dim` numbers that best tell the classes `labels` (N,) apart, and make them round.
+
+    Linear discriminant analysis (Fisher 1936; for speech Haeb-Umbach and Ney 1992, sec. 2): with the scatter T of all
+    and W within classes, the first eigenvectors of T v = e W v, scaled to v' W v = 1. `shrinkage` times the mean
+    variance is added to W, so that it has an inverse.
+    """
+    x, classes = x.double(), int(labels.max()) + 1
+    centre = x.mean(0)
+    x = x - centre
+    counts = torch.bincount(labels, minlength=classes).double()
+    sums = x.new_zeros(classes, x.shape[1]).index_add_(0, labels, x)
+    total = x.t() @ x / len(x)
+    within = total - sums.t() @ (sums / counts.clamp(min=1)[:, None]) / len(x)
+    within = within + shrinkage * total.diagonal().mean() * torch.eye(len(total), dtype=total.dtype)
+    # With W = L L', the eigenvectors u of L^-1 T L^-T are orthogonal, and v = L^-T u.
+    root: Tensor = torch.linalg.cholesky(within)
+    inverse = torch.linalg.solve_triangular(root, torch.eye(len(root), dtype=root.dtype), upper=False)
+    _, vectors = torch.linalg.eigh(inverse @ total @ inverse.t())
+    weight = inverse.t() @ vectors.flip(1)[:, :dim]
+    return Affine(weight.float(), -(centre @ weight).float())
+
+
+def ridge(x: Tensor, y: Tensor, *, penalty: float) -> Affine:
+    """The map of x (N, F) nearest to y (N, D), `penalty` times its squared numbers added to the squared errors."""
+    beside = torch.cat([x, x.new_ones(len(x), 1)], 1)
+    gram = beside.t() @ beside + penalty * torch.eye(beside.shape[1])
+    solution: Tensor = torch.linalg.solve(gram, beside.t() @ y)
+    return Affine(solution[:-1], solution[-1])
+
+
+def best_path(scores: Tensor, transitions: Tensor) -> Tensor:
+    """The codes (N,) with the largest sum of scores (N, K) and of transitions (K from, K to) between them (Viterbi)."""
+    arriving = transitions.t().contiguous()
+    best, origins = scores[0], []
+    for row in scores[1:]:
+        best, origin = (arriving + best).max(1)
+        origins.append(origin)
+        best = best + row
+    path = [int(best.argmax())]
+    for origin in reversed(origins):
+        path.append(int(origin[path[-1]]))
+    return torch.tensor(path[::-1])
+
+
+def bigrams(codes: Sequence[Tensor], levels: int) -> Tensor:
+    """Logarithms of how probable each code is after each (levels from, levels to), from sequences of codes (G,)."""
+    counts = torch.full((levels, levels), _UNSEEN)
+    for sequence in codes:
+        counts.index_put_((sequence[:-1], sequence[1:]), torch.ones(len(sequence) - 1), accumulate=True)
+    return (counts / counts.sum(1, keepdim=True)).log()
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Which code a cell should have.
+
+    `codewords` (K, D) are everybody's means in the space of `whiten`, `voices` (S, K, D) each speaker's: on the way
+    from everybody's to their own by how much was heard (the MAP estimate of Gauvain and Lee 1994), so that one sound of
+    two speakers is one code. A speaker never heard has everybody's. `variance` is that of one number around them.
+    """
+
+    config: ClustersConfig
+    span: int
+    whiten: Affine
+    codewords: Tensor
+    voices: Tensor
+    variance: Tensor
+    transitions: Tensor
+
+    @classmethod
+    def fit(
+        cls,
+        config: ClustersConfig,
+        cepstra: Sequence[Tensor],
+        speakers: Sequence[int],
+        *,
+        span: int,
+        levels: int,
+        dim: int,
+        generator: torch.Generator,
+    ) -> "Clusters":
+        """`levels` clusters in `dim` dimensions of recordings' cepstra (C, N), `span` frames a cell."""
+        cells = [cells_of(frames, span) for frames in cepstra]
+        labels = _kmeans(torch.cat(cells), config.classes, generator)[1]
+        beside = torch.cat([with_neighbours(x, config.context) for x in cells])
+        whiten = whitening(beside, labels, dim)
+        z, lengths = whiten(beside), [len(x) for x in cells]
+        spoken_by = torch.tensor(speakers).repeat_interleave(torch.tensor(lengths))
+        codewords, codes = _kmeans(z, levels, generator)
+
+        def explain(codes: Tensor, codewords: Tensor) -> Clusters:
+            # Next to no weight for the means before: only where a code has no cells, they stay.
+            everybody = _means(z, codes, codewords, weight=1e-6)
+            rows = spoken_by * levels + codes
+            voices = _means(z, rows, everybody.repeat(max(speakers) + 1, 1), weight=config.adaptation)
+            return cls(
+                config,
+                span,
+                whiten,
+                everybody,
+                voices.view(-1, levels, dim),
+                (z - voices[rows]).square().mean(),
+                bigrams(codes.split(lengths), levels),
+            )
+
+        fitted = explain(codes, codewords)
+        for _ in range(config.rounds):
+            paths = [fitted._path(part, speaker) for part, speaker in zip(z.split(lengths), speakers, strict=True)]
+            fitted = explain(torch.cat(paths), fitted.codewords)
+        return fitted
+
+    def vectors(self, cepstra: Tensor) -> Tensor:
+        """Cepstra (C, N) to the whitened cells (N // span, D)."""
+        return self.whiten(with_neighbours(cells_of(cepstra, self.span), self.config.context))
+
+    def codes(self, cepstra: Tensor, speaker: int) -> Tensor:
+        """The code of the cell that starts at each frame of cepstra (C, N), of a speaker's number: (N - span + 1,)."""
+        codes = torch.empty(cepstra.shape[1] - self.span + 1, dtype=torch.int64)
+        for first in range(min(self.span, len(codes))):
+            codes[first :: self.span] = self._path(self.vectors(cepstra[:, first:]), speaker)
+        return codes
+
+    def _path(self, z: Tensor, speaker: int) -> Tensor:
+        codewords = self.voices[speaker] if speaker < len(self.voices) else self.codewords
+        scores = -torch.cdist(z, codewords).square() / (2 * self.variance)
+        return best_path(scores, self.config.smoothing * self.transitions)
+
+
+def _kmeans(x: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Means (count, D) of clusters of x (N, D), and each vector's cluster (N,)."""
+    means = lloyd(x, draw_rows(x, count, generator), generator, iterations=KMEANS_ITERATIONS)
+    return means, nearest(x, means)
+
+
+def _means(x: Tensor, rows: Tensor, before: Tensor, *, weight: float) -> Tensor:
+    """Means (R, D) of the vectors x (N, D) of each of the rows (N,), `before` (R, D) counting as `weight` of them."""
+    counts = torch.bincount(rows, minlength=len(before))[:, None]
+    sums = torch.zeros_like(before).index_add_(0, rows, x)
+    return (sums + weight * before) / (counts + weight)

@@ -1,0 +1,135 @@
+"""A speech run measured whole: every rate, what is known of phones and voices, and what had to be left out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codeword.config import load_recipe
+from codeword.evaluation import Evaluation, evaluate
+from codeword.evaluation.measure import judges
+from codeword.training import Run, train
+
+TINY = [
+    "data.train=12",
+    "data.valid=3",
+    "data.test=4",
+    "tokenizer.trunk.width=16",
+    "tokenizer.trunk.hidden=16",
+    "tokenizer.quantizer.levels=[8,8,8]",
+    "tokenizer.quantizer.dim=16",
+    "tokenizer.quantizer.lookup_dim=8",
+    "tokenizer.likelihood.iterations=2",
+    "prior.dilations=[1,2]",
+    "prior.width=8",
+    "prior.skip_width=8",
+    "prior.head_width=8",
+    *(
+        f"{part}_training.{setting}"
+        for part in ("encoder", "tokenizer", "prior")
+        for setting in ("steps=8", "batch_size=4", "evaluate_every=8", "valid_signals=4", "warmup_steps=2")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(load_recipe("demo-speech", overrides=TINY), tmp_path_factory.mktemp("speech") / "run")
+
+
+@pytest.fixture(scope="module")
+def evaluation(run: Run) -> Evaluation:
+    return evaluate(run)
+
+
+def test_the_trained_tokenizer_knows_its_speakers(run: Run) -> None:
+    assert len(run.tokenizer().config.classes) == 4
+    assert run.prior().grid == (50,)
+
+
+def test_every_rate_is_measured_and_costs_more_than_the_one_before(evaluation: Evaluation) -> None:
+    assert [rate.codes for rate in evaluation.rates] == [1, 3]
+    low, high = (rate.metrics for rate in evaluation.rates)
+    for figure in ("bits_per_second_nominal", "bits_per_second_order0"):
+        assert low[figure].value < high[figure].value
+    # 50 cells a second of 3 bits a code; the last cell of a recording may be a part of one.
+    assert low["bits_per_second_nominal"].value == pytest.approx(150, rel=0.02)
+    assert high["bits_per_second_nominal"].value == pytest.approx(450, rel=0.02)
+    assert high["bits_per_second_order0"].value <= high["bits_per_second_nominal"].value + 1e-6
+    assert evaluation.metrics["per" if "per" in high else "log_mel_distance"] in high.values()
+
+
+def test_figures_that_must_be_there_are_there(evaluation: Evaluation) -> None:
+    for name in (
+        "log_mel_distance", "stft_distance", "si_sdr_db", "energy_ratio", "waveform_mse", "silence_mse",
+        "bits_per_second_prior", "usage", "perplexity", "bits_per_sample", "phoneme_accuracy",
+        "phoneme_accuracy_with_silence", "phoneme_chance", "phoneme_accuracy_kmeans",
+        "phoneme_accuracy_kmeans_cepstra", "phoneme_nmi",
+    ):  # fmt: skip
+        found = evaluation.metrics[name]
+        assert found.low <= found.value <= found.high, name
+
+
+def test_a_judge_that_is_missing_is_named_with_the_way_to_get_it(evaluation: Evaluation) -> None:
+    missing = judges.missing_judges()
+    for name in ("per", "stoi", "pesq_wb"):
+        assert (name in evaluation.metrics) == (name not in missing)
+    assert {name: evaluation.left_out[name] for name in missing} == missing
+    assert all("pip install" in sentence for sentence in missing.values())
+
+
+def test_the_result_is_in_the_run_as_json(run: Run, evaluation: Evaluation) -> None:
+    stored = json.loads(run.evaluation_path.read_text())
+    assert stored["rates"][0]["codes"] == 1
+    assert stored["metrics"]["silence_mse"]["value"] == evaluation.metrics["silence_mse"].value
+
+
+@pytest.fixture(scope="module")
+def real(librispeech_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """A tiny model of a few real utterances of two speakers, measured on others of theirs."""
+
+    def utterances(speaker: str, chapter: str, numbers: range) -> str:
+        names = (f"train-clean-100/{speaker}/{chapter}/{speaker}-{chapter}-{n:04d}" for n in numbers)
+        return ",".join(f'"{name}"' for name in names)
+
+    overrides = [
+        *(o for o in TINY if not o.startswith(("data.", "tokenizer.quantizer"))),
+        f"data.root={librispeech_root}",
+        f"data.train=[{utterances('27', '124992', range(4))},{utterances('26', '496', range(4))}]",
+        f"data.valid=[{utterances('27', '124992', range(4, 5))}]",
+        f"data.test=[{utterances('27', '124992', range(5, 7))},{utterances('26', '496', range(5, 6))}]",
+        "tokenizer.quantizer.levels=[16]",
+        "tokenizer.quantizer.dim=16",
+    ]
+    run = train(load_recipe("librispeech-phones", overrides=overrides), tmp_path_factory.mktemp("real") / "run")
+    return evaluate(run)
+
+
+def test_real_speech_is_measured_with_phones_and_conversions(real: Evaluation) -> None:
+    missing = judges.missing_judges()
+    assert real.signals == 3
+    assert 0 < real.metrics["phoneme_chance"].value <= real.metrics["phoneme_accuracy"].value < 100
+    assert real.metrics["silence_mse"].value > 0
+    for name, figures in {
+        "per": ("per",),
+        "stoi": ("stoi",),
+        "conversion_success": ("conversion_success", "conversion_per", "conversion_margin"),
+    }.items():
+        assert all((figure in real.metrics) == (name not in missing) for figure in figures)
+
+
+def test_a_decoder_that_draws_sample_by_sample_is_measured_by_its_bits(tmp_path: Path) -> None:
+    wavenet = '{kind="wavenet", dilations=[1,2], width=8, skip_width=8, features=8}'
+    overrides = [
+        *(o for o in TINY if "likelihood" not in o),
+        "data.values=256",
+        "tokenizer.values=256",
+        'tokenizer.head={kind="hold", hop=160}',
+        f"tokenizer.likelihood={wavenet}",
+        "evaluation.limit=1",
+    ]
+    result = evaluate(train(load_recipe("demo-speech", overrides=overrides), tmp_path / "run"))
+    assert 0 < result.metrics["bits_per_sample"].value < 9
+    assert result.metrics["bits_per_sample"].value > result.metrics["signal_bits_per_sample"].value
+    assert "sample after another" in result.left_out["log_mel_distance"]
+    assert "log_mel_distance" not in result.metrics

@@ -1,0 +1,155 @@
+"""Tiny real models of every kind that the codec meets, and signals that their priors have learned to foretell."""
+
+from functools import cache
+from math import pi
+
+import torch
+from torch import Tensor
+
+from codeword.codec import Wishes
+from codeword.codec.blocks import Blocks
+from codeword.codec.codec import AS_USUAL
+from codeword.coding.stream import decode_stream, encode_stream
+from codeword.coding.tiles import decode_tiles, encode_tiles
+from codeword.config import (
+    CategoricalConfig,
+    ConvNeXtTrunkConfig,
+    ConvTrunkConfig,
+    FittedPriorConfig,
+    GaussianConfig,
+    ISTFTConfig,
+    LikelihoodConfig,
+    LogisticMixtureConfig,
+    LogMelConfig,
+    PixelCNNConfig,
+    PriorConfig,
+    QuantizerConfig,
+    ResidualQuantizerConfig,
+    SpectralConfig,
+    TokenizerConfig,
+    UniformPriorConfig,
+    VectorQuantizerConfig,
+    WaveNetConfig,
+    WaveNetDecoderConfig,
+)
+from codeword.model import Model
+from codeword.priors import build_prior
+from codeword.tokenizer import Tokenizer
+
+GRID = {1: (16,), 2: (4, 3)}
+_PRODUCT = VectorQuantizerConfig(levels=(16, 8), dim=8)
+_RATES = ResidualQuantizerConfig(levels=(8, 8, 4), dim=8, lookup_dim=4, prefixes=(1, 2))
+_PIXELCNN = PixelCNNConfig(layers=2, width=8, kernel=3, head_width=16)
+_WAVENET = WaveNetConfig(dilations=(1, 2, 4), width=8, skip_width=8, head_width=8)
+
+LIKELIHOODS: dict[str, tuple[int, LikelihoodConfig]] = {
+    "gaussian": (2, GaussianConfig()),
+    "categorical": (2, CategoricalConfig()),
+    "mixture": (2, LogisticMixtureConfig(components=2)),
+    "mixture-row": (1, LogisticMixtureConfig(components=2)),
+    "decoder": (1, WaveNetDecoderConfig(dilations=(1, 2, 4), width=8, skip_width=8, features=4)),
+}
+
+
+def sine(ndim: int, size: tuple[int, ...], *, channels: int, values: int, seed: int = 0) -> Tensor:
+    """A signal (C, *S), integers in [0, values): waves along each axis and a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    wave = torch.zeros(size)
+    for axis, n in enumerate(size):
+        along = torch.sin(2 * pi * (torch.arange(n) / 40 + seed / 7))
+        wave = wave + along.view([n if a == axis else 1 for a in range(ndim)])
+    noisy = wave / ndim * 0.4 + 0.04 * torch.randn(channels, *size, generator=generator)
+    return ((noisy + 0.5) * (values - 1)).round().clamp(0, values - 1).long()
+
+
+def signal(model: Model, *size: int, seed: int = 0) -> Tensor:
+    config = model.tokenizer.config
+    return sine(config.ndim, size, channels=config.channels, values=config.values, seed=seed)
+
+
+def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 0) -> Model:
+    """A tokenizer whose codebooks lie on signals, and a prior that has seen some codes."""
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(config)
+    size = {1: (640,), 2: (64, 48)}[config.ndim]
+    x = torch.stack(
+        [sine(config.ndim, size, channels=config.channels, values=config.values, seed=seed) for seed in range(4)]
+    )
+    tokenizer(x)
+    tokenizer.eval()
+    grid, levels = GRID[config.ndim], tokenizer.quantizer.levels
+    prior = build_prior(FittedPriorConfig(architecture=architecture, grid=grid, levels=levels, classes=classes))
+    for name, parameter in prior.named_parameters():
+        if "label" in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    if architecture.kind != "uniform":
+        found = tokenizer.encode(x)
+        blocks = Blocks(tuple(found.shape[1:-1]), grid)
+        codes = torch.cat([blocks.cut(one)[blocks.inside().flatten(1).all(1)] for one in found])
+        labels = torch.arange(len(codes)) * 4 // len(codes) % classes if classes else None
+        optimizer = torch.optim.Adam(prior.parameters(), lr=0.02)
+        for _ in range(40):
+            optimizer.zero_grad()
+            prior(codes, labels).backward()
+            optimizer.step()
+    return Model(tokenizer, prior.eval())
+
+
+@cache
+def model(
+    ndim: int, prior: str = "pixelcnn", *, likelihood: str | None = None, rates: bool = False, classes: int = 0
+) -> Model:
+    """For signals of 3 channels along two axes, or one along one; `rates` for a quantizer that serves prefixes."""
+    quantizer: QuantizerConfig = _RATES if rates else _PRODUCT
+    config = TokenizerConfig(
+        ndim=ndim,  # type: ignore[arg-type]
+        channels=3 if ndim == 2 else 1,
+        values=256,
+        trunk=ConvTrunkConfig(width=8, residual_width=4, residual_blocks=1),
+        quantizer=quantizer,
+        likelihood=LIKELIHOODS[likelihood or "gaussian"][1],
+        conditional=classes > 0,
+        classes=tuple("abcdefgh"[:classes]),
+    )
+    architectures: dict[str, PriorConfig] = {
+        "pixelcnn": _PIXELCNN,
+        "wavenet": _WAVENET,
+        "uniform": UniformPriorConfig(),
+    }
+    return build(config, architectures[prior], classes=classes)
+
+
+@cache
+def speech() -> Model:
+    """Log-mel frames in, an inverse Fourier transform out, several rates, two speakers."""
+    config = TokenizerConfig(
+        ndim=1,
+        channels=1,
+        values=65536,
+        sample_rate=8000,
+        frontend=LogMelConfig(n_fft=64, hop=16, mels=8),
+        trunk=ConvNeXtTrunkConfig(width=8, hidden=16, encoder_blocks=1, decoder_blocks=1, strides=(2,)),
+        quantizer=_RATES,
+        head=ISTFTConfig(n_fft=64, hop=16),
+        likelihood=SpectralConfig(windows=(64, 128), mels=8),
+        conditional=True,
+        classes=("ann", "bob"),
+    )
+    return build(config, _WAVENET, classes=2)
+
+
+def codes_of(model: Model, x: Tensor) -> Tensor:
+    """The codes (*G, K) of a signal (C, *S), along the way that its rank asks for."""
+    tokenizer = model.tokenizer
+    return encode_tiles(tokenizer, x) if x.ndim == 3 else torch.cat(list(encode_stream(tokenizer, [x])))
+
+
+def decoded(model: Model, x: Tensor, wishes: Wishes = AS_USUAL) -> Tensor:
+    """What a lossy file should give for x (C, *S)."""
+    tokenizer, size = model.tokenizer, tuple(x.shape[1:])
+    codes = codes_of(model, x)[..., : wishes.codes]
+    if x.ndim == 3:
+        return decode_tiles(tokenizer, codes, size=size, label=wishes.label).long()
+    if tokenizer.likelihood.sequential:
+        return tokenizer.decode(codes[None], size=size)[0]
+    return torch.cat(list(decode_stream(tokenizer, [codes], label=wishes.label, size=size[0])), 1)

@@ -1,0 +1,5 @@
+"""Where the files lie that an earlier Codeword wrote."""
+
+from pathlib import Path
+
+GOLDEN = Path(__file__).parents[1] / "golden"

@@ -1,0 +1,42 @@
+"""A tiny tokenizer of speech, signals for it, and a trunk of every kind."""
+
+import torch
+
+from codeword.config import (
+    ConvNeXtTrunkConfig,
+    ConvTrunkConfig,
+    ISTFTConfig,
+    LogMelConfig,
+    ResidualQuantizerConfig,
+    ResidualTrunkConfig,
+    SpectralConfig,
+    TokenizerConfig,
+    TrunkConfig,
+)
+
+SPEECH = TokenizerConfig(
+    ndim=1,
+    channels=1,
+    values=65536,
+    sample_rate=8000,
+    frontend=LogMelConfig(n_fft=64, hop=16, mels=8),
+    trunk=ConvNeXtTrunkConfig(width=8, hidden=16, encoder_blocks=1, decoder_blocks=1, strides=(2,)),
+    quantizer=ResidualQuantizerConfig(levels=(8, 8, 8), dim=8, lookup_dim=4, prefixes=(1,)),
+    head=ISTFTConfig(n_fft=64, hop=16),
+    likelihood=SpectralConfig(windows=(64, 128), mels=8),
+    conditional=True,
+    classes=("ann", "bob"),
+)
+
+TRUNKS: list[TrunkConfig] = [
+    ConvTrunkConfig(width=8, residual_width=4, residual_blocks=2, strides=(2, 3)),
+    ConvTrunkConfig(width=4, residual_width=4, residual_blocks=0, strides=(5, 1, 2)),
+    ResidualTrunkConfig(widths=(4, 4, 8), encoder_blocks=(1, 2, 1), decoder_blocks=(2, 1, 1), strides=(3, 4)),
+    ResidualTrunkConfig(widths=(4,), encoder_blocks=(2,), decoder_blocks=(2,), strides=()),
+    ConvNeXtTrunkConfig(width=8, hidden=8, kernel=5, encoder_blocks=2, decoder_blocks=2, strides=(2, 3)),
+]
+
+
+def waveform(batch: int, samples: int) -> torch.Tensor:
+    noise = torch.randn(batch, 1, samples, generator=torch.Generator().manual_seed(0))
+    return (32768 + 3000 * noise).round().long().clamp(0, 65535)
