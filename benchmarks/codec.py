@@ -25,7 +25,7 @@ def measure(*, quick: bool) -> Report:
     # On the CPU wherever training is: whoever decompresses must get the same numbers.
     prior = prior.cpu()
     codes = walk(prior, LANES, draw())
-    ours, tables = PriorCoder(prior, lanes=LANES, label=None), TableCoder.uniform(prior.levels)
+    ours, tables = PriorCoder(prior, lanes=LANES, label=None), TableCoder.uniform(prior.codebook_sizes)
     times = run(prior, codes, few, {"prior": ours, "tables": tables}, rounds=2 if quick else 5)
     naive, all_symbols = few * prior.symbols, LANES * prior.symbols
     per_s = {
@@ -40,7 +40,7 @@ def measure(*, quick: bool) -> Report:
             Ratio(
                 f"codec_{verb}_vs_naive",
                 per_s[f"{verb}_prior"] / per_s[f"{verb}_naive"],
-                f"codeword.codec, {LANES} lanes of {shape} codes out of {prior.levels[0]}",
+                f"codeword.codec, {LANES} lanes of {shape} codes out of {prior.codebook_sizes[0]}",
                 peer,
             )
             for verb in ("compress", "decompress")

@@ -159,8 +159,8 @@ def naive_nearest(z: Tensor, codebook: Tensor) -> Tensor:
 
 @torch.no_grad()
 def naive_logits(prior: CellPrior, codes: Tensor, i: int) -> Tensor:
-    """The whole network over codes (B, *G, K), to read the logits (B, levels) of symbol i."""
-    cell, k = divmod(i, len(prior.levels))
+    """The whole network over codes (B, *G, K), to read the logits (B, codebook_sizes) of symbol i."""
+    cell, k = divmod(i, len(prior.codebook_sizes))
     return list(prior.all_logits(codes))[k].flatten(1, -2)[:, cell]
 
 
@@ -169,7 +169,7 @@ def naive_sample(prior: CellPrior, batch: int, choose: Choose) -> Tensor:
     """What `walk` gives, codes (B, *G, K), by one whole pass for each symbol."""
     where = prior.head.weight.device
     symbols = torch.zeros(batch, prior.symbols, dtype=torch.int64, device=where)
-    codes = symbols.view(batch, *prior.grid, len(prior.levels))
+    codes = symbols.view(batch, *prior.grid, len(prior.codebook_sizes))
     for i in range(prior.symbols):
         symbols[:, i] = choose(naive_logits(prior, codes, i))
     return codes

@@ -51,8 +51,8 @@ def _at(vectors: int, codewords: int, quick: bool) -> Report:
     say(f"{vectors} vectors, {codewords} codewords")
     z, codebook = data(vectors, codewords)
     vq = peer(codebook)
-    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(codewords,), dim=DIM, init="uniform")).eval()
-    quantizer.codebooks()[0].copy_(codebook)
+    quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(codewords,), dim=DIM, init="uniform")).eval()
+    quantizer.codewords()[0].copy_(codebook)
     quantizer.to(z.device)
     codes = nearest(z, codebook)
     assert equally_near(z, codebook, codes, vq(z)[1]), "vqp finds other codewords"

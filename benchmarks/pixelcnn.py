@@ -5,8 +5,8 @@ import torch
 from benchmarks.naive import naive_sample
 from benchmarks.report import Ratio, Report
 from benchmarks.timing import device, interleaved
-from codeword.config import FittedPriorConfig, PixelCNNConfig
-from codeword.priors import Draw, PixelCNN, walk
+from codeword.config import PixelCNNConfig, PriorModelConfig
+from codeword.priors import PixelCNN, Sampler, walk
 
 
 def measure(*, quick: bool) -> Report:
@@ -38,11 +38,11 @@ def build(*, layers: int = 15, width: int = 64, grid: tuple[int, ...] = (8, 8), 
     architecture = PixelCNNConfig(layers=layers, width=width, kernel=3, conditional=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        prior = PixelCNN(FittedPriorConfig(architecture=architecture, grid=grid, levels=(codewords,)))
+        prior = PixelCNN(PriorModelConfig(architecture=architecture, grid=grid, codebook_sizes=(codewords,)))
     # The layout in which training leaves it.
     return prior.to(device()).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
 
-def draw() -> Draw:
+def draw() -> Sampler:
     """The same draws each time."""
-    return Draw(generator=torch.Generator().manual_seed(0))
+    return Sampler(generator=torch.Generator().manual_seed(0))

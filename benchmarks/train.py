@@ -117,7 +117,9 @@ def our_config(sizes: NaiveSizes, *, values: int = 256) -> TokenizerConfig:
             residual_blocks=sizes.residual_blocks,
             strides=(2, 2),
         ),
-        quantizer=VectorQuantizerConfig(levels=(sizes.codewords,), dim=sizes.dim, beta=sizes.beta, decay=sizes.decay),
+        quantizer=VectorQuantizerConfig(
+            codebook_sizes=(sizes.codewords,), dim=sizes.dim, beta=sizes.beta, decay=sizes.decay
+        ),
         likelihood=GaussianConfig(),
     )
 

@@ -5,8 +5,8 @@ import torch
 from benchmarks.naive import naive_continue
 from benchmarks.report import Ratio, Report
 from benchmarks.timing import device, interleaved
-from codeword.config import FittedPriorConfig, WaveNetConfig
-from codeword.priors import Draw, WaveNet, walk
+from codeword.config import PriorModelConfig, WaveNetConfig
+from codeword.priors import Sampler, WaveNet, walk
 
 # 30 layers, as many as the paper's, of powers of two.
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) * 3
@@ -46,10 +46,10 @@ def build(*, dilations: tuple[int, ...] = DILATIONS, width: int = 64, codewords:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        prior = WaveNet(FittedPriorConfig(architecture=architecture, grid=(16,), levels=(codewords,)))
+        prior = WaveNet(PriorModelConfig(architecture=architecture, grid=(16,), codebook_sizes=(codewords,)))
     return prior.to(device()).eval()
 
 
-def draw() -> Draw:
+def draw() -> Sampler:
     """The same draws each time."""
-    return Draw(generator=torch.Generator().manual_seed(0))
+    return Sampler(generator=torch.Generator().manual_seed(0))

@@ -58,20 +58,21 @@ def bits(model: LanguageModel, symbols: Tensor) -> Tensor:
 def main(folder: Path) -> None:
     """Train on the shards of a folder."""
     paths = sorted(str(path) for path in folder.glob("*.parquet"))
-    levels = json.loads(pq.read_schema(paths[0]).metadata[b"codeword"])["levels"]
-    offsets = 1 + torch.tensor([0, *levels[:-1]]).cumsum(0)
+    codebook_sizes = json.loads(pq.read_schema(paths[0]).metadata[b"codeword"])["codebook_sizes"]
+    offsets = 1 + torch.tensor([0, *codebook_sizes[:-1]]).cumsum(0)
     rows = load_dataset("parquet", data_files=paths, split="train").with_format("torch")["codes"]
     held_out, seen = list(rows)[::10], [codes for i, codes in enumerate(rows) if i % 10]
     held_out_symbols = torch.stack([crop(codes, offsets, 0) for codes in held_out[:256]])
 
     torch.manual_seed(0)
-    model = LanguageModel(1 + sum(levels))
+    model = LanguageModel(1 + sum(codebook_sizes))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=STEPS)
-    print(f"{len(seen):,} rows; guessing evenly costs {sum(map(log2, levels)) / len(levels):.2f} bits a code")
+    evenly = sum(map(log2, codebook_sizes)) / len(codebook_sizes)
+    print(f"{len(seen):,} rows; guessing evenly costs {evenly:.2f} bits a code")
     for step in range(1, STEPS + 1):
         batch = [seen[i] for i in torch.randint(len(seen), (BATCH,)).tolist()]
-        spare = [max(0, (len(codes) - CONTEXT) // len(levels)) for codes in batch]
+        spare = [max(0, (len(codes) - CONTEXT) // len(codebook_sizes)) for codes in batch]
         starts = [int(torch.randint(most + 1, ())) for most in spare]
         symbols = torch.stack([crop(c, offsets, start) for c, start in zip(batch, starts, strict=True)])
         optimiser.zero_grad()

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from codeword import Codec
 from codeword.media.images import read_image
-from codeword.pretrained import shipped_model
+from codeword.pretrained import load_pretrained
 
 GAP, CAPTION = 10, 26
 
@@ -21,7 +21,7 @@ GAP, CAPTION = 10, 26
 def main(source: Path, out: Path, *box: int) -> None:
     """Write a picture of the four, with their sizes and PSNR; of each only what lies in `box`, if there is one."""
     photo = read_image(source)
-    codec = Codec(shipped_model("images"))
+    codec = Codec(load_pretrained("images"))
     compressed = codec.compress(photo)
     original = as_image(photo.numpy())
     shown = [("original", original)]
@@ -34,7 +34,7 @@ def main(source: Path, out: Path, *box: int) -> None:
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 16)
     for i, (caption, image) in enumerate(shown):
         page.paste(image, (i * (width + GAP), CAPTION))
-        ImageDraw.Draw(page).text((i * (width + GAP), 3), caption, fill="black", font=font)
+        ImageDraw.Sampler(page).text((i * (width + GAP), 3), caption, fill="black", font=font)
     page.save(out)
 
 

@@ -9,9 +9,9 @@ from hypothesis import settings
 
 from codeword.config import (
     ConvTrunkConfig,
-    FittedPriorConfig,
     LogisticMixtureConfig,
     PixelCNNConfig,
+    PriorModelConfig,
     TokenizerConfig,
     VectorQuantizerConfig,
 )
@@ -45,7 +45,7 @@ def tokenizer(ndim: int) -> Tokenizer:
     config = TokenizerConfig(
         ndim=ndim,  # type: ignore[arg-type]
         trunk=ConvTrunkConfig(width=8, residual_width=4, residual_blocks=1),
-        quantizer=VectorQuantizerConfig(levels=(16, 8), dim=8),
+        quantizer=VectorQuantizerConfig(codebook_sizes=(16, 8), dim=8),
         likelihood=LogisticMixtureConfig(components=2),
     )
     return Tokenizer(config)
@@ -55,10 +55,10 @@ def tokenizer(ndim: int) -> Tokenizer:
 def prior(ndim: int) -> PixelCNN:
     torch.manual_seed(0)
     prior = PixelCNN(
-        FittedPriorConfig(
+        PriorModelConfig(
             architecture=PixelCNNConfig(layers=3, width=8, kernel=3, head_width=16),
             grid={1: (7,), 2: (3, 5)}[ndim],
-            levels=(5, 4),
+            codebook_sizes=(5, 4),
             classes=3,
         )
     )

@@ -42,11 +42,11 @@ LOUD = SPEECH.model_copy(
 # One small model for every day: an export takes seconds, whatever is exported.
 SMALL = TokenizerConfig(
     trunk=ConvTrunkConfig(width=4, residual_width=2, residual_blocks=0, strides=(3,)),
-    quantizer=VectorQuantizerConfig(levels=(8,), dim=4),
+    quantizer=VectorQuantizerConfig(codebook_sizes=(8,), dim=4),
 )
 PICTURES = TokenizerConfig(
     trunk=ResidualTrunkConfig(widths=(4, 8), encoder_blocks=(0, 1), decoder_blocks=(0, 1), strides=(3,)),
-    quantizer=VectorQuantizerConfig(levels=(16, 8), dim=8, lookup_dim=4, cosine=True),
+    quantizer=VectorQuantizerConfig(codebook_sizes=(16, 8), dim=8, lookup_dim=4, cosine=True),
     likelihood=LogisticMixtureConfig(components=2),
 )
 OTHERS = {
@@ -65,7 +65,7 @@ OTHERS = {
         quantizer=FiniteScalarQuantizerConfig(channel_levels=(4, 5), dim=4),
         likelihood=CategoricalConfig(),
     ),
-    "residual": TokenizerConfig(ndim=1, channels=2, quantizer=ResidualQuantizerConfig(levels=(8, 8), dim=8)),
+    "residual": TokenizerConfig(ndim=1, channels=2, quantizer=ResidualQuantizerConfig(codebook_sizes=(8, 8), dim=8)),
 }
 
 
@@ -92,7 +92,7 @@ def must_agree(config: TokenizerConfig, folder: Path) -> None:
     )
     for session in (encoder, decoder):
         held = session.get_modelmeta().custom_metadata_map
-        assert held["codeword.fingerprint"] == tokenizer.fingerprint()
+        assert held["codeword.fingerprint"] == tokenizer.fingerprint
     found = torch.from_numpy(encoder.run(None, {"x": x.numpy()})[0])
     assert float((found != codes).float().mean()) <= CODES_MAY_DIFFER
     label = torch.tensor([tokenizer.classes]) if tokenizer.classes else None

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from tiny.golden import GOLDEN
 
-from codeword.codec import Codec, Container, Signal, Wishes
-from codeword.config import ConvTrunkConfig, FittedPriorConfig, PixelCNNConfig, TokenizerConfig, VectorQuantizerConfig
+from codeword.codec import Codec, CompressOptions, Container, Signal
+from codeword.config import ConvTrunkConfig, PixelCNNConfig, PriorModelConfig, TokenizerConfig, VectorQuantizerConfig
 from codeword.model import Model
 from codeword.priors import PixelCNN, load_prior
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE
@@ -26,10 +26,10 @@ CODES = torch.stack([torch.arange(6).view(2, 3) % n for n in LEVELS], -1)
 
 def models() -> tuple[Tokenizer, PixelCNN]:
     torch.manual_seed(0)
-    quantizer = VectorQuantizerConfig(levels=LEVELS, dim=4, lookup_dim=2)
+    quantizer = VectorQuantizerConfig(codebook_sizes=LEVELS, dim=4, lookup_dim=2)
     trunk = ConvTrunkConfig(width=4, residual_width=2, residual_blocks=1)
     architecture = PixelCNNConfig(layers=2, width=4, head_width=4)
-    prior = FittedPriorConfig(architecture=architecture, grid=(2, 3), levels=LEVELS, classes=2)
+    prior = PriorModelConfig(architecture=architecture, grid=(2, 3), codebook_sizes=LEVELS, classes=2)
     return Tokenizer(TokenizerConfig(trunk=trunk, quantizer=quantizer)), PixelCNN(prior)
 
 
@@ -37,7 +37,8 @@ def models() -> tuple[Tokenizer, PixelCNN]:
 IMAGES = [(torch.arange(7)[:, None] * 20 + torch.arange(10) * 9).expand(3, 7, 10), torch.full((3, 1, 2), 200)]
 # Written under tables alone, which every machine computes alike; what a prior foretells is its machine's own.
 SUMS = [31865, 910]  # Of all values that are read.
-COMPRESSED, WISHES = "compressed.bin", Wishes(portable=True)
+COMPRESSED, OPTIONS = "compressed.bin", CompressOptions(portable=True)
+COMPRESSED_BEFORE = "compressed-model-format-1.bin"
 
 
 def compressed(model: Model) -> bytes:
@@ -46,7 +47,7 @@ def compressed(model: Model) -> bytes:
         for i, x in enumerate(IMAGES)
     ]
     out = io.BytesIO()
-    Codec(model).write(out, signals, WISHES)
+    Codec(model).write(out, signals, OPTIONS)
     return out.getvalue()
 
 
@@ -54,7 +55,7 @@ def write(folder: Path) -> None:
     tokenizer, prior = models()
     tokenizer.save_pretrained(folder / "tokenizer")
     prior.save_pretrained(folder / "prior")
-    write_codes(folder / "codes.npz", [CodedSignal("a.png", (7, 10), CODES)], levels=LEVELS)
+    write_codes(folder / "codes.npz", [CodedSignal("a.png", (7, 10), CODES)], codebook_sizes=LEVELS)
 
 
 def test_old_models_are_read() -> None:
@@ -67,15 +68,19 @@ def test_old_models_are_read() -> None:
 
 
 def test_old_codes_are_read() -> None:
-    (signal,) = read_codes(GOLDEN / "codes.npz", levels=LEVELS, hop=4)
+    (signal,) = read_codes(GOLDEN / "codes.npz", codebook_sizes=LEVELS, hop=4)
     assert (signal.name, signal.size) == ("a.png", (7, 10))
     assert torch.equal(signal.codes, CODES)
 
 
-def test_old_compressed_files_are_read_and_new_ones_are_the_same_bytes() -> None:
-    model, content = Model.load(GOLDEN), (GOLDEN / COMPRESSED).read_bytes()
-    assert compressed(model) == content
-    container = Container(content, COMPRESSED)
+def test_new_compressed_files_are_the_same_bytes() -> None:
+    assert compressed(Model.load(GOLDEN)) == (GOLDEN / COMPRESSED).read_bytes()
+
+
+@pytest.mark.parametrize("name", [COMPRESSED, COMPRESSED_BEFORE])
+def test_old_compressed_files_are_read(name: str) -> None:
+    """Also the one that names its model by the fingerprint that it had before its format changed."""
+    model, container = Model.load(GOLDEN), Container((GOLDEN / name).read_bytes(), name)
     assert [(e.name, e.size, e.grey) for e in container.header.entries] == [
         ("0.png", (7, 10), False),
         ("1.png", (1, 2), True),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codeword.config import FittedPriorConfig, PixelCNNConfig
+from codeword.config import PixelCNNConfig, PriorModelConfig
 from codeword.errors import ModelError
 from codeword.model import CARD_FILE, PRIOR, TOKENIZER, Model, uniform
 from codeword.priors import build_prior
@@ -26,10 +26,10 @@ REPO, COMMIT = "owner/name", "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def model(tokenizer: Tokenizer, ndim: int) -> Model:
-    config = FittedPriorConfig(
+    config = PriorModelConfig(
         architecture=PixelCNNConfig(layers=2, width=32, head_width=32),
         grid={1: (6,), 2: (4, 3)}[ndim],
-        levels=tokenizer.quantizer.levels,
+        codebook_sizes=tokenizer.quantizer.codebook_sizes,
     )
     return Model(tokenizer.eval(), build_prior(config).eval())
 
@@ -72,10 +72,10 @@ def test_a_compact_model_is_stable_and_small(model: Model, tmp_path: Path) -> No
 
 
 def test_a_prior_of_other_codes_is_refused(model: Model) -> None:
-    config = FittedPriorConfig(
-        architecture=PixelCNNConfig(layers=1, width=4, head_width=4), grid=model.prior.grid, levels=(7,)
+    config = PriorModelConfig(
+        architecture=PixelCNNConfig(layers=1, width=4, head_width=4), grid=model.prior.grid, codebook_sizes=(7,)
     )
-    with pytest.raises(ModelError, match=r"levels \[7\]"):
+    with pytest.raises(ModelError, match=r"codebooks of \[7\]"):
         Model(model.tokenizer, build_prior(config))
 
 

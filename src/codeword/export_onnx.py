@@ -61,7 +61,7 @@ def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
             # Computed before anything is exported, because what is cached on the way must be numbers and no symbols.
             trials = [_Trial.of(encoder, decoder, seed) for seed in range(3)]
             ndim, told = tokenizer.config.ndim, trials[0].told
-            metadata = {"codeword.fingerprint": tokenizer.fingerprint()}
+            metadata = {"codeword.fingerprint": tokenizer.fingerprint}
             signal = {0: "batch", **dict(enumerate(_AXES[ndim], start=2))}
             grid = {0: "batch", **dict(enumerate(_CELLS[ndim], start=1))}
             _export(
@@ -119,9 +119,9 @@ def _codes(quantizer: Quantizer, z: Tensor) -> Tensor:
         case FiniteScalarQuantizer():
             return quantizer.encode(z)
         case VectorQuantizer():
-            searched = quantizer.into(z)
-            parts = searched.split(searched.shape[-1] // len(quantizer.levels), -1)
-            books = quantizer.codebooks()
+            searched = quantizer.project_in(z)
+            parts = searched.split(searched.shape[-1] // len(quantizer.codebook_sizes), -1)
+            books = quantizer.codewords()
             return torch.stack(
                 [
                     _nearest(F.normalize(part, dim=-1) if quantizer.config.cosine else part, book)
@@ -130,10 +130,10 @@ def _codes(quantizer: Quantizer, z: Tensor) -> Tensor:
                 -1,
             )
         case ResidualQuantizer():
-            residual, found = quantizer.into(z), []
+            residual, found = quantizer.project_in(z), []
             if quantizer.config.cosine:
                 residual = F.normalize(residual, dim=-1)
-            for book in quantizer.codebooks():
+            for book in quantizer.codewords():
                 found.append(_nearest(residual, book))
                 residual = residual - F.embedding(found[-1], book)
             return torch.stack(found, -1)

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from codeword.config import FittedPriorConfig, UniformPriorConfig
+from codeword.config import PriorModelConfig, UniformPriorConfig
 from codeword.errors import ModelError
 from codeword.priors import Prior, build_prior, load_prior
-from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locate, staged, upload, write_atomically
+from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locate, read_json, staged, upload, write_atomically, write_json
 from codeword.tokenizer import Tokenizer
 
 TOKENIZER, PRIOR = "tokenizer", "prior"
 CARD_FILE = "README.md"
+ALIASES_FILE = "aliases.json"
 
-_FILES = tuple(f"{part}{name}" for part in ("", f"{PRIOR}/") for name in (CONFIG_FILE, WEIGHTS_FILE))
+_FILES = (ALIASES_FILE, *(f"{part}{name}" for part in ("", f"{PRIOR}/") for name in (CONFIG_FILE, WEIGHTS_FILE)))
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,15 @@ class Model:
 
     tokenizer: Tokenizer
     prior: Prior
+    aliases: tuple[str, ...] = ()
+    """Fingerprints that the model had in earlier formats; files and tokens written then name it by these."""
 
     def __post_init__(self) -> None:
-        ours, theirs = self.tokenizer.quantizer.levels, self.prior.levels
+        ours, theirs = self.tokenizer.quantizer.codebook_sizes, self.prior.codebook_sizes
         if ours != theirs or self.tokenizer.config.ndim != len(self.prior.grid):
             raise ModelError(
-                f"The prior is for codes of levels {list(theirs)} on {len(self.prior.grid)} axes, but this tokenizer's "
-                f"have {list(ours)} on {self.tokenizer.config.ndim}; give the prior that was trained over its codes."
+                f"The prior is for codebooks of {list(theirs)} codewords on {len(self.prior.grid)} axes, but this "
+                f"tokenizer has {list(ours)} on {self.tokenizer.config.ndim}; give the prior trained over its codes."
             )
 
     @classmethod
@@ -44,9 +47,13 @@ class Model:
         folder = locate(place, _FILES)
         own = folder / TOKENIZER if (folder / TOKENIZER / CONFIG_FILE).is_file() else folder
         tokenizer = Tokenizer.from_pretrained(own)
-        if (folder / PRIOR / CONFIG_FILE).is_file():
-            return cls(tokenizer, load_prior(folder / PRIOR))
-        return cls(tokenizer, uniform(tokenizer))
+        prior = load_prior(folder / PRIOR) if (folder / PRIOR / CONFIG_FILE).is_file() else uniform(tokenizer)
+        known = read_json(folder / ALIASES_FILE) if (folder / ALIASES_FILE).is_file() else {}
+        return cls(tokenizer, prior, tuple(map(str, known.get("fingerprints", ()))))
+
+    def is_named_by(self, fingerprint: str) -> bool:
+        """Whether a fingerprint, or the beginning of one, is this model's, now or in an earlier format."""
+        return any(known.startswith(fingerprint) for known in (self.fingerprint, *self.aliases))
 
     def save_pretrained(self, folder: str | Path, *, compact: bool = False, card: str | None = None) -> None:
         """Write the tokenizer into `folder`, the prior into `prior/` there, and the `card` into its README.md.
@@ -60,6 +67,8 @@ class Model:
         with staged(Path(folder)) as staging:
             self.tokenizer.save_pretrained(staging, compact=compact)
             self.prior.save_pretrained(staging / PRIOR, compact=compact)
+            if self.aliases and not compact:
+                write_json(staging / ALIASES_FILE, {"fingerprints": list(self.aliases)})
             if card is not None:
                 write_atomically(staging / CARD_FILE, card.encode())
 
@@ -74,12 +83,14 @@ class Model:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, as hex digits, of both parts' fingerprints."""
-        return hashlib.sha256(f"{self.tokenizer.fingerprint()} {self.prior.fingerprint()}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.tokenizer.fingerprint} {self.prior.fingerprint}".encode()).hexdigest()
 
 
 def uniform(tokenizer: Tokenizer) -> Prior:
     """The prior that stands where none was trained."""
     grid = (1,) * tokenizer.config.ndim
     return build_prior(
-        FittedPriorConfig(architecture=UniformPriorConfig(), grid=grid, levels=tokenizer.quantizer.levels)
+        PriorModelConfig(
+            architecture=UniformPriorConfig(), grid=grid, codebook_sizes=tokenizer.quantizer.codebook_sizes
+        )
     )

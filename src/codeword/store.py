@@ -23,12 +23,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from codeword.config import Config, validate_json
+from codeword.config import Config, validate
 from codeword.errors import CodewordError, ModelError, RecipeError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
+FORMAT = 2
+"""Of `config.json` and of the names of tensors; `codeword upgrade` converts what has an earlier one."""
 COMPACT_FROM = 1024
 """Numbers: smaller tensors stay float32 in a compact file, where they weigh little."""
 
@@ -167,6 +169,15 @@ def restore(steps: Tensor, scale: Tensor, place: str) -> Tensor:
     return steps.float() * scale
 
 
+def restored(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file, compact ones as float32. Raises ModelError."""
+    return {
+        name: restore(tensor, stored[name + _SCALE], name + _SCALE) if name + _SCALE in stored else tensor
+        for name, tensor in stored.items()
+        if not (name.endswith(_SCALE) and name.removesuffix(_SCALE) in stored)
+    }
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The text metadata in a safetensors file's header. Raises ModelError."""
     with _opened(path) as file:
@@ -235,7 +246,7 @@ class Pretrained(nn.Module):
             axes = {f"{name}.weight": 1 for name, part in self.named_modules() if isinstance(part, transposed)}
             tensors = compacted(tensors, axes)
         with staged(Path(folder)) as staging:
-            write_json(staging / CONFIG_FILE, self._config.model_dump(mode="json"))
+            write_json(staging / CONFIG_FILE, {"format": FORMAT, **self._config.model_dump(mode="json")})
             write_tensors(staging / WEIGHTS_FILE, tensors)
 
     @classmethod
@@ -252,17 +263,13 @@ class Pretrained(nn.Module):
         model.load_state_dict(read_tensors(folder / WEIGHTS_FILE, model.state_dict()), assign=True)
         return model.eval()
 
+    @property
     def fingerprint(self) -> str:
         """SHA-256, as hex digits, of the config and of every tensor's name, type, shape and numbers.
 
         Two models of the same fingerprint are the same model, wherever they lie and however they were stored.
         """
-        digest = hashlib.sha256(self._config.model_dump_json().encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            plain = tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format)
-            digest.update(f"\n{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
-            digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return digest_tensors(self._config.model_dump_json(), self.state_dict())
 
     def push_to_hub(self, repo: str, *, private: bool = False) -> str:
         """Upload to the Hugging Face Hub as `owner/name`, creating it where needed; returns its address.
@@ -273,15 +280,42 @@ class Pretrained(nn.Module):
         return upload(self.save_pretrained, repo, private=private)
 
 
-def read_config(folder: Path, config_class: type[Config]) -> Any:
-    """The validated `config.json` of a model folder. Raises ModelError."""
-    path = folder / CONFIG_FILE
+def digest_tensors(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256, as hex digits, of a text and of every tensor's name, type, shape and numbers."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        plain = tensor.detach().cpu().contiguous(memory_format=torch.contiguous_format)
+        digest.update(f"\n{name} {plain.dtype} {tuple(plain.shape)}\n".encode())
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """A small JSON object. Raises ModelError."""
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise ModelError(f"{path} is larger than any config ({MAX_CONFIG_BYTES} bytes); it is not one of ours.")
-        return validate_json(config_class, path.read_bytes(), place=str(path))
+        tree = json.loads(path.read_bytes())
     except OSError as error:
-        raise ModelError(f"{folder} is not a model folder: {CONFIG_FILE} cannot be read ({error.strerror}).") from error
+        raise ModelError(
+            f"{path.parent} is not a model folder: {path.name} cannot be read ({error.strerror})."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(tree, dict):
+        raise ModelError(f"{path} holds no JSON object; fetch or save it again.")
+    return tree
+
+
+def read_config(folder: Path, config_class: type[Config]) -> Any:
+    """The validated `config.json` of a model folder. Raises ModelError."""
+    path = folder / CONFIG_FILE
+    tree = read_json(path)
+    if (found := tree.pop("format", 1)) != FORMAT:
+        way_out = "convert it with `codeword upgrade`" if found == 1 else "update Codeword"
+        raise ModelError(f"{path} has format {found}, and this version of Codeword reads {FORMAT}; {way_out}.")
+    try:
+        return validate(config_class, tree, place=str(path))
     except RecipeError as error:
         raise ModelError(str(error)) from error
 

@@ -61,7 +61,7 @@ class Tokenizer(Pretrained):
         self.encoder = build_encoder(config.trunk, ndim=config.ndim, channels=self.frontend.channels, dim=dim)
         self.decoder = build_decoder(config.trunk, ndim=config.ndim, dim=dim, features=self.head.channels)
         # One more row, for a class not told; without classes there is nothing to tell.
-        self.class_vectors = nn.Embedding(self.classes + 1, dim) if self.classes else None
+        self.class_embedding = nn.Embedding(self.classes + 1, dim) if self.classes else None
 
     def grid(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """The code grid *G of a signal of size *S."""
@@ -123,11 +123,11 @@ class Tokenizer(Pretrained):
 
     def _condition(self, vectors: Tensor, label: Tensor | None) -> Tensor:
         """Labels (B,) to what the decoder is told (B, D)."""
-        if self.class_vectors is None:
+        if self.class_embedding is None:
             return vectors.new_zeros(vectors.shape[0], vectors.shape[-1])
         if label is None:
             label = torch.full((vectors.shape[0],), self.classes, device=vectors.device)
-        condition: Tensor = self.class_vectors(label)
+        condition: Tensor = self.class_embedding(label)
         return condition
 
 

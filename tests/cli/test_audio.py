@@ -14,8 +14,8 @@ from tiny.tokenizers import SPEECH, waveform
 
 from codeword.coding.stream import WINDOW_SAMPLES
 from codeword.config import (
-    FittedPriorConfig,
     LogMelConfig,
+    PriorModelConfig,
     Recipe,
     SyntheticSpeechConfig,
     TokenizerConfig,
@@ -55,7 +55,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.create(tmp_path_factory.mktemp("audio") / "run", recipe, resume=False)
     tokenizer = build(SPEECH)
     tokenizer.save_pretrained(run.tokenizer_path)
-    fitted = FittedPriorConfig(architecture=recipe.prior, grid=(25,), levels=tokenizer.quantizer.levels, classes=2)
+    fitted = PriorModelConfig(
+        architecture=recipe.prior, grid=(25,), codebook_sizes=tokenizer.quantizer.codebook_sizes, classes=2
+    )
     build_prior(fitted).save_pretrained(run.prior_path)
     return run
 
@@ -109,17 +111,17 @@ def test_reconstruct_reads_what_can_be_read_and_names_the_rest(
 
 def test_encode_then_decode_is_reconstruct_at_every_rate(run: Run, recordings: Path, tmp_path: Path) -> None:
     files = [recordings / "deep.flac", recordings / "other-rate.wav"]
-    levels = run.tokenizer().quantizer.levels
-    for wishes in ([], ["--codes", "1"], ["--codes", "2", "--speaker", "bob", "--format", "flac"]):
+    codebook_sizes = run.tokenizer().quantizer.codebook_sizes
+    for options in ([], ["--codes", "1"], ["--codes", "2", "--speaker", "bob", "--format", "flac"]):
         a, b, codes = tmp_path / "a", tmp_path / "b", tmp_path / "codes.npz"
-        assert run_cli("reconstruct", run.tokenizer_path, *files, "--out", a, *wishes) == 0
-        assert run_cli("encode", run.folder, *files, "--out", codes, *wishes[:2]) == 0
-        assert run_cli("decode", run.folder, codes, "--out", b, *wishes[2:]) == 0
-        suffix = ".flac" if "flac" in wishes else ".wav"
+        assert run_cli("reconstruct", run.tokenizer_path, *files, "--out", a, *options) == 0
+        assert run_cli("encode", run.folder, *files, "--out", codes, *options[:2]) == 0
+        assert run_cli("decode", run.folder, codes, "--out", b, *options[2:]) == 0
+        suffix = ".flac" if "flac" in options else ".wav"
         for name in ("deep", "other-rate"):
             assert (a / f"{name}{suffix}").read_bytes() == (b / f"{name}{suffix}").read_bytes()
-        kept = read_codes(codes, levels=levels, hop=run.tokenizer().hop, prefixes=True)
-        assert kept[0].codes.shape[-1] == (int(wishes[1]) if wishes else 3)
+        kept = read_codes(codes, codebook_sizes=codebook_sizes, hop=run.tokenizer().hop, prefix=True)
+        assert kept[0].codes.shape[-1] == (int(options[1]) if options else 3)
     assert run_cli("encode", run.folder, *files, "--out", tmp_path / "all.npz") == 0
     assert run_cli("decode", run.folder, tmp_path / "all.npz", "--out", tmp_path / "c", "--codes", "1") == 0
     assert run_cli("reconstruct", run.folder, *files, "--out", tmp_path / "d", "--codes", "1") == 0
@@ -133,7 +135,7 @@ def test_a_recording_of_several_windows_has_the_codes_of_the_whole(run: Run, tmp
     assert run_cli("reconstruct", run.folder, path, "--out", tmp_path / "out") == 0
     assert run_cli("encode", run.folder, path, "--out", tmp_path / "codes.npz") == 0
     tokenizer = run.tokenizer()
-    (coded,) = read_codes(tmp_path / "codes.npz", levels=tokenizer.quantizer.levels, hop=tokenizer.hop)
+    (coded,) = read_codes(tmp_path / "codes.npz", codebook_sizes=tokenizer.quantizer.codebook_sizes, hop=tokenizer.hop)
     x = read_audio(path, sample_rate=RATE, values=65536)
     codes = tokenizer.encode(x[None])
     assert torch.equal(coded.codes, codes[0])
@@ -155,7 +157,7 @@ def test_models_that_need_the_whole_recording_get_it(
             channels=1,
             values=256,
             sample_rate=RATE,
-            quantizer=VectorQuantizerConfig(levels=(8,), dim=4),
+            quantizer=VectorQuantizerConfig(codebook_sizes=(8,), dim=4),
             likelihood=WaveNetDecoderConfig(dilations=(1, 2), width=4, skip_width=4, features=4),
         )
     build(config).save_pretrained(tmp_path / "model")
@@ -178,7 +180,7 @@ def test_each_medium_refuses_the_other_and_goes_on(
     assert list(results) == ["one.wav"]
     assert "a.png is an image by its suffix, but this is for recordings" in failures["a.png"]
     assert "There is no file" in failures["nothing.wav"]
-    images = TokenizerConfig(quantizer=VectorQuantizerConfig(levels=(8, 8, 8), dim=6))
+    images = TokenizerConfig(quantizer=VectorQuantizerConfig(codebook_sizes=(8, 8, 8), dim=6))
     Tokenizer(images).save_pretrained(tmp_path / "images")
     assert run_cli("encode", tmp_path / "images", *inputs[:2], "--out", tmp_path / "codes.npz", "--json") == 1
     results, failures = outcome(capsys)
@@ -224,7 +226,7 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
     untold = build(SPEECH.model_copy(update={"conditional": False, "classes": ()}))
     untold.save_pretrained(tmp_path / "untold")
     build(
-        SPEECH.model_copy(update={"quantizer": SPEECH.quantizer.model_copy(update={"prefixes": ()})})
+        SPEECH.model_copy(update={"quantizer": SPEECH.quantizer.model_copy(update={"served_codes": ()})})
     ).save_pretrained(tmp_path / "one-rate")
     sequence = TokenizerConfig(ndim=1, channels=2)
     Tokenizer(sequence).save_pretrained(tmp_path / "sequence")

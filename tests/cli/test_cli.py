@@ -121,7 +121,7 @@ def test_sample_follows_its_seed(run: Run, tmp_path: Path, capsys: pytest.Captur
 
 
 def test_info_tells_runs_and_models_apart(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    for folder, holds in ((run.folder, "run"), (run.tokenizer_path, "tokenizer"), (run.prior_path, "fittedprior")):
+    for folder, holds in ((run.folder, "run"), (run.tokenizer_path, "tokenizer"), (run.prior_path, "prior")):
         assert run_cli("info", folder, "--json") == 0
         assert json.loads(capsys.readouterr().out)["holds"] == holds
 
@@ -188,7 +188,7 @@ def test_codes_of_another_tokenizer_or_of_nobody_are_refused(
         honest = {
             "names": np.array(["a"]),
             "sizes": np.array([[8, 8]]),
-            "levels": np.array([16, 8]),
+            "codebook_sizes": np.array([16, 8]),
             "codes_0": np.zeros((2, 2, 2), np.int32),
         }
         np.savez(tmp_path / "codes.npz", **{**honest, **arrays})
@@ -198,7 +198,7 @@ def test_codes_of_another_tokenizer_or_of_nobody_are_refused(
         return error
 
     assert decode() == ""
-    assert "this tokenizer has [16, 8]" in decode(levels=np.array([16, 9]))
+    assert "this tokenizer has [16, 8]" in decode(codebook_sizes=np.array([16, 9]))
     assert "beyond the codebook" in decode(codes_0=np.full((2, 2, 2), 12, np.int32))
     assert "beyond the codebook" in decode(codes_0=np.full((2, 2, 2), -1, np.int32))
     assert "needs (2, 2, 2)" in decode(codes_0=np.zeros((1, 2, 2), np.int32))

@@ -18,9 +18,9 @@ from tiny.tokenizers import SPEECH, waveform
 from codeword.config import (
     Cifar10Config,
     ConvTrunkConfig,
-    FittedPriorConfig,
     LogisticMixtureConfig,
     PixelCNNConfig,
+    PriorModelConfig,
     TokenizerConfig,
     VectorQuantizerConfig,
     WaveNetConfig,
@@ -29,7 +29,7 @@ from codeword.data import open_dataset
 from codeword.media.audio import read_audio
 from codeword.media.images import read_image, write_image
 from codeword.model import Model
-from codeword.pretrained import NAMES, shipped_folder, shipped_model
+from codeword.pretrained import NAMES, load_pretrained, pretrained_folder
 from codeword.priors import build_prior
 from codeword.tokenizer import Tokenizer
 
@@ -44,14 +44,14 @@ def painter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = Tokenizer(
         TokenizerConfig(
             trunk=ConvTrunkConfig(width=8, residual_width=4, residual_blocks=1),
-            quantizer=VectorQuantizerConfig(levels=(16, 8), dim=8),
+            quantizer=VectorQuantizerConfig(codebook_sizes=(16, 8), dim=8),
             likelihood=LogisticMixtureConfig(components=2),
         )
     )
     tokenizer(torch.randint(256, (4, 3, 16, 16)))
     prior = build_prior(
-        FittedPriorConfig(
-            architecture=PixelCNNConfig(layers=2, width=8, kernel=3, head_width=16), grid=(4, 4), levels=(16, 8)
+        PriorModelConfig(
+            architecture=PixelCNNConfig(layers=2, width=8, kernel=3, head_width=16), grid=(4, 4), codebook_sizes=(16, 8)
         )
     )
     Model(tokenizer.eval(), prior.eval()).save_pretrained(folder)
@@ -66,10 +66,10 @@ def speaker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = Tokenizer(SPEECH)
     tokenizer(waveform(4, 800))
     prior = build_prior(
-        FittedPriorConfig(
+        PriorModelConfig(
             architecture=WaveNetConfig(dilations=(1, 2), width=4, skip_width=4, head_width=4),
             grid=(25,),
-            levels=tokenizer.quantizer.levels,
+            codebook_sizes=tokenizer.quantizer.codebook_sizes,
             classes=2,
         )
     )
@@ -181,7 +181,7 @@ def test_real_images_come_back_in_another_process_with_other_threads(cifar_root:
         write_image(tmp_path / "images" / f"{i:02}.png", image.to(torch.uint8))
     assert run_cli("compress", tmp_path / "images", "--out", tmp_path / "a.cw") == 0
     decompress_elsewhere(tmp_path / "a.cw", tmp_path / "back")
-    tokenizer = shipped_model("images").tokenizer
+    tokenizer = load_pretrained("images").tokenizer
     for i, image in enumerate(images):
         back = read_image(tmp_path / "back" / f"{i:02}.png")
         assert torch.equal(back.long(), tokenizer.decode(tokenizer.encode(image[None]))[0])
@@ -193,7 +193,7 @@ def test_real_speech_comes_back_in_another_process_with_other_threads(librispeec
     assert run_cli("compress", source, "--out", tmp_path / "a.cw") == 0
     decompress_elsewhere(tmp_path / "a.cw", tmp_path / "back.wav")
     x = read_audio(source, sample_rate=16_000, values=65536)
-    tokenizer = shipped_model("speech").tokenizer
+    tokenizer = load_pretrained("speech").tokenizer
     expected = tokenizer.decode(tokenizer.encode(x[None]), size=(x.shape[1],))[0]
     assert torch.equal(read_audio(tmp_path / "back.wav", sample_rate=16_000, values=65536), expected)
 
@@ -214,13 +214,13 @@ def test_the_shipped_models_need_no_name(name: str, tmp_path: Path) -> None:
         soundfile.write(source, np.sin(np.arange(4000) / 9) / 2, 8000)
     assert run_cli("compress", source, "--out", tmp_path / "a.cw") == 0
     assert run_cli("decompress", tmp_path / "a.cw", "--out", target) == 0
-    assert run_cli("reconstruct", shipped_folder(name), source, "--out", tmp_path / "same") == 0
+    assert run_cli("reconstruct", pretrained_folder(name), source, "--out", tmp_path / "same") == 0
     (same,) = (tmp_path / "same").iterdir()
     assert same.read_bytes() == target.read_bytes()
     assert (tmp_path / "a.cw").stat().st_size < source.stat().st_size / 2
 
 
 def test_the_shipped_models_weigh_at_most_8_megabytes() -> None:
-    sizes = [path.stat().st_size for name in NAMES for path in shipped_folder(name).rglob("*") if path.is_file()]
+    sizes = [path.stat().st_size for name in NAMES for path in pretrained_folder(name).rglob("*") if path.is_file()]
     assert sum(sizes) <= 8_000_000
-    assert {shipped_model(name).tokenizer.config.ndim for name in NAMES} == {1, 2}
+    assert {load_pretrained(name).tokenizer.config.ndim for name in NAMES} == {1, 2}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiny.codec_models import GRID, LIKELIHOODS, codes_of, decoded, model, signal, speech
 from torch import Tensor
 
-from codeword.codec import Codec, Container, Signal, Wishes
+from codeword.codec import Codec, CompressOptions, Container, Signal
 from codeword.codec.blocks import Blocks
 from codeword.errors import ModelError, UsageError
 from codeword.model import Model
@@ -43,19 +43,19 @@ def coder_of(content: bytes) -> str:
 def test_a_file_gives_what_its_codes_decode_to(ndim: int, prior: str, data: st.DataObject) -> None:
     chosen = model(ndim, prior)
     x = signal(chosen, *(data.draw(SIDES) for _ in range(ndim)))
-    wishes = Wishes(portable=data.draw(st.booleans()))
-    content = Codec(chosen).compress(x, wishes)
+    options = CompressOptions(portable=data.draw(st.booleans()))
+    content = Codec(chosen).compress(x, options)
     assert torch.equal(Codec(chosen).decompress(content), decoded(chosen, x))
-    assert not wishes.portable or coder_of(content) in ("uniform", "histogram")
+    assert not options.portable or coder_of(content) in ("uniform", "histogram")
 
 
 @settings(few, max_examples=4)
-@given(samples=st.sampled_from([1, 31, 32, 1009]), wishes=st.builds(Wishes, codes=st.integers(1, 3)))
-def test_a_wavenet_prior_takes_recordings_of_any_length(samples: int, wishes: Wishes) -> None:
+@given(samples=st.sampled_from([1, 31, 32, 1009]), options=st.builds(CompressOptions, codes=st.integers(1, 3)))
+def test_a_wavenet_prior_takes_recordings_of_any_length(samples: int, options: CompressOptions) -> None:
     chosen = speech()
     x = signal(chosen, samples)
-    content = Codec(chosen).compress(x, wishes)
-    assert torch.equal(Codec(chosen).decompress(content), decoded(chosen, x, wishes))
+    content = Codec(chosen).compress(x, options)
+    assert torch.equal(Codec(chosen).decompress(content), decoded(chosen, x, options))
 
 
 @few
@@ -63,19 +63,21 @@ def test_a_wavenet_prior_takes_recordings_of_any_length(samples: int, wishes: Wi
 def test_prefixes_and_classes(ndim: int, data: st.DataObject) -> None:
     chosen = model(ndim, rates=True, classes=3)
     x = signal(chosen, *(data.draw(SIDES) for _ in range(ndim)))
-    wishes = Wishes(codes=data.draw(st.integers(1, 3)), label=data.draw(st.one_of(st.none(), st.integers(0, 2))))
-    content = Codec(chosen).compress(x, wishes)
+    options = CompressOptions(
+        codes=data.draw(st.integers(1, 3)), label=data.draw(st.one_of(st.none(), st.integers(0, 2)))
+    )
+    content = Codec(chosen).compress(x, options)
     header = Container(content, "a file").header
-    assert (header.codes, header.label) == (wishes.codes, wishes.label)
-    assert torch.equal(Codec(chosen).decompress(content), decoded(chosen, x, wishes))
+    assert (header.codes, header.label) == (options.codes, options.label)
+    assert torch.equal(Codec(chosen).decompress(content), decoded(chosen, x, options))
 
 
 def test_the_prior_is_used_where_it_pays_and_only_there(ndim: int) -> None:
     chosen = model(ndim, rates=True)
     x = signal(chosen, *{1: (160,), 2: (64, 48)}[ndim])
     assert coder_of(Codec(chosen).compress(x)) == "prior"
-    assert coder_of(Codec(chosen).compress(x, Wishes(portable=True))) != "prior"
-    assert coder_of(Codec(chosen).compress(x, Wishes(codes=1))) != "prior"
+    assert coder_of(Codec(chosen).compress(x, CompressOptions(portable=True))) != "prior"
+    assert coder_of(Codec(chosen).compress(x, CompressOptions(codes=1))) != "prior"
 
 
 def test_a_class_that_is_told_is_foretold() -> None:
@@ -84,7 +86,7 @@ def test_a_class_that_is_told_is_foretold() -> None:
     x = signal(chosen, 640)
     payloads = set()
     for label in (None, 0, 1):
-        content = Codec(chosen).compress(x, Wishes(label=label))
+        content = Codec(chosen).compress(x, CompressOptions(label=label))
         assert coder_of(content) == "prior"
         payloads.add(content[-16:])
     assert len(payloads) == 3
@@ -98,8 +100,8 @@ def test_lossless_gives_the_signal_itself(likelihood: str, data: st.DataObject) 
     chosen = model(ndim, likelihood=likelihood)
     size = tuple(data.draw(SIDES) for _ in range(ndim))
     x = data.draw(st.sampled_from([signal(chosen, *size), signal(chosen, *size).bitwise_and(1) * 255]), label="x")
-    wishes = Wishes(lossless=True, portable=data.draw(st.booleans()))
-    content = Codec(chosen).compress(x, wishes)
+    options = CompressOptions(lossless=True, portable=data.draw(st.booleans()))
+    content = Codec(chosen).compress(x, options)
     assert torch.equal(Codec(chosen).decompress(content), x)
 
 
@@ -107,17 +109,17 @@ def test_lossless_gives_the_signal_itself(likelihood: str, data: st.DataObject) 
 def test_lossless_over_several_blocks_with_a_prefix_and_a_class(ndim: int, prior: str) -> None:
     chosen = model(ndim, prior, likelihood="gaussian", rates=True, classes=3)
     x = signal(chosen, *{1: (17_001,), 2: (70, 65)}[ndim])
-    content = Codec(chosen).compress(x, Wishes(lossless=True, codes=2, label=1))
+    content = Codec(chosen).compress(x, CompressOptions(lossless=True, codes=2, label=1))
     assert torch.equal(Codec(chosen).decompress(content), x)
 
 
 def test_an_archive_of_signals_of_many_sizes(ndim: int) -> None:
     chosen = model(ndim)
     several = [signal(chosen, *[n] * ndim, seed=n) for n in (1, 37, 12, 90, 5, 64)]
-    for wishes in (Wishes(), Wishes(lossless=True), Wishes(portable=True)):
+    for options in (CompressOptions(), CompressOptions(lossless=True), CompressOptions(portable=True)):
         out, done = io.BytesIO(), []
         progress = partial(heard, done)
-        written = Codec(chosen).write(out, archived(several), wishes, progress=progress)
+        written = Codec(chosen).write(out, archived(several), options, progress=progress)
         assert written.bytes == len(out.getvalue())
         assert done[-1][0] == done[-1][1]
         found = []
@@ -126,7 +128,7 @@ def test_an_archive_of_signals_of_many_sizes(ndim: int) -> None:
             assert entry.damaged == []
         assert [name for name, _ in found] == list("012345")
         for (_, back), x in zip(found, several, strict=True):
-            assert torch.equal(back, x if wishes.lossless else decoded(chosen, x))
+            assert torch.equal(back, x if options.lossless else decoded(chosen, x))
 
 
 def test_a_signal_that_is_left_lies_before_the_next(ndim: int) -> None:
@@ -169,7 +171,7 @@ def test_a_file_is_as_large_as_the_model_says(ndim: int, lossless: bool) -> None
     x, out = signal(chosen, *size), io.BytesIO()
     with torch.no_grad():
         ideal = ideal_bits(chosen, x, lossless=lossless)
-    written = Codec(chosen).write(out, archived([x]), Wishes(lossless=lossless))
+    written = Codec(chosen).write(out, archived([x]), CompressOptions(lossless=lossless))
     segments = prod(repeats) if ndim == 1 else prod(repeats) // 64
     assert written.overhead_bytes < 150 + 18 * segments
     content_bits = 8 * (written.bytes - written.overhead_bytes)
@@ -199,17 +201,17 @@ def digest(content: bytes) -> str:
 
 def test_another_process_with_other_threads_reads_it_bit_for_bit(tmp_path: Path) -> None:
     cases = [
-        (model(2, rates=True), (200, 180), Wishes()),
-        (model(2, likelihood="mixture"), (60, 50), Wishes(lossless=True)),
-        (model(1, likelihood="decoder"), (300,), Wishes(lossless=True)),
-        (speech(), (900,), Wishes()),
+        (model(2, rates=True), (200, 180), CompressOptions()),
+        (model(2, likelihood="mixture"), (60, 50), CompressOptions(lossless=True)),
+        (model(1, likelihood="decoder"), (300,), CompressOptions(lossless=True)),
+        (speech(), (900,), CompressOptions()),
     ]
     folders, expected = [], []
-    for number, (chosen, size, wishes) in enumerate(cases):
+    for number, (chosen, size, options) in enumerate(cases):
         folder = tmp_path / str(number)
         chosen.save_pretrained(folder)
         codec, x = Codec(Model.load(folder)), signal(chosen, *size)
-        content = codec.compress(x, wishes)
+        content = codec.compress(x, options)
         (folder / "x.cw").write_bytes(content)
         torch.save(x, folder / "x.pt")
         back = codec.decompress(content)
@@ -238,17 +240,17 @@ def test_what_a_model_cannot_do_is_said(ndim: int) -> None:
     plain, told = Codec(model(ndim)), Codec(model(ndim, rates=True, classes=3))
     x = signal(model(ndim), *[20] * ndim)
     cases = [
-        (plain, Wishes(codes=1), "cannot keep 1"),
-        (told, Wishes(codes=4), "cannot keep 4"),
-        (told, Wishes(codes=0), "cannot keep 0"),
-        (plain, Wishes(label=0), "knows 0 classes"),
-        (told, Wishes(label=3), "knows 3 classes"),
-        (told, Wishes(label=-1), "knows 3 classes"),
+        (plain, CompressOptions(codes=1), "cannot keep 1"),
+        (told, CompressOptions(codes=4), "cannot keep 4"),
+        (told, CompressOptions(codes=0), "cannot keep 0"),
+        (plain, CompressOptions(label=0), "knows 0 classes"),
+        (told, CompressOptions(label=3), "knows 3 classes"),
+        (told, CompressOptions(label=-1), "knows 3 classes"),
     ]
-    for codec, wishes, said in cases:
+    for codec, options, said in cases:
         with pytest.raises(UsageError, match=said):
-            codec.compress(x, wishes)
+            codec.compress(x, options)
     with pytest.raises(UsageError, match="nothing to compress"):
         plain.compress(x[:, :0])
     with pytest.raises(UsageError, match="lossless needs"):
-        Codec(speech()).compress(signal(speech(), 40), Wishes(lossless=True))
+        Codec(speech()).compress(signal(speech(), 40), CompressOptions(lossless=True))

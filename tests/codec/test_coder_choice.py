@@ -11,7 +11,7 @@ from codeword.codec.range_coder import Writer
 from codeword.codec.segments import Batch
 from codeword.codec.symbol_coders import PriorCoder, SymbolCoder, TableCoder
 from codeword.model import Model
-from codeword.priors import Draw, walk
+from codeword.priors import Sampler, walk
 
 
 def cost_bytes(coder: SymbolCoder, batch: Batch, tables: bytes = b"") -> int:
@@ -32,18 +32,18 @@ def test_no_other_coder_makes_a_smaller_file(ndim: int, blocks: int, sharpness: 
             output.bias.mul_(sharpness)  # type: ignore[union-attr,operator]
     generator = torch.Generator().manual_seed(0)
     if drawn_from == "prior":
-        codes = walk(chosen.prior, blocks, Draw(generator=generator))
+        codes = walk(chosen.prior, blocks, Sampler(generator=generator))
     else:
         # Few codewords, often: what only a table knows.
-        shape = (blocks, *chosen.prior.grid, len(chosen.prior.levels))
+        shape = (blocks, *chosen.prior.grid, len(chosen.prior.codebook_sizes))
         codes = torch.randint(2, shape, generator=generator)
     batch = Batch(codes, torch.ones(codes.shape[:-1], dtype=torch.bool))
     choice = choose_coder(chosen, batch, share_of_all=1.0, lanes=blocks, label=None, portable=False)
-    levels = chosen.prior.levels
-    histogram = TableCoder.histogram(codes.flatten(0, -2), levels)
+    codebook_sizes = chosen.prior.codebook_sizes
+    histogram = TableCoder.histogram(codes.flatten(0, -2), codebook_sizes)
     others = [
         cost_bytes(PriorCoder(chosen.prior, lanes=blocks, label=None), batch),
-        cost_bytes(TableCoder.uniform(levels), batch),
+        cost_bytes(TableCoder.uniform(codebook_sizes), batch),
         cost_bytes(histogram, batch, histogram.pack()),
     ]
     # A word of the range coder more or less; and the prior is judged by a few blocks.

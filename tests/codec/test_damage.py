@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from tiny.codec_models import GRID, model, signal
 from torch import Tensor
 
-from codeword.codec import Codec, Container, Wishes
+from codeword.codec import Codec, CompressOptions, Container
 from codeword.codec.format import SEGMENT_BYTES
 from codeword.errors import CodewordError
 from codeword.model import Model
 from codeword.nn.conv import reach
 
-WISHES = {"tables": Wishes(portable=True), "prior": Wishes(), "lossless": Wishes(lossless=True)}
+OPTIONS = {
+    "tables": CompressOptions(portable=True),
+    "prior": CompressOptions(),
+    "lossless": CompressOptions(lossless=True),
+}
 BLOCKS = 12
 SAMPLES = GRID[1][0] * 4 * BLOCKS - 5
 
@@ -25,7 +29,7 @@ SAMPLES = GRID[1][0] * 4 * BLOCKS - 5
 def written(chosen: Model, kind: str) -> tuple[bytes, Tensor]:
     """A file, and what it gives."""
     x = signal(chosen, *{1: (SAMPLES,), 2: (70, 50)}[chosen.tokenizer.config.ndim])
-    content = Codec(chosen).compress(x, WISHES[kind])
+    content = Codec(chosen).compress(x, OPTIONS[kind])
     return content, Codec(chosen).decompress(content)
 
 
@@ -48,7 +52,7 @@ def salvaged(chosen: Model, content: bytes) -> tuple[Tensor, list[int], int]:
     return found
 
 
-@pytest.mark.parametrize("kind", WISHES)
+@pytest.mark.parametrize("kind", OPTIONS)
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_is_found(kind: str, data: st.DataObject) -> None:
     chosen = model(data.draw(st.sampled_from([1, 2])), rates=True)
@@ -59,7 +63,7 @@ def test_a_flipped_bit_anywhere_is_found(kind: str, data: st.DataObject) -> None
         Codec(chosen).decompress(bytes(damaged))
 
 
-@pytest.mark.parametrize("kind", WISHES)
+@pytest.mark.parametrize("kind", OPTIONS)
 @given(data=st.data())
 def test_only_the_segments_that_are_hit_are_silent(kind: str, data: st.DataObject) -> None:
     """All other samples are as they were: to the last bit where the decoder does not see into what was hit."""
@@ -101,12 +105,12 @@ def test_of_a_file_that_is_cut_short_the_beginning_is_saved(lost_bytes: int) -> 
     assert (back[:, arrived * block :] == 128).all()
 
 
-@pytest.mark.parametrize("kind", WISHES)
+@pytest.mark.parametrize("kind", OPTIONS)
 def test_of_a_photo_the_blocks_that_are_hit_are_grey(kind: str) -> None:
     """The first 64 blocks make a segment, the last few another."""
     chosen = model(2, rates=True)
     x = signal(chosen, 40, 400)
-    content = Codec(chosen).compress(x, WISHES[kind])
+    content = Codec(chosen).compress(x, OPTIONS[kind])
     whole = Codec(chosen).decompress(content)
     container = Container(content, "a file")
     damaged = bytearray(content)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny.codec_models import model, signal, speech
 
-from codeword.codec import Codec, Container, Entry, Header, Wishes
+from codeword.codec import Codec, CompressOptions, Container, Entry, Header
 from codeword.codec.format import (
     _CRC,
     _PREFIX,
@@ -184,7 +184,7 @@ def read_all(chosen: Model, content: bytes, *, salvage: bool) -> None:
 @pytest.mark.parametrize("salvage", [False, True])
 def test_claims_that_the_bytes_do_not_bear_out_are_refused(ndim: int, salvage: bool) -> None:
     chosen = model(ndim)
-    content = Codec(chosen).compress(signal(chosen, *[40] * ndim), Wishes(portable=True))
+    content = Codec(chosen).compress(signal(chosen, *[40] * ndim), CompressOptions(portable=True))
     right = Container(content, "a file")
     segments = list(right.segments(99, salvage=True))
     for changes, said in bad_headers(chosen):
@@ -199,7 +199,7 @@ def test_claims_that_the_bytes_do_not_bear_out_are_refused(ndim: int, salvage: b
 
 def test_a_prior_over_fewer_codes_than_it_foretells_is_refused() -> None:
     chosen = speech()
-    content = Codec(chosen).compress(signal(chosen, 40), Wishes(codes=2))
+    content = Codec(chosen).compress(signal(chosen, 40), CompressOptions(codes=2))
     right = Container(content, "a file")
     hostile = file(msgspec.structs.replace(right.header, coder="prior"), [Segment(b"", 0)])
     with pytest.raises(DataError, match="lacks codes"):

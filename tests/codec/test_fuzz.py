@@ -14,7 +14,7 @@ import torch
 from tiny.codec_models import build, signal
 from torch import Tensor
 
-from codeword.codec import Codec, Container, Entry, Signal, Wishes
+from codeword.codec import Codec, CompressOptions, Container, Entry, Signal
 from codeword.codec.format import SEGMENT_BYTES, Segment, write_header, write_segment
 from codeword.config import ConvTrunkConfig, GaussianConfig, PixelCNNConfig, ResidualQuantizerConfig, TokenizerConfig
 from codeword.errors import CodewordError
@@ -23,7 +23,11 @@ from codeword.model import Model
 # A header may claim an image of 61 MiB, one byte a pixel here, and this test itself holds it more than once.
 MOST_GROWTH_MIB = 256
 SIZES = {1: [(500,), (3,), (130,)], 2: [(20, 15), (1, 7), (33, 2)]}
-KINDS = {"tables": Wishes(portable=True), "prior": Wishes(), "lossless": Wishes(lossless=True, portable=True)}
+KINDS = {
+    "tables": CompressOptions(portable=True),
+    "prior": CompressOptions(),
+    "lossless": CompressOptions(lossless=True, portable=True),
+}
 
 
 class Base(NamedTuple):
@@ -42,7 +46,7 @@ def smallest(ndim: int) -> Model:
         ndim=ndim,  # type: ignore[arg-type]
         channels=1,
         trunk=ConvTrunkConfig(width=2, residual_width=2, residual_blocks=0, strides=(2,)),
-        quantizer=ResidualQuantizerConfig(levels=(4, 4), dim=2, lookup_dim=2, prefixes=(1,)),
+        quantizer=ResidualQuantizerConfig(codebook_sizes=(4, 4), dim=2, lookup_dim=2, served_codes=(1,)),
         likelihood=GaussianConfig(),
         conditional=True,
         classes=("a", "b"),

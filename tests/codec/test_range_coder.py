@@ -14,17 +14,17 @@ from codeword.codec.symbol_coders import TableCoder
 from codeword.errors import DataError
 
 
-def drawn(seed: int, count: int, levels: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of probabilities (count, levels), and symbols (count,) that take no notice of them."""
+def drawn(seed: int, count: int, codebook_sizes: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of probabilities (count, codebook_sizes), and symbols (count,) that take no notice of them."""
     generator = torch.Generator().manual_seed(seed)
-    rows = probabilities(spread * torch.randn(count, levels, generator=generator))
-    return rows, torch.randint(levels, (count,), generator=generator).numpy().astype(np.int32)
+    rows = probabilities(spread * torch.randn(count, codebook_sizes, generator=generator))
+    return rows, torch.randint(codebook_sizes, (count,), generator=generator).numpy().astype(np.int32)
 
 
 @given(st.integers(0, 999), st.integers(0, 60), st.integers(2, 300), st.sampled_from([0.0, 1.0, 30.0, 1e4]))
-def test_any_symbols_under_any_rows_come_back(seed: int, count: int, levels: int, spread: float) -> None:
+def test_any_symbols_under_any_rows_come_back(seed: int, count: int, codebook_sizes: int, spread: float) -> None:
     """Also those that the probabilities call impossible."""
-    rows, symbols = drawn(seed, count, levels, spread)
+    rows, symbols = drawn(seed, count, codebook_sizes, spread)
     writer = Writer()
     for start in range(0, count, 7):
         writer.write(symbols[start : start + 7], rows[start : start + 7])
@@ -72,11 +72,11 @@ def test_bytes_that_nobody_wrote_are_symbols_or_an_error(content: bytes) -> None
 
 
 @given(st.integers(0, 99), st.lists(st.integers(2, 40), min_size=1, max_size=3))
-def test_a_histogram_comes_back_and_knows_its_price(seed: int, levels: list[int]) -> None:
+def test_a_histogram_comes_back_and_knows_its_price(seed: int, codebook_sizes: list[int]) -> None:
     generator = torch.Generator().manual_seed(seed)
-    codes = torch.stack([torch.randint(n, (300,), generator=generator) ** 2 // n for n in levels], -1)
-    coder = TableCoder.histogram(codes, levels)
-    again = TableCoder.unpack(coder.pack(), levels)
+    codes = torch.stack([torch.randint(n, (300,), generator=generator) ** 2 // n for n in codebook_sizes], -1)
+    coder = TableCoder.histogram(codes, codebook_sizes)
+    again = TableCoder.unpack(coder.pack(), codebook_sizes)
     assert all(np.array_equal(a, b) for a, b in zip(coder.weights, again.weights, strict=True))
     inside, writer = torch.ones(3, 100, dtype=torch.bool), Writer()
     coder.write([writer], codes.view(3, 100, -1), inside, share=3)
@@ -84,7 +84,7 @@ def test_a_histogram_comes_back_and_knows_its_price(seed: int, levels: list[int]
     assert 8 * len(writer.content()) <= coder.bits(codes) * 1.001 + 64
     read = again.read([Reader(writer.content())], inside, share=3)
     assert torch.equal(read.view(300, -1), codes)
-    assert TableCoder.uniform(levels).bits(codes) == pytest.approx(300 * sum(map(log2, levels)))
+    assert TableCoder.uniform(codebook_sizes).bits(codes) == pytest.approx(300 * sum(map(log2, codebook_sizes)))
 
 
 def test_tables_that_cannot_be_are_refused() -> None:

@@ -31,7 +31,7 @@ def on_samples(trunk: TrunkConfig) -> TokenizerConfig:
         channels=1,
         values=65536,
         trunk=trunk,
-        quantizer=VectorQuantizerConfig(levels=(64,), dim=4),
+        quantizer=VectorQuantizerConfig(codebook_sizes=(64,), dim=4),
         likelihood=GaussianConfig(),
     )
 
@@ -81,7 +81,7 @@ def test_a_stream_is_the_whole_signal(streamed: Tokenizer, data: st.DataObject) 
     assert int((torch.cat(decoded, 1) - expected).abs().max()) <= 1
     sizes = {part.shape[1] for part in decoded[:-1]}
     assert sizes <= {block_samples(streamed, window_samples)}
-    prefix = [piece[:, :1] for piece in pieces] if len(streamed.quantizer.prefixes) > 1 else pieces
+    prefix = [piece[:, :1] for piece in pieces] if len(streamed.quantizer.served_codes) > 1 else pieces
     one = torch.cat(list(decode_stream(streamed, prefix, window_samples=window_samples)), 1)
     assert one.shape[1] == len(whole) * hop
 

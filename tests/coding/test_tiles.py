@@ -57,7 +57,7 @@ def build(config: TokenizerConfig) -> Tokenizer:
 
 @cache
 def plain(ndim: int, trunk: TrunkConfig) -> Tokenizer:
-    quantizer = VectorQuantizerConfig(levels=(64,), dim=4)
+    quantizer = VectorQuantizerConfig(codebook_sizes=(64,), dim=4)
     return build(TokenizerConfig(ndim=ndim, channels=2, trunk=trunk, quantizer=quantizer))  # type: ignore[arg-type]
 
 
@@ -127,7 +127,7 @@ def test_every_kind_of_trunk_is_tried() -> None:
 
 @pytest.mark.parametrize("likelihood", [CategoricalConfig(), LogisticMixtureConfig(components=2)])
 def test_told_classes_and_fewer_codes_reach_every_tile(ndim: int, likelihood: LikelihoodConfig) -> None:
-    quantizer = ResidualQuantizerConfig(levels=(16, 16), dim=8, lookup_dim=4, prefixes=(1,))
+    quantizer = ResidualQuantizerConfig(codebook_sizes=(16, 16), dim=8, lookup_dim=4, served_codes=(1,))
     config = TokenizerConfig(
         ndim=ndim,  # type: ignore[arg-type]
         trunk=SMALL,
@@ -203,7 +203,7 @@ def test_real_pictures_side_by_side(cifar_root: Path, tmp_path: Path) -> None:
     photos = Cifar10(Cifar10Config(root=cifar_root), "test")
     trunk = ConvTrunkConfig(width=16, residual_width=16, residual_blocks=2)
     torch.manual_seed(0)
-    tokenizer = Tokenizer(TokenizerConfig(trunk=trunk, quantizer=VectorQuantizerConfig(levels=(64,), dim=16)))
+    tokenizer = Tokenizer(TokenizerConfig(trunk=trunk, quantizer=VectorQuantizerConfig(codebook_sizes=(64,), dim=16)))
     tokenizer(photos.take(range(64, 128)).x)
     photo = mosaic(photos.take(range(150)).x, columns=15, gap=1)
     whole = tokenizer.eval().encode(photo[None])[0]

@@ -37,14 +37,14 @@ def test_overrides_reach_any_depth() -> None:
     recipe = load_recipe(
         "cifar10",
         overrides=[
-            "tokenizer.quantizer.levels=[1024]",
+            "tokenizer.quantizer.codebook_sizes=[1024]",
             "data.root=/my/data",
             "seed=7",
             "tokenizer_training.learning_rate=1e-4",
         ],
     )
     assert isinstance(recipe.tokenizer.quantizer, VectorQuantizerConfig)
-    assert recipe.tokenizer.quantizer.levels == (1024,)
+    assert recipe.tokenizer.quantizer.codebook_sizes == (1024,)
     assert recipe.data.root == Path("/my/data")  # type: ignore[union-attr]
     assert (recipe.seed, recipe.tokenizer_training.learning_rate) == (7, 1e-4)
 
@@ -52,11 +52,14 @@ def test_overrides_reach_any_depth() -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("tokenizer.quantiser.levels=[4]", "tokenizer.quantiser is not a known field"),
-        ("tokenizer.quantizer.levels=[1]", r"tokenizer.quantizer.levels.0.*greater than or equal to 2.*found 1"),
-        ("tokenizer.quantizer.levels=many", "tokenizer.quantizer.levels.*tuple.*many"),
+        ("tokenizer.quantiser.codebook_sizes=[4]", "tokenizer.quantiser is not a known field"),
+        (
+            "tokenizer.quantizer.codebook_sizes=[1]",
+            r"tokenizer.quantizer.codebook_sizes.0.*greater than or equal to 2.*found 1",
+        ),
+        ("tokenizer.quantizer.codebook_sizes=many", "tokenizer.quantizer.codebook_sizes.*tuple.*many"),
         ("tokenizer.quantizer.kind=magic", "tokenizer.quantizer.*'magic'.*'vector', 'residual', 'finite-scalar'"),
-        ("tokenizer.quantizer.levels=[4,4,4]", "64 numbers must divide into 3"),
+        ("tokenizer.quantizer.codebook_sizes=[4,4,4]", "64 numbers must divide into 3"),
         ("tokenizer_training.steps=-1", "tokenizer_training.steps.*greater than 0.*-1"),
         ("tokenizer_training.learning_rate=nan", "learning_rate"),
         ("prior.kernel=4", "kernel must be odd.*5"),

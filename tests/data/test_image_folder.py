@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from codeword.config import FolderConfig
+from codeword.config import ImageFolderConfig
 from codeword.data import open_dataset
 from codeword.data.files.tree import split_of
 from codeword.data.image_folder import ImageFolder
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_splits_are_whole_disjoint_and_stay_when_files_are_added(folder: Path) -> None:
-    config = FolderConfig(root=folder, size=16)
+    config = ImageFolderConfig(root=folder, size=16)
 
     def names() -> dict[str, set[str]]:
         return {s: set(ImageFolder(config, s)._names) for s in ("train", "valid", "test")}  # type: ignore[arg-type]
@@ -45,7 +45,7 @@ def test_splits_are_whole_disjoint_and_stay_when_files_are_added(folder: Path) -
 
 
 def test_images_are_square_labelled_and_the_same_each_time(folder: Path) -> None:
-    data = open_dataset(FolderConfig(root=folder, size=16), "train")
+    data = open_dataset(ImageFolderConfig(root=folder, size=16), "train")
     assert data.shape == (3, 16, 16)
     assert data.classes == ("cats", "dogs")
     batch, again = data.take(range(len(data))), data.take(range(len(data)))
@@ -55,7 +55,7 @@ def test_images_are_square_labelled_and_the_same_each_time(folder: Path) -> None
 
 
 def test_random_crops_and_flips_follow_the_generator(folder: Path) -> None:
-    data = open_dataset(FolderConfig(root=folder, size=8, crop="random", flip=True), "train")
+    data = open_dataset(ImageFolderConfig(root=folder, size=8, crop="random", flip=True), "train")
 
     def drawn(seed: int) -> torch.Tensor:
         return data.take(range(len(data)), generator=torch.Generator().manual_seed(seed)).x
@@ -66,7 +66,7 @@ def test_random_crops_and_flips_follow_the_generator(folder: Path) -> None:
 
 def test_broken_files_are_named_counted_and_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     names = sorted(p.relative_to(folder).as_posix() for p in folder.glob("*/*"))
-    config = FolderConfig(root=folder, size=16)
+    config = ImageFolderConfig(root=folder, size=16)
     broken = [name for name in names if split_of(name, config) == "train"][:5]
     for name in broken:
         (folder / name).write_bytes(b"not an image at all")
@@ -79,7 +79,7 @@ def test_broken_files_are_named_counted_and_skipped(folder: Path, caplog: pytest
 
 
 def test_a_file_that_breaks_later_is_replaced_by_the_next(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    data = ImageFolder(FolderConfig(root=folder, size=16), "train")
+    data = ImageFolder(ImageFolderConfig(root=folder, size=16), "train")
     path = folder / data._names[0]
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -92,16 +92,16 @@ def test_a_file_that_breaks_later_is_replaced_by_the_next(folder: Path, caplog: 
 def test_images_beside_subfolders_leave_no_classes(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     picture(5).save(folder / "loose.png")
     with caplog.at_level(logging.WARNING, "codeword"):
-        assert ImageFolder(FolderConfig(root=folder, size=8), "train").classes == ()
+        assert ImageFolder(ImageFolderConfig(root=folder, size=8), "train").classes == ()
     assert "there are no classes" in caplog.text
 
 
 def test_nothing_to_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no folder"):
-        open_dataset(FolderConfig(root=tmp_path / "gone"), "train")
+        open_dataset(ImageFolderConfig(root=tmp_path / "gone"), "train")
     with pytest.raises(DataError, match="holds no images"):
-        open_dataset(FolderConfig(root=tmp_path), "train")
+        open_dataset(ImageFolderConfig(root=tmp_path), "train")
     picture(0).save(tmp_path / "one.png")
-    other = "valid" if split_of("one.png", FolderConfig(root=tmp_path)) == "train" else "train"
+    other = "valid" if split_of("one.png", ImageFolderConfig(root=tmp_path)) == "train" else "train"
     with pytest.raises(DataError, match=f"falls into the {other} split"):
-        open_dataset(FolderConfig(root=tmp_path), other)  # type: ignore[arg-type]
+        open_dataset(ImageFolderConfig(root=tmp_path), other)  # type: ignore[arg-type]

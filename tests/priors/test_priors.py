@@ -8,32 +8,34 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.config import FittedPriorConfig, PixelCNNConfig, UniformPriorConfig
+from codeword.config import PixelCNNConfig, PriorModelConfig, UniformPriorConfig
 from codeword.errors import UsageError
-from codeword.priors import Draw, PixelCNN, Prior, Uniform, build_prior, walk
+from codeword.priors import PixelCNN, Prior, Sampler, Uniform, build_prior, walk
 
 
 def random_codes(prior: Prior, batch: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.stack([torch.randint(n, (batch, *prior.grid), generator=generator) for n in prior.levels], -1)
+    return torch.stack([torch.randint(n, (batch, *prior.grid), generator=generator) for n in prior.codebook_sizes], -1)
 
 
 @given(
     grid=st.one_of(st.tuples(st.integers(1, 9)), st.tuples(st.integers(1, 5), st.integers(1, 5))),
-    levels=st.lists(st.integers(2, 5), min_size=1, max_size=3),
+    codebook_sizes=st.lists(st.integers(2, 5), min_size=1, max_size=3),
     kernel=st.sampled_from([3, 5, 7]),
     layers=st.integers(1, 4),
     label=st.one_of(st.none(), st.integers(0, 2)),
 )
 def test_the_walk_gives_the_parallel_log_probability(
-    grid: tuple[int, ...], levels: list[int], kernel: int, layers: int, label: int | None
+    grid: tuple[int, ...], codebook_sizes: list[int], kernel: int, layers: int, label: int | None
 ) -> None:
     torch.manual_seed(0)
     architecture = PixelCNNConfig(layers=layers, width=6, kernel=kernel, head_width=8)
-    prior = build_prior(FittedPriorConfig(architecture=architecture, grid=grid, levels=tuple(levels), classes=3)).eval()
+    prior = build_prior(
+        PriorModelConfig(architecture=architecture, grid=grid, codebook_sizes=tuple(codebook_sizes), classes=3)
+    ).eval()
     torch.nn.init.normal_(prior.label_bias.weight)  # type: ignore[union-attr]
     labels = None if label is None else torch.full((3,), label)
-    draw = Draw(generator=torch.Generator().manual_seed(1))
+    draw = Sampler(generator=torch.Generator().manual_seed(1))
     total = torch.zeros(3)
 
     def choose(logits: torch.Tensor) -> torch.Tensor:
@@ -43,7 +45,7 @@ def test_the_walk_gives_the_parallel_log_probability(
         return symbols
 
     codes = walk(prior, 3, choose, label=labels)
-    assert codes.shape == (3, *grid, len(levels))
+    assert codes.shape == (3, *grid, len(codebook_sizes))
     torch.testing.assert_close(prior.log_prob(codes, labels), total, atol=1e-4, rtol=1e-5)
 
 
@@ -51,10 +53,10 @@ def test_no_symbol_sees_itself_or_a_later_one_and_each_sees_all_before(prior: Pi
     """Causality, and no blind spot, by gradient, on a grid that is not square."""
     codes = random_codes(prior, 1)
     deep = PixelCNN(
-        FittedPriorConfig(
+        PriorModelConfig(
             architecture=PixelCNNConfig(layers=8, width=8, kernel=3, head_width=16),
             grid=prior.grid,
-            levels=prior.levels,
+            codebook_sizes=prior.codebook_sizes,
             classes=3,
         )
     ).eval()
@@ -73,8 +75,8 @@ def test_no_symbol_sees_itself_or_a_later_one_and_each_sees_all_before(prior: Pi
 def test_probabilities_of_all_codes_sum_to_one() -> None:
     torch.manual_seed(0)
     for grid in ((3,), (1, 3), (3, 1)):
-        config = FittedPriorConfig(
-            architecture=PixelCNNConfig(layers=2, width=6, kernel=3, head_width=8), grid=grid, levels=(3, 2)
+        config = PriorModelConfig(
+            architecture=PixelCNNConfig(layers=2, width=6, kernel=3, head_width=8), grid=grid, codebook_sizes=(3, 2)
         )
         prior = build_prior(config).eval()
         cells = torch.cartesian_prod(torch.arange(3), torch.arange(2))
@@ -92,23 +94,23 @@ def test_labels_matter_and_none_means_not_told(prior: PixelCNN) -> None:
 
 def test_an_unconditional_prior_ignores_labels() -> None:
     architecture = PixelCNNConfig(layers=2, width=6, head_width=8, conditional=False)
-    prior = build_prior(FittedPriorConfig(architecture=architecture, grid=(4,), levels=(5,), classes=3))
+    prior = build_prior(PriorModelConfig(architecture=architecture, grid=(4,), codebook_sizes=(5,), classes=3))
     codes = random_codes(prior, 2)
     assert torch.equal(prior.log_prob(codes), prior.log_prob(codes, torch.tensor([0, 2])))
 
 
 def test_uniform_costs_the_size_of_the_alphabet(ndim: int) -> None:
     grid = (4,) if ndim == 1 else (2, 3)
-    prior = build_prior(FittedPriorConfig(architecture=UniformPriorConfig(), grid=grid, levels=(8, 4)))
+    prior = build_prior(PriorModelConfig(architecture=UniformPriorConfig(), grid=grid, codebook_sizes=(8, 4)))
     assert isinstance(prior, Uniform)
-    codes = walk(prior, 5, Draw(generator=torch.Generator().manual_seed(0)))
+    codes = walk(prior, 5, Sampler(generator=torch.Generator().manual_seed(0)))
     assert codes.shape == (5, *grid, 2)
     cells = codes[0, ..., 0].numel()
     torch.testing.assert_close(prior.log_prob(codes), torch.full((5,), -cells * (log(8) + log(4))))
 
 
 def test_one_seed_gives_one_sample_and_another_seed_another(prior: PixelCNN) -> None:
-    first, again, other = (walk(prior, 4, Draw(generator=torch.Generator().manual_seed(seed))) for seed in (5, 5, 6))
+    first, again, other = (walk(prior, 4, Sampler(generator=torch.Generator().manual_seed(seed))) for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -116,7 +118,7 @@ def test_one_seed_gives_one_sample_and_another_seed_another(prior: PixelCNN) -> 
 @given(st.integers(1, 8), st.floats(0.05, 1.0), st.floats(0.2, 3.0))
 def test_draw_keeps_to_the_likeliest(top_k: int, top_p: float, temperature: float) -> None:
     logits = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
-    draw = Draw(temperature=temperature, top_k=top_k, top_p=top_p, generator=torch.Generator().manual_seed(1))
+    draw = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, generator=torch.Generator().manual_seed(1))
     symbols = draw(logits)
     rank = (logits > logits.gather(1, symbols[:, None])).sum(1)
     assert int(rank.max()) < top_k
@@ -127,8 +129,8 @@ def test_draw_keeps_to_the_likeliest(top_k: int, top_p: float, temperature: floa
 
 def test_draw_at_temperature_zero_and_one() -> None:
     logits = torch.tensor([[0.0, 2.0, 1.0]])
-    assert Draw(temperature=0)(logits).tolist() == [1]
-    drawn = Draw(generator=torch.Generator().manual_seed(0))(logits.expand(20_000, 3))
+    assert Sampler(temperature=0)(logits).tolist() == [1]
+    drawn = Sampler(generator=torch.Generator().manual_seed(0))(logits.expand(20_000, 3))
     frequencies = torch.bincount(drawn, minlength=3) / 20_000
     torch.testing.assert_close(frequencies, logits.softmax(1)[0], atol=0.015, rtol=0)
 
@@ -136,4 +138,4 @@ def test_draw_at_temperature_zero_and_one() -> None:
 @pytest.mark.parametrize("bad", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])
 def test_draw_refuses_what_makes_no_sense(bad: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(bad))):
-        Draw(**bad)  # type: ignore[arg-type]
+        Sampler(**bad)  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from codeword.config import (
     ConvTrunkConfig,
-    FittedPriorConfig,
     PixelCNNConfig,
+    PriorModelConfig,
     TokenizerConfig,
     VectorQuantizerConfig,
     WaveNetConfig,
@@ -21,7 +21,7 @@ from codeword.config import (
 from codeword.errors import RecipeError, UsageError
 from codeword.likelihoods import WaveNetDecoder, build_likelihood
 from codeword.nn.dilated import DilatedStack, DilatedWalk
-from codeword.priors import Draw, PixelCNN, WaveNet, build_prior, load_prior, walk
+from codeword.priors import PixelCNN, Sampler, WaveNet, build_prior, load_prior, walk
 from codeword.tokenizer import Tokenizer
 
 DILATIONS = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple)
@@ -32,13 +32,15 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def build_wavenet(
-    *, levels: tuple[int, ...] = (5, 4), dilations: tuple[int, ...] = (1, 2, 4), conditional: bool = True
+    *, codebook_sizes: tuple[int, ...] = (5, 4), dilations: tuple[int, ...] = (1, 2, 4), conditional: bool = True
 ) -> WaveNet:
     torch.manual_seed(0)
     architecture = WaveNetConfig(dilations=dilations, width=6, skip_width=8, head_width=8, conditional=conditional)
-    prior = build_prior(FittedPriorConfig(architecture=architecture, grid=(7,), levels=levels, classes=3))
+    prior = build_prior(
+        PriorModelConfig(architecture=architecture, grid=(7,), codebook_sizes=codebook_sizes, classes=3)
+    )
     assert isinstance(prior, WaveNet)
-    torch.nn.init.normal_(prior.label_vectors.weight)
+    torch.nn.init.normal_(prior.label_embedding.weight)
     return prior.eval()
 
 
@@ -52,7 +54,7 @@ def build_decoder(*, values: int = 256, dilations: tuple[int, ...] = (1, 2, 4, 1
 
 def random_codes(prior: WaveNet, batch: int, cells: int) -> Tensor:
     generator = seeded()
-    return torch.stack([torch.randint(n, (batch, cells), generator=generator) for n in prior.levels], -1)
+    return torch.stack([torch.randint(n, (batch, cells), generator=generator) for n in prior.codebook_sizes], -1)
 
 
 def signal(decoder: WaveNetDecoder, batch: int, samples: int) -> tuple[Tensor, Tensor]:
@@ -107,53 +109,53 @@ def test_the_stack_computes_the_equation_of_the_paper() -> None:
 
 @given(
     dilations=DILATIONS,
-    levels=st.lists(st.integers(2, 5), min_size=1, max_size=2).map(tuple),
+    codebook_sizes=st.lists(st.integers(2, 5), min_size=1, max_size=2).map(tuple),
     cells=st.integers(1, 30),
     label=st.one_of(st.none(), st.integers(0, 2)),
     conditional=st.booleans(),
 )
 def test_the_walk_gives_the_parallel_log_probability_at_any_length(
-    dilations: tuple[int, ...], levels: tuple[int, ...], cells: int, label: int | None, conditional: bool
+    dilations: tuple[int, ...], codebook_sizes: tuple[int, ...], cells: int, label: int | None, conditional: bool
 ) -> None:
-    prior = build_wavenet(levels=levels, dilations=dilations, conditional=conditional)
+    prior = build_wavenet(codebook_sizes=codebook_sizes, dilations=dilations, conditional=conditional)
     labels = None if label is None else torch.full((3,), label)
-    draw, seen = Draw(generator=seeded()), []
+    draw, seen = Sampler(generator=seeded()), []
 
     def choose(logits: Tensor) -> Tensor:
         seen.append(logits)
         return draw(logits)
 
     codes = walk(prior, 3, choose, label=labels, grid=(cells,))
-    assert codes.shape == (3, cells, len(levels))
+    assert codes.shape == (3, cells, len(codebook_sizes))
     total = torch.zeros(3)
     for k, parallel in enumerate(prior.all_logits(codes, labels)):
-        walked = torch.stack(seen[k :: len(levels)], 1)
+        walked = torch.stack(seen[k :: len(codebook_sizes)], 1)
         torch.testing.assert_close(walked, parallel, atol=1e-4, rtol=1e-4)
         total -= F.cross_entropy(walked.transpose(1, 2), codes[..., k], reduction="none").sum(1)
     torch.testing.assert_close(prior.log_prob(codes, labels), total, atol=1e-4, rtol=1e-4)
 
 
 def test_a_walk_is_as_long_as_the_grid_unless_told() -> None:
-    assert walk(build_wavenet(), 2, Draw(generator=seeded())).shape == (2, 7, 2)
+    assert walk(build_wavenet(), 2, Sampler(generator=seeded())).shape == (2, 7, 2)
 
 
 @pytest.mark.parametrize("grid", [(2, 3), (0,)])
 def test_a_walk_refuses_a_grid_that_cannot_be(grid: tuple[int, ...]) -> None:
     with pytest.raises(UsageError, match="grids of 7 cells"):
-        walk(build_wavenet(), 1, Draw(), grid=grid)
+        walk(build_wavenet(), 1, Sampler(), grid=grid)
 
 
 def test_pixelcnn_walks_its_own_grid_only() -> None:
     prior = PixelCNN(
-        FittedPriorConfig(architecture=PixelCNNConfig(layers=1, width=4, head_width=4), grid=(2, 3), levels=(4,))
+        PriorModelConfig(architecture=PixelCNNConfig(layers=1, width=4, head_width=4), grid=(2, 3), codebook_sizes=(4,))
     )
-    assert walk(prior, 1, Draw(generator=seeded()), grid=(2, 3)).shape == (1, 2, 3, 1)
+    assert walk(prior, 1, Sampler(generator=seeded()), grid=(2, 3)).shape == (1, 2, 3, 1)
     with pytest.raises(UsageError, match="2 x 3 cells and was asked for 3 x 3"):
-        walk(prior, 1, Draw(), grid=(3, 3))
+        walk(prior, 1, Sampler(), grid=(3, 3))
 
 
 def test_codes_on_a_plane_are_refused_with_the_way_out() -> None:
-    config = FittedPriorConfig(architecture=WaveNetConfig(), grid=(8, 8), levels=(16,))
+    config = PriorModelConfig(architecture=WaveNetConfig(), grid=(8, 8), codebook_sizes=(16,))
     with pytest.raises(RecipeError, match=r"8 x 8; set prior.kind=\"pixelcnn\""):
         build_prior(config)
 
@@ -172,10 +174,10 @@ def test_no_cell_of_the_prior_sees_itself_or_a_later_one() -> None:
 
 
 def test_within_a_cell_codes_see_only_those_before() -> None:
-    prior = build_wavenet(levels=(5, 4, 3))
+    prior = build_wavenet(codebook_sizes=(5, 4, 3))
     codes = random_codes(prior, 1, 6)
     before = [logits.detach() for logits in prior.all_logits(codes)]
-    for k, n in enumerate(prior.levels):
+    for k, n in enumerate(prior.codebook_sizes):
         changed = codes.clone()
         changed[0, 2, k] = (changed[0, 2, k] + 1) % n
         for j, (old, new) in enumerate(zip(before, prior.all_logits(changed), strict=True)):
@@ -184,7 +186,7 @@ def test_within_a_cell_codes_see_only_those_before() -> None:
 
 
 def test_probabilities_of_all_codes_sum_to_one() -> None:
-    prior = build_wavenet(levels=(3, 2))
+    prior = build_wavenet(codebook_sizes=(3, 2))
     cells = torch.cartesian_prod(torch.arange(3), torch.arange(2))
     codes = cells[torch.cartesian_prod(*[torch.arange(6)] * 3)]
     for label in (None, torch.full((len(codes),), 1)):
@@ -218,7 +220,7 @@ def test_a_saved_prior_is_the_same_loaded(tmp_path: object) -> None:
 
 def test_the_prior_learns_a_melody() -> None:
     """A sequence of period 3 costs nearly nothing after its first cells."""
-    prior = build_wavenet(levels=(3,)).train()
+    prior = build_wavenet(codebook_sizes=(3,)).train()
     codes = (torch.arange(30) + torch.arange(3)[:, None]).remainder(3)[..., None]
     optimizer = torch.optim.Adam(prior.parameters(), lr=0.02)
     for _ in range(60):
@@ -226,7 +228,7 @@ def test_the_prior_learns_a_melody() -> None:
         prior(codes).backward()
         optimizer.step()
     assert prior(codes).item() < 0.1
-    melody = walk(prior, 4, Draw(generator=seeded()), grid=(60,))[..., 0]
+    melody = walk(prior, 4, Sampler(generator=seeded()), grid=(60,))[..., 0]
     steps = (melody[:, 2:] - melody[:, 1:-1]).remainder(3)
     assert (steps == 1).float().mean().item() > 0.95
 
@@ -300,7 +302,7 @@ def test_a_tokenizer_with_a_wavenet_decoder_learns_and_decodes_to_the_length() -
         ndim=1,
         channels=1,
         trunk=ConvTrunkConfig(width=8, residual_width=4, residual_blocks=1, strides=(2, 2)),
-        quantizer=VectorQuantizerConfig(levels=(8,), dim=8),
+        quantizer=VectorQuantizerConfig(codebook_sizes=(8,), dim=8),
         likelihood=WaveNetDecoderConfig(dilations=(1, 2, 4), width=8, skip_width=8, features=4),
     )
     tokenizer = Tokenizer(config)
@@ -335,7 +337,7 @@ def test_a_wavenet_decoder_is_for_one_channel_of_few_values(wrong: dict[str, int
 
 def test_a_step_costs_the_same_however_long_the_past_is() -> None:
     """In memory, for time is the machine's: the state does not grow."""
-    prior = build_wavenet(levels=(4,))
+    prior = build_wavenet(codebook_sizes=(4,))
     state, sizes = prior.start(1), []
     for i in range(30):
         prior.push(state, i, prior.logits(state, i).argmax(-1))

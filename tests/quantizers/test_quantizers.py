@@ -10,14 +10,14 @@ from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, Residu
 from codeword.quantizers import CodeUsage, Quantizer, VectorQuantizer, build_quantizer, nearest
 
 CONFIGS: list[QuantizerConfig] = [
-    VectorQuantizerConfig(levels=(16,), dim=8),
-    VectorQuantizerConfig(levels=(16, 4), dim=8, init="data"),
-    VectorQuantizerConfig(levels=(16,), dim=8, update="gradient", init="uniform"),
-    VectorQuantizerConfig(levels=(16, 16), dim=8, lookup_dim=4),
-    VectorQuantizerConfig(levels=(16,), dim=8, cosine=True),
-    ResidualQuantizerConfig(levels=(16, 8, 8), dim=8, lookup_dim=None),
-    ResidualQuantizerConfig(levels=(16, 8), dim=8, lookup_dim=4, prefixes=(1,), cosine=True),
-    ResidualQuantizerConfig(levels=(16, 8), dim=8, update="gradient", init="data"),
+    VectorQuantizerConfig(codebook_sizes=(16,), dim=8),
+    VectorQuantizerConfig(codebook_sizes=(16, 4), dim=8, init="data"),
+    VectorQuantizerConfig(codebook_sizes=(16,), dim=8, update="gradient", init="uniform"),
+    VectorQuantizerConfig(codebook_sizes=(16, 16), dim=8, lookup_dim=4),
+    VectorQuantizerConfig(codebook_sizes=(16,), dim=8, cosine=True),
+    ResidualQuantizerConfig(codebook_sizes=(16, 8, 8), dim=8, lookup_dim=None),
+    ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, lookup_dim=4, served_codes=(1,), cosine=True),
+    ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, update="gradient", init="data"),
     FiniteScalarQuantizerConfig(channel_levels=(5, 4, 3), dim=8),
 ]
 
@@ -38,9 +38,9 @@ def quantizer(request: pytest.FixtureRequest) -> Quantizer:
 def test_codes_and_vectors_agree_at_any_rank(quantizer: Quantizer, size: tuple[int, ...]) -> None:
     z = vectors(2, *size, 8)
     result = quantizer(z)
-    assert result.codes.shape == (2, *size, len(quantizer.levels))
-    assert all(int(result.codes[..., k].min()) >= 0 for k in range(len(quantizer.levels)))
-    assert all(int(result.codes[..., k].max()) < n for k, n in enumerate(quantizer.levels))
+    assert result.codes.shape == (2, *size, len(quantizer.codebook_sizes))
+    assert all(int(result.codes[..., k].min()) >= 0 for k in range(len(quantizer.codebook_sizes)))
+    assert all(int(result.codes[..., k].max()) < n for k, n in enumerate(quantizer.codebook_sizes))
     assert torch.equal(quantizer.encode(z), result.codes)
     torch.testing.assert_close(quantizer.decode(result.codes), result.vectors, atol=1e-5, rtol=1e-5)
 
@@ -58,7 +58,7 @@ def test_quantizing_a_quantized_vector_changes_nothing() -> None:
 
 def test_finite_scalar_codes_are_a_bijection() -> None:
     quantizer = build_quantizer(CONFIGS[-1])
-    (book,) = quantizer.codebooks()
+    (book,) = quantizer.codewords()
     assert book.shape == (60, 3)
     assert len(book.unique(dim=0)) == 60
 
@@ -73,7 +73,7 @@ def test_gradient_goes_straight_through(quantizer: Quantizer) -> None:
 
 
 def test_straight_through_gradient_is_exactly_the_decoders() -> None:
-    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8, beta=0.0, init="uniform")).eval()
+    quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(16,), dim=8, beta=0.0, init="uniform")).eval()
     z, weight = vectors(10, 8).requires_grad_(), vectors(10, 8, seed=1)
     (quantizer(z).vectors * weight).sum().backward()
     assert torch.equal(z.grad, weight)  # type: ignore[arg-type]
@@ -85,9 +85,9 @@ def test_beta_weighs_the_commitment_and_not_the_codebook_term() -> None:
 
     def gradients(beta: float) -> tuple[Tensor, Tensor]:
         quantizer = VectorQuantizer(
-            VectorQuantizerConfig(levels=(16,), dim=8, beta=beta, update="gradient", init="uniform")
+            VectorQuantizerConfig(codebook_sizes=(16,), dim=8, beta=beta, update="gradient", init="uniform")
         ).eval()
-        book = next(iter(quantizer.books))
+        book = next(iter(quantizer.codebooks))
         book.vectors.data.copy_(books)
         leaf = z.clone().requires_grad_()
         quantizer(leaf).loss.mean().backward()
@@ -99,7 +99,7 @@ def test_beta_weighs_the_commitment_and_not_the_codebook_term() -> None:
 
 
 def test_loss_is_measured_before_the_straight_through_patch() -> None:
-    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8, beta=1.0, init="uniform")).eval()
+    quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(16,), dim=8, beta=1.0, init="uniform")).eval()
     z = vectors(10, 8)
     result = quantizer(z)
     expected = 2 * (z - quantizer.decode(result.codes)).square().mean(-1)
@@ -110,16 +110,16 @@ def test_loss_is_measured_before_the_straight_through_patch() -> None:
 def test_averages_do_not_explode_in_the_first_steps() -> None:
     """Counts that start at 0 beside sums that do not make nearly all codewords explode at once."""
     for init in ("kmeans", "data", "uniform"):
-        quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(64,), dim=8, init=init, revive_below=0))
+        quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(64,), dim=8, init=init, revive_below=0))
         z = vectors(4096, 8)
         for _ in range(5):
             quantizer(z, generator=torch.Generator().manual_seed(0))
-            assert float(quantizer.codebooks()[0].norm(dim=1).max()) <= float(z.norm(dim=1).max())
+            assert float(quantizer.codewords()[0].norm(dim=1).max()) <= float(z.norm(dim=1).max())
 
 
 def test_averages_keep_sums_equal_to_codebook_times_counts() -> None:
-    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8))
-    book = next(iter(quantizer.books))
+    quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(16,), dim=8))
+    book = next(iter(quantizer.codebooks))
     for seed in range(20):
         quantizer(vectors(256, 8, seed=seed), generator=torch.Generator().manual_seed(seed))
         torch.testing.assert_close(book.sums, book.vectors * book.counts[:, None], atol=1e-3, rtol=1e-3)
@@ -127,8 +127,8 @@ def test_averages_keep_sums_equal_to_codebook_times_counts() -> None:
 
 def test_averages_move_to_the_centres_of_what_they_stand_for() -> None:
     centres = 10 * vectors(16, 8, seed=3)
-    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8, decay=0.8, init="uniform"))
-    book = next(iter(quantizer.books))
+    quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(16,), dim=8, decay=0.8, init="uniform"))
+    book = next(iter(quantizer.codebooks))
     book.vectors.copy_(centres + vectors(16, 8, seed=4))
     book.sums.copy_(book.vectors)
     for seed in range(60):
@@ -138,8 +138,8 @@ def test_averages_move_to_the_centres_of_what_they_stand_for() -> None:
 
 
 def test_a_dead_codeword_comes_back_and_stays() -> None:
-    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(16,), dim=8, decay=0.9, revive_below=0.1))
-    book = next(iter(quantizer.books))
+    quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(16,), dim=8, decay=0.9, revive_below=0.1))
+    book = next(iter(quantizer.codebooks))
     z = vectors(512, 8)
     quantizer(z, generator=torch.Generator().manual_seed(0))
     book.vectors[3], book.sums[3], book.counts[3] = 1e4, 0.0, 0.0
@@ -160,7 +160,7 @@ def test_evaluation_never_moves_the_codebook(quantizer: Quantizer) -> None:
 
 
 def test_autocast_does_not_reach_the_search() -> None:
-    quantizer = VectorQuantizer(VectorQuantizerConfig(levels=(256,), dim=8, lookup_dim=4))
+    quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(256,), dim=8, lookup_dim=4))
     z = vectors(2048, 8) + 30  # A shared offset is what makes half precision choose wrong codewords.
     quantizer(z)
     quantizer.eval()
@@ -170,10 +170,12 @@ def test_autocast_does_not_reach_the_search() -> None:
     assert torch.equal(under_autocast, quantizer.encode(z))
 
 
-def residual(*levels: int, prefixes: tuple[int, ...] = ()) -> Quantizer:
+def residual(*codebook_sizes: int, served_codes: tuple[int, ...] = ()) -> Quantizer:
     """A residual quantizer that has seen some data, in training mode."""
     quantizer = build_quantizer(
-        ResidualQuantizerConfig(levels=levels, dim=8, lookup_dim=None, prefixes=prefixes, whole=0.0)
+        ResidualQuantizerConfig(
+            codebook_sizes=codebook_sizes, dim=8, lookup_dim=None, served_codes=served_codes, all_codes_probability=0.0
+        )
     )
     for seed in range(10):
         quantizer(vectors(512, 8, seed=seed), generator=torch.Generator().manual_seed(seed))
@@ -190,8 +192,8 @@ def test_each_residual_code_brings_the_vector_nearer() -> None:
 
 
 def test_training_decodes_each_signal_from_a_prefix_and_evaluation_from_all_codes() -> None:
-    quantizer = residual(16, 16, 16, prefixes=(1, 2))
-    assert quantizer.prefixes == (1, 2, 3)
+    quantizer = residual(16, 16, 16, served_codes=(1, 2))
+    assert quantizer.served_codes == (1, 2, 3)
     z = vectors(12, 5, 8, seed=99)
     result = quantizer(z, generator=torch.Generator().manual_seed(7))
     # The codebooks move only after they were used, so what was decoded is compared with the vectors of this pass.

@@ -38,7 +38,7 @@ def test_a_tokenizer_comes_back_equal(tokenizer: Tokenizer, size: tuple[int, ...
 
 
 def test_a_prior_comes_back_equal_and_as_what_it_was(prior: PixelCNN, tmp_path: Path) -> None:
-    codes = torch.stack([torch.randint(n, (2, *prior.grid)) for n in prior.levels], -1)
+    codes = torch.stack([torch.randint(n, (2, *prior.grid)) for n in prior.codebook_sizes], -1)
     uniform = Uniform(prior._config.model_copy(update={"architecture": UniformPriorConfig()}))  # type: ignore[arg-type]
     for model in (prior, uniform):
         model.save_pretrained(tmp_path / "prior")

@@ -6,7 +6,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from codeword.codec import Wishes
+from codeword.codec import CompressOptions
 from codeword.codec.blocks import Blocks
 from codeword.codec.codec import AS_USUAL
 from codeword.coding.stream import decode_stream, encode_stream
@@ -15,7 +15,6 @@ from codeword.config import (
     CategoricalConfig,
     ConvNeXtTrunkConfig,
     ConvTrunkConfig,
-    FittedPriorConfig,
     GaussianConfig,
     ISTFTConfig,
     LikelihoodConfig,
@@ -23,6 +22,7 @@ from codeword.config import (
     LogMelConfig,
     PixelCNNConfig,
     PriorConfig,
+    PriorModelConfig,
     QuantizerConfig,
     ResidualQuantizerConfig,
     SpectralConfig,
@@ -37,8 +37,8 @@ from codeword.priors import build_prior
 from codeword.tokenizer import Tokenizer
 
 GRID = {1: (16,), 2: (4, 3)}
-_PRODUCT = VectorQuantizerConfig(levels=(16, 8), dim=8)
-_RATES = ResidualQuantizerConfig(levels=(8, 8, 4), dim=8, lookup_dim=4, prefixes=(1, 2))
+_PRODUCT = VectorQuantizerConfig(codebook_sizes=(16, 8), dim=8)
+_RATES = ResidualQuantizerConfig(codebook_sizes=(8, 8, 4), dim=8, lookup_dim=4, served_codes=(1, 2))
 _PIXELCNN = PixelCNNConfig(layers=2, width=8, kernel=3, head_width=16)
 _WAVENET = WaveNetConfig(dilations=(1, 2, 4), width=8, skip_width=8, head_width=8)
 
@@ -77,8 +77,10 @@ def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 
     )
     tokenizer(x)
     tokenizer.eval()
-    grid, levels = GRID[config.ndim], tokenizer.quantizer.levels
-    prior = build_prior(FittedPriorConfig(architecture=architecture, grid=grid, levels=levels, classes=classes))
+    grid, codebook_sizes = GRID[config.ndim], tokenizer.quantizer.codebook_sizes
+    prior = build_prior(
+        PriorModelConfig(architecture=architecture, grid=grid, codebook_sizes=codebook_sizes, classes=classes)
+    )
     for name, parameter in prior.named_parameters():
         if "label" in name:
             torch.nn.init.normal_(parameter, std=0.5)
@@ -99,7 +101,7 @@ def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 
 def model(
     ndim: int, prior: str = "pixelcnn", *, likelihood: str | None = None, rates: bool = False, classes: int = 0
 ) -> Model:
-    """For signals of 3 channels along two axes, or one along one; `rates` for a quantizer that serves prefixes."""
+    """For signals of 3 channels along two axes, or one along one; `rates` for a quantizer that serves served_codes."""
     quantizer: QuantizerConfig = _RATES if rates else _PRODUCT
     config = TokenizerConfig(
         ndim=ndim,  # type: ignore[arg-type]
@@ -144,12 +146,12 @@ def codes_of(model: Model, x: Tensor) -> Tensor:
     return encode_tiles(tokenizer, x) if x.ndim == 3 else torch.cat(list(encode_stream(tokenizer, [x])))
 
 
-def decoded(model: Model, x: Tensor, wishes: Wishes = AS_USUAL) -> Tensor:
+def decoded(model: Model, x: Tensor, options: CompressOptions = AS_USUAL) -> Tensor:
     """What a lossy file should give for x (C, *S)."""
     tokenizer, size = model.tokenizer, tuple(x.shape[1:])
-    codes = codes_of(model, x)[..., : wishes.codes]
+    codes = codes_of(model, x)[..., : options.codes]
     if x.ndim == 3:
-        return decode_tiles(tokenizer, codes, size=size, label=wishes.label).long()
+        return decode_tiles(tokenizer, codes, size=size, label=options.label).long()
     if tokenizer.likelihood.sequential:
         return tokenizer.decode(codes[None], size=size)[0]
-    return torch.cat(list(decode_stream(tokenizer, [codes], label=wishes.label, size=size[0])), 1)
+    return torch.cat(list(decode_stream(tokenizer, [codes], label=options.label, size=size[0])), 1)

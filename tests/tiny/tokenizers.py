@@ -21,7 +21,7 @@ SPEECH = TokenizerConfig(
     sample_rate=8000,
     frontend=LogMelConfig(n_fft=64, hop=16, mels=8),
     trunk=ConvNeXtTrunkConfig(width=8, hidden=16, encoder_blocks=1, decoder_blocks=1, strides=(2,)),
-    quantizer=ResidualQuantizerConfig(levels=(8, 8, 8), dim=8, lookup_dim=4, prefixes=(1,)),
+    quantizer=ResidualQuantizerConfig(codebook_sizes=(8, 8, 8), dim=8, lookup_dim=4, served_codes=(1,)),
     head=ISTFTConfig(n_fft=64, hop=16),
     likelihood=SpectralConfig(windows=(64, 128), mels=8),
     conditional=True,

@@ -16,7 +16,7 @@ assert SPEECH.sample_rate is not None
 RATE = SPEECH.sample_rate
 IMAGES = TokenizerConfig(
     trunk=ConvTrunkConfig(width=8, residual_width=4, residual_blocks=1),
-    quantizer=VectorQuantizerConfig(levels=(16, 8), dim=8),
+    quantizer=VectorQuantizerConfig(codebook_sizes=(16, 8), dim=8),
     likelihood=GaussianConfig(),
 )
 CONFIGS = {1: SPEECH, 2: IMAGES}
@@ -52,12 +52,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def info(*, ndim: int = 2, levels: tuple[int, ...] = (7, 5), hop: int = 2) -> ShardInfo:
+def info(*, ndim: int = 2, codebook_sizes: tuple[int, ...] = (7, 5), hop: int = 2) -> ShardInfo:
     return ShardInfo(
         fingerprint="f" * 64,
         ndim=ndim,  # type: ignore[arg-type]
         hop=hop,
-        levels=levels,
+        codebook_sizes=codebook_sizes,
         sample_rate=RATE if ndim == 1 else None,
         part="0" * 64,
     )
@@ -68,7 +68,7 @@ def rows(about: ShardInfo, sizes: list[tuple[int, ...]], *, seed: int = 0) -> tu
     made = []
     for i, size in enumerate(sizes):
         grid = [-(-n // about.hop) for n in size]
-        codes = torch.stack([torch.randint(n, grid, generator=generator) for n in about.levels], -1)
+        codes = torch.stack([torch.randint(n, grid, generator=generator) for n in about.codebook_sizes], -1)
         made.append(TokenRow(f"a/{i}.png", codes, size, "a" if i % 2 else None, f"/data/a/{i}.png"))
     return tuple(made)
 

@@ -41,8 +41,8 @@ def test_what_is_written_is_read(
 ) -> None:
     path = tmp_path_factory.mktemp("codes") / "codes.npz"
     written = signals(sizes, hop)
-    write_codes(path, written, levels=LEVELS)
-    for before, after in zip(written, read_codes(path, levels=LEVELS, hop=hop), strict=True):
+    write_codes(path, written, codebook_sizes=LEVELS)
+    for before, after in zip(written, read_codes(path, codebook_sizes=LEVELS, hop=hop), strict=True):
         assert (before.name, before.size) == (after.name, after.size)
         assert torch.equal(before.codes, after.codes)
 
@@ -53,7 +53,7 @@ def test_a_mutated_file_is_read_or_refused(
     at: float, value: int, cut: bool, packed: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "mutated.npz"
-    write_codes(path, signals([(9, 4), (3, 3)], 2), levels=LEVELS)
+    write_codes(path, signals([(9, 4), (3, 3)], 2), codebook_sizes=LEVELS)
     if not packed:  # Without compression a mutation reaches numpy's own headers, past the checksums.
         with zipfile.ZipFile(path) as old:
             entries = {name: old.read(name) for name in old.namelist()}
@@ -69,7 +69,7 @@ def test_a_mutated_file_is_read_or_refused(
         content_bytes[place] = value
         path.write_bytes(content_bytes[:place] if cut else content_bytes)
     try:
-        read = read_codes(path, levels=LEVELS, hop=2)
+        read = read_codes(path, codebook_sizes=LEVELS, hop=2)
     except DataError:
         return
     for signal in read:
@@ -81,7 +81,7 @@ def test_claims_of_terabytes_are_refused_before_anything_is_allocated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "codes.npz"
-    write_codes(path, signals([(4,)], 2), levels=LEVELS)
+    write_codes(path, signals([(4,)], 2), codebook_sizes=LEVELS)
     with zipfile.ZipFile(path) as old:
         entries = {name: old.read(name) for name in old.namelist()}
     header = io.BytesIO()
@@ -90,9 +90,9 @@ def test_claims_of_terabytes_are_refused_before_anything_is_allocated(
         for name, body in entries.items():
             new.writestr(name, header.getvalue() if name == "codes_0.npy" else body)
     with pytest.raises(DataError, match=r"claims .* bytes"):
-        read_codes(path, levels=LEVELS, hop=2)
+        read_codes(path, codebook_sizes=LEVELS, hop=2)
     monkeypatch.setattr(codes_module, "MAX_BYTES", 1 << 20)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
         bomb.writestr("codes_0.npy", bytes(2 << 20))
     with pytest.raises(DataError, match="would unpack to"):
-        read_codes(path, levels=LEVELS, hop=2)
+        read_codes(path, codebook_sizes=LEVELS, hop=2)

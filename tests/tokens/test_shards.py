@@ -32,10 +32,10 @@ def shard(*, ndim: int = 2, sizes: list[tuple[int, ...]] | None = None) -> Shard
 def test_what_is_written_is_read(
     data: st.DataObject, ndim: int, hop: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    levels = data.draw(st.lists(st.sampled_from([2, 9, 1 << 20]), min_size=1, max_size=3))
+    codebook_sizes = data.draw(st.lists(st.sampled_from([2, 9, 1 << 20]), min_size=1, max_size=3))
     sizes = data.draw(st.lists(st.tuples(*[st.integers(1, 20)] * ndim), max_size=5))
     skipped = tuple(Skipped(id=text, reason=text) for text in data.draw(st.lists(TEXTS, max_size=2)))
-    about = info(ndim=ndim, levels=tuple(levels), hop=hop).model_copy(update={"skipped": skipped})
+    about = info(ndim=ndim, codebook_sizes=tuple(codebook_sizes), hop=hop).model_copy(update={"skipped": skipped})
     named = [
         replace(row, id=f"{i}{data.draw(TEXTS)}", label=data.draw(st.none() | TEXTS), source=data.draw(TEXTS))
         for i, row in enumerate(rows(about, sizes))
@@ -137,7 +137,7 @@ def test_claims_are_bounded_before_anything_is_read(tmp_path: Path, monkeypatch:
     # Small enough as a file, but not unpacked.
     size_bytes = path.stat().st_size
     monkeypatch.setattr(shards_module, "MAX_BYTES", size_bytes)
-    write_shard(path, Shard(info(levels=(2, 2)), rows(info(levels=(2, 2)), [(400, 400)])))
+    write_shard(path, Shard(info(codebook_sizes=(2, 2)), rows(info(codebook_sizes=(2, 2)), [(400, 400)])))
     assert path.stat().st_size > size_bytes or _refused(path, "would unpack to")
 
 
@@ -233,7 +233,7 @@ def test_rows_are_in_one_group_and_pages_have_checksums(tmp_path: Path) -> None:
 
 
 def test_pages_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, about = tmp_path / "shard.parquet", info(levels=(2,), hop=1)
+    path, about = tmp_path / "shard.parquet", info(codebook_sizes=(2,), hop=1)
     zeros = rows(about, [(1, 1 << 21)])[0]
     write_shard(path, Shard(about, (replace(zeros, codes=zeros.codes * 0),)))
     content = path.read_bytes()

@@ -15,7 +15,7 @@ from codeword.quantizers import VectorQuantizer
 def learned(rank: int, ranks: int, revive_below: float) -> dict[str, torch.Tensor]:
     """The quantizer's state after some steps, each of which reads this rank's share of the same data."""
     torch.manual_seed(0)
-    config = VectorQuantizerConfig(levels=(16,), dim=4, init="uniform", decay=0.9, revive_below=revive_below)
+    config = VectorQuantizerConfig(codebook_sizes=(16,), dim=4, init="uniform", decay=0.9, revive_below=revive_below)
     quantizer = VectorQuantizer(config)
     for step in range(8):
         z = torch.randn(64, 4, generator=torch.Generator().manual_seed(step)) + 2

@@ -74,7 +74,7 @@ train(tiny(), sys.argv[1], resume=True)
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-c", COMMAND, str(folder), str(Path(__file__).parent)]
+    arguments = [sys.executable, "-c", COMMAND, str(folder), str(Path(__file__).parents[1])]
     return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

@@ -114,7 +114,7 @@ def train(
         recipe: A shipped recipe's name (see `codeword recipes`) or a TOML file.
         out: The run folder.
         resume: Go on where a stopped training of the same recipe left off.
-        set_: Override one field, as in tokenizer.quantizer.levels=[1024]; repeat for more.
+        set_: Override one field, as in tokenizer.quantizer.codebook_sizes=[1024]; repeat for more.
         devices: How many devices to train on; by default one CPU, or every GPU.
         json: Print the last validation figures as JSON.
     """
@@ -173,7 +173,7 @@ def sample(
     seed: int = 0,
     out: Path,
 ) -> None:
-    """Draw codes from the prior and decode them: images into one picture, recordings into a folder.
+    """Sampler codes from the prior and decode them: images into one picture, recordings into a folder.
 
     Args:
         run: The run folder.
@@ -181,15 +181,15 @@ def sample(
         label: A class (a speaker), by name or number; without it neither prior nor decoder is told one.
         seconds: How long each recording is to be, where the prior draws any length; by default as in training.
         temperature: Below 1 sharper, 0 always the likeliest.
-        top_k: Draw only among the k likeliest codes.
-        top_p: Draw only among the likeliest codes that hold this mass.
+        top_k: Sampler only among the k likeliest codes.
+        top_p: Sampler only among the likeliest codes that hold this mass.
         seed: Another seed gives other samples.
         out: The PNG file, or the folder for recordings.
     """
     from codeword.cli.sampling import sample as sample_run
-    from codeword.priors import Draw
+    from codeword.priors import Sampler
 
-    draw = Draw(temperature, top_k, top_p)
+    draw = Sampler(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
         written = sample_run(run, n, label, draw, seconds=seconds, seed=seed, out=out, progress=progress)
     print(*written, sep="\n")
@@ -212,6 +212,20 @@ def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, js
     with show.bar("aligning") as progress:
         done = align_files(inputs, out, transcript=transcript, progress=progress)
     sys.exit(show.outcome(done, as_json=json))
+
+
+@app.command
+def upgrade(model: Path, *, out: Path, json: Json = False) -> None:
+    """Convert a run or a model folder that an earlier version of Codeword wrote.
+
+    Args:
+        model: The run, model, tokenizer or prior folder.
+        out: The new folder.
+        json: Print a JSON object of the converted files.
+    """
+    from codeword.upgrade import upgrade as upgrade_model
+
+    show.pairs(dict.fromkeys(upgrade_model(model, out), "converted"), as_json=json)
 
 
 @app.command

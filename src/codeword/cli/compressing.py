@@ -12,11 +12,11 @@ from codeword.cli.files import Targets, must_not_overwrite, noting
 from codeword.cli.media import MEDIA, Medium, medium_of
 from codeword.cli.show import Outcome
 from codeword.cli.work import class_number, media_files
-from codeword.codec import Codec, Container, Found, Header, Wishes
+from codeword.codec import Codec, CompressOptions, Container, Found, Header
 from codeword.data.files.tree import names_below
 from codeword.errors import DataError, UsageError
 from codeword.model import Model
-from codeword.pretrained import shipped_model, shipped_with
+from codeword.pretrained import load_pretrained, pretrained_with
 from codeword.store import write_atomically
 
 Progress = Callable[[int, int], None]
@@ -26,14 +26,20 @@ SHIPPED = {1: "speech", 2: "images"}
 
 
 def compress(
-    inputs: list[Path], out: Path, model: Path | None, *, wishes: Wishes, speaker: str | None, progress: Progress
+    inputs: list[Path],
+    out: Path,
+    model: Path | None,
+    *,
+    options: CompressOptions,
+    speaker: str | None,
+    progress: Progress,
 ) -> Outcome:
     """Compress every readable file into the one file `out`; its result says how many bytes became how many."""
     done = Outcome()
-    chosen = Model.load(model) if model is not None else shipped_model(SHIPPED[_rank_of(inputs)])
+    chosen = Model.load(model) if model is not None else load_pretrained(SHIPPED[_rank_of(inputs)])
     medium, tokenizer = medium_of(chosen.tokenizer), chosen.tokenizer
     if speaker is not None:
-        wishes = replace(wishes, label=class_number(tokenizer, model, speaker))
+        options = replace(options, label=class_number(tokenizer, model, speaker))
     signals, original_bytes = [], 0
     for path, name in media_files(inputs, done, medium):
         must_not_overwrite(out, path)
@@ -42,13 +48,13 @@ def compress(
             original_bytes += path.stat().st_size
     if signals:
         content = io.BytesIO()
-        written = Codec(chosen).write(content, signals, wishes, progress=progress)
+        written = Codec(chosen).write(content, signals, options, progress=progress)
         write_atomically(out, content.getvalue())
         done.results[str(out)] = {
             "signals": len(signals),
             "original_bytes": original_bytes,
             **written._asdict(),
-            "lossless": wishes.lossless,
+            "lossless": options.lossless,
         }
     return done
 
@@ -60,7 +66,7 @@ def decompress(
     done = Outcome()
     with opened(path) as container:
         header = container.header
-        chosen = shipped_with(header.fingerprint) if model is None else Model.load(model)
+        chosen = pretrained_with(header.fingerprint) if model is None else Model.load(model)
         medium = medium_of(chosen.tokenizer)
         place = _place(out, medium, header, format_)
         for found in Codec(chosen).read(container, salvage=salvage, progress=progress):

@@ -37,8 +37,8 @@ def reconstruct(
     _share_processors()
     from codeword.cli import work
 
-    wishes = work.Wishes(codes, speaker, format_)
-    sys.exit(show.outcome(work.reconstruct(model, inputs, out, wishes), as_json=json))
+    options = work.DecodeOptions(codes, speaker, format_)
+    sys.exit(show.outcome(work.reconstruct(model, inputs, out, options), as_json=json))
 
 
 @app.command
@@ -67,8 +67,8 @@ def convert(
     _share_processors()
     from codeword.cli import work
 
-    wishes = work.Wishes(codes, speaker, format_)
-    sys.exit(show.outcome(work.convert(model, inputs, out, wishes), as_json=json))
+    options = work.DecodeOptions(codes, speaker, format_)
+    sys.exit(show.outcome(work.convert(model, inputs, out, options), as_json=json))
 
 
 @app.command
@@ -85,7 +85,7 @@ def encode(model: Path, inputs: list[Path], /, *, out: Path, codes: int | None =
     _share_processors()
     from codeword.cli import work
 
-    sys.exit(show.outcome(work.encode(model, inputs, out, work.Wishes(codes)), as_json=json))
+    sys.exit(show.outcome(work.encode(model, inputs, out, work.DecodeOptions(codes)), as_json=json))
 
 
 @app.command
@@ -114,8 +114,8 @@ def decode(
     _share_processors()
     from codeword.cli import work
 
-    wishes = work.Wishes(codes, speaker, format_)
-    sys.exit(show.outcome(work.decode(model, codes_file, out, wishes), as_json=json))
+    options = work.DecodeOptions(codes, speaker, format_)
+    sys.exit(show.outcome(work.decode(model, codes_file, out, options), as_json=json))
 
 
 @app.command
@@ -145,11 +145,11 @@ def compress(
     """
     _share_processors()
     from codeword.cli import compressing
-    from codeword.codec import Wishes
+    from codeword.codec import CompressOptions
 
-    wishes = Wishes(portable, lossless, codes)
+    options = CompressOptions(portable, lossless, codes)
     with show.bar("compressing") as progress:
-        done = compressing.compress(inputs, out, model, wishes=wishes, speaker=speaker, progress=progress)
+        done = compressing.compress(inputs, out, model, options=options, speaker=speaker, progress=progress)
     sys.exit(show.outcome(done, as_json=json))
 
 

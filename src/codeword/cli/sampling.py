@@ -10,7 +10,7 @@ import torch
 from codeword.cli import show
 from codeword.cli.media import medium_of
 from codeword.errors import DataError, UsageError
-from codeword.priors import Draw, walk
+from codeword.priors import Sampler, walk
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run
 
@@ -19,7 +19,7 @@ def sample(
     folder: Path,
     n: int | None,
     label: str | None,
-    draw: Draw,
+    draw: Sampler,
     *,
     seconds: float | None,
     seed: int,
@@ -39,7 +39,7 @@ def sample(
         size = medium.size_of(seconds, tokenizer.config)
     grid = tokenizer.grid(size)
     number = None if label is None else _class_number(run, tokenizer, label, prior.classes)
-    symbols = prod(grid) * len(prior.levels)
+    symbols = prod(grid) * len(prior.codebook_sizes)
     codes = walk(
         prior,
         n,

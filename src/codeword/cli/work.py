@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.cli.files import Targets, files_of, must_not_overwrite, noting
 from codeword.cli.media import MEDIA, Medium, medium_of
 from codeword.cli.show import Outcome, listed
-from codeword.config import FittedPriorConfig, TokenizerConfig
+from codeword.config import PriorModelConfig, TokenizerConfig
 from codeword.errors import DataError, ModelError, UsageError
 from codeword.store import CONFIG_FILE, read_config
 from codeword.tokenizer import Tokenizer
@@ -19,7 +19,7 @@ from codeword.training import Run
 
 
 @dataclass(frozen=True)
-class Wishes:
+class DecodeOptions:
     """What a person may ask of decoding, None where it is left to the model and the medium.
 
     The first `codes` of each cell, the voice (or other class) by name, and the files' format by suffix without dot.
@@ -37,9 +37,9 @@ def load_tokenizer(model: Path) -> Tokenizer:
     return Run.open(model).tokenizer()
 
 
-def reconstruct(model: Path, inputs: list[Path], out: Path, wishes: Wishes) -> Outcome:
+def reconstruct(model: Path, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
     """Encode and decode each file into the folder `out`; results say how far it is from the original."""
-    decoder, done = _Decoder(model, wishes), Outcome()
+    decoder, done = _Decoder(model, options), Outcome()
     targets = decoder.targets(out)
     for path, name in decoder.files(inputs, done):
         with noting(done, path):
@@ -50,28 +50,28 @@ def reconstruct(model: Path, inputs: list[Path], out: Path, wishes: Wishes) -> O
     return done
 
 
-def convert(model: Path, inputs: list[Path], out: Path, wishes: Wishes) -> Outcome:
+def convert(model: Path, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
     """Decode each file in the voice of another speaker: into the file `out`, or the folder where it has no suffix."""
-    decoder, done = _Decoder(model, wishes), Outcome()
+    decoder, done = _Decoder(model, options), Outcome()
     files = list(decoder.files(inputs, done))
     one = out.suffix.removeprefix(".").lower() if not out.is_dir() else ""
     if one and len(files) + len(done.failures) > 1:
         raise UsageError(f"{out} is one file, but there are {len(files)} inputs; give a folder as --out.")
-    if one and (wishes.format or one) != one:
-        raise UsageError(f"{out} is not {wishes.format}; leave --format out, or change the suffix.")
+    if one and (options.format or one) != one:
+        raise UsageError(f"{out} is not {options.format}; leave --format out, or change the suffix.")
     targets = decoder.targets(out)
     for path, name in files:
         with noting(done, path):
             target = out if one else targets.path(name, source=path)
             must_not_overwrite(target, path)
             decoder.transcode(path, target)
-            done.results[str(path)] = {"out": str(target), "speaker": wishes.speaker}
+            done.results[str(path)] = {"out": str(target), "speaker": options.speaker}
     return done
 
 
-def encode(model: Path, inputs: list[Path], out: Path, wishes: Wishes) -> Outcome:
+def encode(model: Path, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
     """Write the codes of every readable file into `out`; results are the code grids."""
-    decoder, done = _Decoder(model, wishes), Outcome()
+    decoder, done = _Decoder(model, options), Outcome()
     coded = []
     for path, name in decoder.files(inputs, done):
         with noting(done, path):
@@ -79,24 +79,26 @@ def encode(model: Path, inputs: list[Path], out: Path, wishes: Wishes) -> Outcom
             coded.append(CodedSignal(name, size, codes))
             done.results[str(path)] = {"grid": list(codes.shape)}
     if coded:
-        write_codes(out, coded, levels=decoder.tokenizer.quantizer.levels[: decoder.codes])
+        write_codes(out, coded, codebook_sizes=decoder.tokenizer.quantizer.codebook_sizes[: decoder.codes])
     return done
 
 
-def decode(model: Path, codes: Path, out: Path, wishes: Wishes) -> Outcome:
+def decode(model: Path, codes: Path, out: Path, options: DecodeOptions) -> Outcome:
     """Write the signal of every entry of `codes` into the folder `out`."""
-    decoder, done = _Decoder(model, wishes), Outcome()
+    decoder, done = _Decoder(model, options), Outcome()
     targets, tokenizer = decoder.targets(out), decoder.tokenizer
-    signals = read_codes(codes, levels=tokenizer.quantizer.levels, hop=tokenizer.hop, prefixes=_has_prefixes(tokenizer))
+    signals = read_codes(
+        codes, codebook_sizes=tokenizer.quantizer.codebook_sizes, hop=tokenizer.hop, prefix=_serves_prefixes(tokenizer)
+    )
     for signal in signals:
         with noting(done, Path(signal.name)):
             if len(signal.size) != tokenizer.config.ndim:
                 raise DataError(
                     f"{codes}: {signal.name} has rank {len(signal.size)}, but this model codes {decoder.medium.many}."
                 )
-            if wishes.codes is not None and wishes.codes > signal.codes.shape[-1]:
+            if options.codes is not None and options.codes > signal.codes.shape[-1]:
                 raise UsageError(
-                    f"{codes} holds {signal.codes.shape[-1]} codes a cell, fewer than the {wishes.codes} of --codes."
+                    f"{codes} holds {signal.codes.shape[-1]} codes a cell, fewer than the {options.codes} of --codes."
                 )
             target = targets.path(signal.name)
             decoder.decode(signal.codes, target, signal.size)
@@ -107,12 +109,12 @@ def decode(model: Path, codes: Path, out: Path, wishes: Wishes) -> Outcome:
 def describe(model: Path) -> dict[str, Any]:
     """What a run or model folder holds, in plain values."""
     if (model / CONFIG_FILE).is_file():
-        for config_class in (TokenizerConfig, FittedPriorConfig):
+        for part, config_class in (("tokenizer", TokenizerConfig), ("prior", PriorModelConfig)):
             try:
                 config = read_config(model, config_class)
             except ModelError:
                 continue
-            return {"holds": config_class.__name__.removesuffix("Config").lower(), **config.model_dump(mode="json")}
+            return {"holds": part, **config.model_dump(mode="json")}
         raise ModelError(f"{model / CONFIG_FILE} describes neither a tokenizer nor a prior of ours.")
     run = Run.open(model)
     recipe = run.recipe()
@@ -129,12 +131,12 @@ def describe(model: Path) -> dict[str, Any]:
 class _Decoder:
     """A model's tokenizer and its medium, with what is asked of decoding. Raises UsageError where it cannot be had."""
 
-    def __init__(self, model: Path, wishes: Wishes) -> None:
+    def __init__(self, model: Path, options: DecodeOptions) -> None:
         self.tokenizer = load_tokenizer(model)
         self.medium: Medium = medium_of(self.tokenizer)
-        self.codes = _codes_of_cell(self.tokenizer, wishes.codes)
-        self.label = None if wishes.speaker is None else class_number(self.tokenizer, model, wishes.speaker)
-        self.format = wishes.format or self.medium.formats[0]
+        self.codes = _codes_of_cell(self.tokenizer, options.codes)
+        self.label = None if options.speaker is None else class_number(self.tokenizer, model, options.speaker)
+        self.format = options.format or self.medium.formats[0]
         if self.format not in self.medium.formats:
             raise UsageError(
                 f"{self.medium.many.capitalize()} are not written as {self.format!r}; "
@@ -167,20 +169,20 @@ def media_files(inputs: list[Path], done: Outcome, medium: Medium) -> Iterator[t
     return files_of(inputs, done, suffixes=medium.suffixes, kind=medium.many, others=others)
 
 
-def _has_prefixes(tokenizer: Tokenizer) -> bool:
-    return len(tokenizer.quantizer.prefixes) > 1
+def _serves_prefixes(tokenizer: Tokenizer) -> bool:
+    return len(tokenizer.quantizer.served_codes) > 1
 
 
 def _codes_of_cell(tokenizer: Tokenizer, wanted: int | None) -> int:
-    available = len(tokenizer.quantizer.levels)
+    available = len(tokenizer.quantizer.codebook_sizes)
     if wanted is None or wanted == available:
         return available
     if not 1 <= wanted <= available:
         raise UsageError(f"--codes must be 1 to {available}, the codes of a cell, not {wanted}.")
-    if not _has_prefixes(tokenizer):
+    if not _serves_prefixes(tokenizer):
         raise UsageError(
             f"This model serves one rate only, all {available} codes of a cell; leave --codes out, or train one with "
-            f"tokenizer.quantizer.prefixes."
+            f"tokenizer.quantizer.served_codes."
         )
     return wanted
 

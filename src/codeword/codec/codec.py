@@ -23,7 +23,7 @@ from codeword.model import Model
 
 
 @dataclass(frozen=True)
-class Wishes:
+class CompressOptions:
     """What a person may ask of compression.
 
     `portable`: only tables that any machine computes alike, never the prior's network. `lossless`: the signal itself
@@ -37,7 +37,7 @@ class Wishes:
     label: int | None = None
 
 
-AS_USUAL = Wishes()
+AS_USUAL = CompressOptions()
 
 
 class Written(NamedTuple):
@@ -69,10 +69,10 @@ class Codec:
         self.model, self.tokenizer = model, model.tokenizer
         self.fingerprint = bytes.fromhex(model.fingerprint)[:FINGERPRINT_BYTES]
 
-    def compress(self, x: Tensor, wishes: Wishes = AS_USUAL) -> bytes:
+    def compress(self, x: Tensor, options: CompressOptions = AS_USUAL) -> bytes:
         """One signal (C, *S), integers in [0, values), as the bytes of a file. Raises UsageError."""
         out = io.BytesIO()
-        self.write(out, [Signal("", tuple(x.shape[1:]), lambda: [x])], wishes)
+        self.write(out, [Signal("", tuple(x.shape[1:]), lambda: [x])], options)
         return out.getvalue()
 
     def decompress(self, content: bytes) -> Tensor:
@@ -84,7 +84,7 @@ class Codec:
         self,
         out: BinaryIO,
         signals: Sequence[Signal],
-        wishes: Wishes = AS_USUAL,
+        options: CompressOptions = AS_USUAL,
         *,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Written:
@@ -94,32 +94,32 @@ class Codec:
             UsageError: the model cannot do what is wished.
             DataError: a signal cannot be read.
         """
-        codes = self._codes(wishes)
-        if not self._knows(wishes.label):
+        codes = self._codes(options)
+        if not self._knows(options.label):
             raise UsageError(
-                f"This model knows {self._classes()} classes, and not number {wishes.label}; leave the label out, or "
+                f"This model knows {self._classes()} classes, and not number {options.label}; leave the label out, or "
                 f"give one below that."
             )
-        total = sum(len(self._layout(s.size, lossless=wishes.lossless)[0]) for s in signals)
+        total = sum(len(self._layout(s.size, lossless=options.lossless)[0]) for s in signals)
         if not total:
             raise UsageError("There is nothing to compress; give a signal of at least one value.")
-        plan = Plan.of(self.model, blocks=total, lossless=wishes.lossless)
-        batches = self._batches(signals, plan, lossless=wishes.lossless, codes=codes)
+        plan = Plan.of(self.model, blocks=total, lossless=options.lossless)
+        batches = self._batches(signals, plan, lossless=options.lossless, codes=codes)
         first = next(batches)
         kind, symbols, tables = choose_coder(
             self.model,
             first,
             share_of_all=len(first.inside) / total,
             lanes=plan.lanes,
-            label=wishes.label,
-            portable=wishes.portable,
+            label=options.label,
+            portable=options.portable,
         )
         header = Header(
             fingerprint=self.fingerprint,
             coder=kind,
-            lossless=wishes.lossless,
+            lossless=options.lossless,
             codes=codes,
-            label=wishes.label,
+            label=options.label,
             sample_rate=self.tokenizer.config.sample_rate,
             entries=tuple(Entry(s.name, s.size, s.grey) for s in signals),
             tables=tables,
@@ -187,9 +187,9 @@ class Codec:
             for _ in own:  # What the caller left lies before the next signal.
                 pass
 
-    def _codes(self, wishes: Wishes) -> int:
-        all_codes = len(self.tokenizer.quantizer.levels)
-        codes = all_codes if wishes.codes is None else wishes.codes
+    def _codes(self, options: CompressOptions) -> int:
+        all_codes = len(self.tokenizer.quantizer.codebook_sizes)
+        codes = all_codes if options.codes is None else options.codes
         if not self._keeps(codes):
             raise UsageError(
                 f"This model has {all_codes} codes a cell, of which a file cannot keep {codes}; leave --codes out, or "
@@ -199,8 +199,8 @@ class Codec:
 
     def _keeps(self, codes: int) -> bool:
         """Whether the first so many codes of a cell make a signal."""
-        all_codes = len(self.tokenizer.quantizer.levels)
-        return codes == all_codes or (1 <= codes < all_codes and len(self.tokenizer.quantizer.prefixes) > 1)
+        all_codes = len(self.tokenizer.quantizer.codebook_sizes)
+        return codes == all_codes or (1 <= codes < all_codes and len(self.tokenizer.quantizer.served_codes) > 1)
 
     def _classes(self) -> int:
         """How many classes may be told: those that both parts know, where each knows any."""
@@ -234,7 +234,7 @@ class Codec:
 
     def _must_fit(self, container: Container) -> None:
         header, place, config = container.header, container.place, self.tokenizer.config
-        if header.fingerprint != self.fingerprint:
+        if not self.model.is_named_by(header.fingerprint.hex()):
             raise ModelError(
                 f"{place} was made with the model {header.fingerprint.hex()}, and this one is "
                 f"{self.fingerprint.hex()}; give the one it was made with as --model."

@@ -33,13 +33,13 @@ def choose_coder(
     The prior only where it may be used: not in a `portable` file, nor where codes of a cell were left out.
     """
     prior, present = model.prior, first.codes[first.inside]
-    levels = model.tokenizer.quantizer.levels[: present.shape[-1]]
-    uniform, histogram = TableCoder.uniform(levels), TableCoder.histogram(present, levels)
+    codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: present.shape[-1]]
+    uniform, histogram = TableCoder.uniform(codebook_sizes), TableCoder.histogram(present, codebook_sizes)
     tables = histogram.pack()
     # What the tables cost, as far as the first blocks have to bear it.
     table_bits = 8 * len(tables) * share_of_all
     pays = histogram.bits(present) + table_bits < uniform.bits(present)
-    if not portable and not isinstance(prior, Uniform) and levels == prior.levels:
+    if not portable and not isinstance(prior, Uniform) and codebook_sizes == prior.codebook_sizes:
         tried = Batch(first.codes[:_TRIED], first.inside[:_TRIED])
         labels = None if label is None else torch.full((len(tried.codes),), label)
         with deterministic():
@@ -55,16 +55,16 @@ def choose_coder(
 
 def symbol_coder(model: Model, header: Header, place: str, *, lanes: int) -> SymbolCoder:
     """The coder that a file was written with. Raises DataError."""
-    levels = model.tokenizer.quantizer.levels[: header.codes]
+    codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: header.codes]
     match header.coder:
         case "uniform":
-            return TableCoder.uniform(levels)
+            return TableCoder.uniform(codebook_sizes)
         case "histogram":
             try:
-                return TableCoder.unpack(header.tables, levels)
+                return TableCoder.unpack(header.tables, codebook_sizes)
             except DataError as error:
                 raise DataError(f"{place} cannot be read: {error}; copy it again.") from error
         case "prior":
-            if header.codes != len(model.prior.levels):
+            if header.codes != len(model.prior.codebook_sizes):
                 raise DataError(f"{place} lacks codes that its prior foretells; Codeword did not write it.")
             return PriorCoder(model.prior, lanes=lanes, label=header.label)

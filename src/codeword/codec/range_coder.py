@@ -20,13 +20,13 @@ _ROWS = constriction.stream.model.Categorical(perfect=False)
 
 
 def probabilities(logits: Tensor) -> Rows:
-    """Logits (n, levels) to rows of probabilities (n, levels)."""
+    """Logits (n, size) to rows of probabilities (n, size)."""
     rows: Rows = torch.softmax(logits.float(), -1).cpu().numpy()
     return rows
 
 
 class Table:
-    """One distribution for many symbols: (levels,) weights."""
+    """One distribution for many symbols: (size,) weights."""
 
     def __init__(self, weights: Rows) -> None:
         self._model = constriction.stream.model.Categorical(weights, perfect=False)
@@ -47,7 +47,7 @@ class Writer:
         self.coder = constriction.stream.queue.RangeEncoder()
 
     def write(self, symbols: Symbols, rows: Rows) -> None:
-        """Write symbols (n,) under their probabilities (n, levels)."""
+        """Write symbols (n,) under their probabilities (n, size)."""
         self.coder.encode(symbols, _ROWS, rows)
 
     def content(self) -> bytes:
@@ -65,7 +65,7 @@ class Reader:
         self.coder = constriction.stream.queue.RangeDecoder(np.frombuffer(whole, "<u4").astype(np.uint32))
 
     def read(self, rows: Rows) -> Symbols:
-        """Read one symbol for each row of probabilities (n, levels). Raises DataError."""
+        """Read one symbol for each row of probabilities (n, size). Raises DataError."""
         return _checked(lambda: self.coder.decode(_ROWS, rows))
 
 

@@ -42,24 +42,24 @@ class TableCoder(SymbolCoder):
         self._tables = [Table(w.astype(np.float32)) for w in weights]
 
     @classmethod
-    def uniform(cls, levels: Sequence[int]) -> "TableCoder":
+    def uniform(cls, codebook_sizes: Sequence[int]) -> "TableCoder":
         """All codes alike."""
-        return cls([np.ones(n, np.uint16) for n in levels])
+        return cls([np.ones(n, np.uint16) for n in codebook_sizes])
 
     @classmethod
-    def histogram(cls, codes: Tensor, levels: Sequence[int]) -> "TableCoder":
+    def histogram(cls, codes: Tensor, codebook_sizes: Sequence[int]) -> "TableCoder":
         """As often as in codes (n, K), plus one for those that are yet to come."""
         weights = []
-        for k, n in enumerate(levels):
+        for k, n in enumerate(codebook_sizes):
             counts = 1 + torch.bincount(codes[:, k], minlength=n).double()
             scaled = (counts * (_HIGHEST_WEIGHT / counts.max())).round().clamp(min=1)
             weights.append(scaled.numpy().astype(np.uint16))
         return cls(weights)
 
     @classmethod
-    def unpack(cls, content: bytes, levels: Sequence[int]) -> "TableCoder":
+    def unpack(cls, content: bytes, codebook_sizes: Sequence[int]) -> "TableCoder":
         """From what `pack` made. Raises DataError."""
-        size = 2 * sum(levels)
+        size = 2 * sum(codebook_sizes)
         try:
             inflate = zlib.decompressobj()
             plain = inflate.decompress(content, size + 1)
@@ -67,7 +67,7 @@ class TableCoder(SymbolCoder):
             raise DataError(f"its tables are damaged ({error})") from error
         if len(plain) != size:
             raise DataError(f"its tables have {len(plain)} bytes, where the model's codebooks need {size}")
-        ends = np.cumsum(levels)[:-1]
+        ends = np.cumsum(codebook_sizes)[:-1]
         weights = np.split(np.frombuffer(plain, "<u2"), ends)
         if min(int(w.min()) for w in weights) < 1:
             raise DataError("its tables call a codeword impossible")
@@ -109,12 +109,12 @@ class PriorCoder(SymbolCoder):
     """
 
     def __init__(self, prior: Prior, *, lanes: int, label: int | None) -> None:
-        self.prior, self.lanes, self.codes = prior, lanes, len(prior.levels)
+        self.prior, self.lanes, self.codes = prior, lanes, len(prior.codebook_sizes)
         self.label = None if label is None or not prior.classes else torch.full((lanes,), label)
 
     def write(self, writers: Sequence[Writer], codes: Tensor, inside: Tensor, *, share: int) -> None:
         symbols = padded(codes, self.lanes).view(self.lanes, -1)
-        steps = iter(_steps(inside, share, len(self.prior.levels)))
+        steps = iter(_steps(inside, share, len(self.prior.codebook_sizes)))
 
         def put(logits: Tensor) -> Tensor:
             i, shares = next(steps)
@@ -127,7 +127,7 @@ class PriorCoder(SymbolCoder):
         self._walk(put, tuple(inside.shape[1:]))
 
     def read(self, readers: Sequence[Reader], inside: Tensor, *, share: int) -> Tensor:
-        steps = iter(_steps(inside, share, len(self.prior.levels)))
+        steps = iter(_steps(inside, share, len(self.prior.codebook_sizes)))
 
         def get(logits: Tensor) -> Tensor:
             _, shares = next(steps)

@@ -33,7 +33,7 @@ def encode_tiles(tokenizer: Tokenizer, x: Tensor, *, tile: int = TILE) -> Tensor
     """
     _must_be_convolutional(tokenizer)
     hop, grid = tokenizer.hop, tokenizer.grid(tuple(x.shape[1:]))
-    codes = torch.empty(*grid, len(tokenizer.quantizer.levels), dtype=torch.int64)
+    codes = torch.empty(*grid, len(tokenizer.quantizer.codebook_sizes), dtype=torch.int64)
     for spans in _tiles(grid, tile=tile // hop, context=ceil(reach(tokenizer.encoder) / hop)):
         # A last cell that is not full is padded by `encode`, as the whole signal's is.
         window = x[:, *(slice(span.first * hop, span.last * hop) for span in spans)]

@@ -26,10 +26,10 @@ class Cifar10Config(Config):
     flip: bool = True
 
 
-class FolderConfig(Config):
+class ImageFolderConfig(Config):
     """A folder of image files; subfolders, where there are any, are the classes."""
 
-    kind: Literal["folder"] = "folder"
+    kind: Literal["image-folder"] = "image-folder"
     root: Path
     size: Annotated[int, Field(ge=8, le=4096)] = 32
     crop: Literal["centre", "random"] = "centre"
@@ -98,7 +98,7 @@ class SyntheticSpeechConfig(AudioConfig):
 DataConfig = Annotated[
     SyntheticImagesConfig
     | Cifar10Config
-    | FolderConfig
+    | ImageFolderConfig
     | LibriSpeechConfig
     | AudioFolderConfig
     | SyntheticSpeechConfig,

@@ -49,10 +49,10 @@ class WaveNetConfig(LearnedPriorConfig):
 PriorConfig = Annotated[UniformPriorConfig | PixelCNNConfig | WaveNetConfig, Field(discriminator="kind")]
 
 
-class FittedPriorConfig(Config):
+class PriorModelConfig(Config):
     """A prior together with the codes it was built for: what a prior's `config.json` holds."""
 
     architecture: PriorConfig
     grid: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=2)]
-    levels: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)]
+    codebook_sizes: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)]
     classes: Annotated[int, Field(ge=0, le=1 << 20)] = 0

@@ -20,10 +20,10 @@ class CodebookConfig(Config):
 
 
 class VectorQuantizerConfig(CodebookConfig):
-    """Nearest codeword (van den Oord et al. 2017); several `levels` make product codes."""
+    """Nearest codeword (van den Oord et al. 2017); several `codebook_sizes` make product codes."""
 
     kind: Literal["vector"] = "vector"
-    levels: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)] = (512,)
+    codebook_sizes: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)] = (512,)
     dim: Width = 64
     lookup_dim: Width | None = None
     """Size of the space searched, over all codes together; None searches the `dim` vectors themselves."""
@@ -31,10 +31,10 @@ class VectorQuantizerConfig(CodebookConfig):
     @model_validator(mode="after")
     def _dims_divide(self) -> Self:
         searched = self.lookup_dim or self.dim
-        if searched % len(self.levels):
+        if searched % len(self.codebook_sizes):
             raise ValueError(
-                f"the searched vector of {searched} numbers must divide into {len(self.levels)} equal "
-                f"parts, one for each of levels"
+                f"the searched vector of {searched} numbers must divide into {len(self.codebook_sizes)} equal "
+                f"parts, one for each of codebook_sizes"
             )
         return self
 
@@ -43,19 +43,19 @@ class ResidualQuantizerConfig(CodebookConfig):
     """Each codebook codes what those before it left over (RVQ), so that a prefix of the codes is a coarser signal."""
 
     kind: Literal["residual"] = "residual"
-    levels: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)] = (512,) * 8
+    codebook_sizes: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)] = (512,) * 8
     dim: Width = 256
     lookup_dim: Width | None = 64
     """Size of the space searched; None searches the `dim` vectors themselves."""
-    prefixes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    served_codes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Numbers of codes that the model also serves: training hides the codes beyond, a random choice for each signal."""
-    whole: Fraction = 0.25
-    """How often a training signal keeps all its codes, where there are `prefixes`."""
+    all_codes_probability: Fraction = 0.25
+    """How often a training signal keeps all its codes, where there are `served_codes`."""
 
     @model_validator(mode="after")
     def _prefixes_are_shorter(self) -> Self:
-        if any(n >= len(self.levels) for n in self.prefixes):
-            raise ValueError(f"prefixes must be below the {len(self.levels)} codes that there are")
+        if any(n >= len(self.codebook_sizes) for n in self.served_codes):
+            raise ValueError(f"served_codes must be below the {len(self.codebook_sizes)} codes that there are")
         return self
 
 

@@ -83,7 +83,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise RecipeError(
-            f"--set {override!r} is not of the form field.name=value, for example tokenizer.quantizer.levels=[1024]."
+            f"--set {override!r} is not of the form field.name=value, for example "
+            f"tokenizer.quantizer.codebook_sizes=[1024]."
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]

@@ -84,7 +84,7 @@ def _needs(tokenizer: TokenizerConfig, targets: ClustersConfig) -> Iterator[tupl
     yield isinstance(trunk, ConvNeXtTrunkConfig), f"tokenizer.trunk.kind = 'convnext', not {trunk.kind!r}"
     plain = (
         isinstance(quantizer, VectorQuantizerConfig)
-        and len(quantizer.levels) == 1
+        and len(quantizer.codebook_sizes) == 1
         and quantizer.lookup_dim is None
         and not quantizer.cosine
     )

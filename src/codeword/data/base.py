@@ -12,7 +12,7 @@ from codeword.config import (
     AudioFolderConfig,
     Cifar10Config,
     DataConfig,
-    FolderConfig,
+    ImageFolderConfig,
     LibriSpeechConfig,
     SyntheticImagesConfig,
     SyntheticSpeechConfig,
@@ -75,7 +75,7 @@ def open_dataset(config: DataConfig, split: Split) -> Dataset:
             return SyntheticImages(config, split)
         case Cifar10Config():
             return Cifar10(config, split)
-        case FolderConfig():
+        case ImageFolderConfig():
             return ImageFolder(config, split)
         case LibriSpeechConfig():
             return LibriSpeech(config, split)

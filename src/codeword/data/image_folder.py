@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from codeword.config import FolderConfig
+from codeword.config import ImageFolderConfig
 from codeword.data.augment import flip
 from codeword.data.base import Batch, Dataset, Split
 from codeword.data.files.tree import classes_of, names_below, names_of_split, some
@@ -33,7 +33,7 @@ class ImageFolder(Dataset):
         DataError: the folder is missing, or holds no readable image for this split.
     """
 
-    def __init__(self, config: FolderConfig, split: Split) -> None:
+    def __init__(self, config: ImageFolderConfig, split: Split) -> None:
         self._config = config
         self._root = config.root.expanduser()
         self.shape = (3, config.size, config.size)

@@ -23,7 +23,7 @@ class GatedLayer(nn.Module):
         self.above = same(ndim, width, 2 * width, 1) if axis else None
         self.last = axis == ndim - 1
         # The last stack also feeds the output directly, by a skip connection from each layer.
-        self.out = same(ndim, width, 2 * width if self.last else width, 1)
+        self.project_out = same(ndim, width, 2 * width if self.last else width, 1)
         pads = [(0, 0)] * axis + [(self.reach, 0)] + [(self.reach, self.reach)] * (ndim - axis - 1)
         # F.pad names the axes from the last to the first.
         self.pads = [n for pair in reversed(pads) for n in pair]
@@ -37,7 +37,7 @@ class GatedLayer(nn.Module):
 
     def finish(self, h: Tensor, drive: Tensor) -> tuple[Tensor, Tensor | None]:
         """The gate, the residual connection and the skip."""
-        out = self.out(gate(drive))
+        out = self.project_out(gate(drive))
         if not self.last:
             return h + out, None
         residual, skip = out.chunk(2, 1)

@@ -24,7 +24,7 @@ class ConvNeXtBlock(nn.Module):
         self.spatial = depthwise(ndim, width, kernel)
         self.norm = nn.LayerNorm(width, elementwise_affine=not condition)
         self.adapt = nn.Linear(condition, 2 * width) if condition else None
-        self.into, self.out = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.project_in, self.project_out = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.scale = nn.Parameter(torch.full((width,), 0.1))
         if self.adapt is not None:
             nn.init.normal_(self.adapt.weight, std=0.02)
@@ -36,7 +36,7 @@ class ConvNeXtBlock(nn.Module):
         if self.adapt is not None:
             scale, shift = self.adapt(condition).view(x.shape[0], *[1] * (x.ndim - 2), -1).chunk(2, -1)
             h = h * (1 + scale) + shift
-        h = self.out(F.gelu(self.into(h))) * self.scale
+        h = self.project_out(F.gelu(self.project_in(h))) * self.scale
         out: Tensor = x + h.movedim(-1, 1)
         return out
 

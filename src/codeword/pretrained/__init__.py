@@ -9,22 +9,22 @@ from codeword.model import Model
 NAMES = ("images", "speech")
 
 
-def shipped_folder(name: str) -> Path:
+def pretrained_folder(name: str) -> Path:
     """The model folder of this name, for anything that takes one."""
     return Path(__file__).parent / name
 
 
 @cache
-def shipped_model(name: str) -> Model:
+def load_pretrained(name: str) -> Model:
     """One of `NAMES`. Raises ModelError where the package lacks it."""
-    return Model.load(shipped_folder(name))
+    return Model.load(pretrained_folder(name))
 
 
-def shipped_with(fingerprint: bytes) -> Model:
+def pretrained_with(fingerprint: bytes) -> Model:
     """The shipped model whose fingerprint begins so. Raises ModelError."""
     for name in NAMES:
-        model = shipped_model(name)
-        if bytes.fromhex(model.fingerprint).startswith(fingerprint):
+        model = load_pretrained(name)
+        if model.is_named_by(fingerprint.hex()):
             return model
     raise ModelError(
         f"No model that comes with this version of Codeword has the fingerprint {fingerprint.hex()}; "

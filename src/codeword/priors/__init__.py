@@ -3,28 +3,28 @@
 from pathlib import Path
 from typing import assert_never
 
-from codeword.config import FittedPriorConfig, PixelCNNConfig, UniformPriorConfig, WaveNetConfig
+from codeword.config import PixelCNNConfig, PriorModelConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Choose, Prior, walk
 from codeword.priors.pixelcnn import PixelCNN
-from codeword.priors.sampler import Draw
+from codeword.priors.sampler import Sampler
 from codeword.priors.uniform import Uniform
 from codeword.priors.wavenet import WaveNet
 from codeword.store import read_config
 
-__all__ = ["Choose", "Draw", "PixelCNN", "Prior", "Uniform", "WaveNet", "build_prior", "load_prior", "walk"]
+__all__ = ["Choose", "PixelCNN", "Prior", "Sampler", "Uniform", "WaveNet", "build_prior", "load_prior", "walk"]
 
 
-def build_prior(config: FittedPriorConfig) -> Prior:
+def build_prior(config: PriorModelConfig) -> Prior:
     """The prior that a config describes."""
     return _prior_class(config)(config)
 
 
 def load_prior(folder: str | Path) -> Prior:
     """Load whichever kind of prior `folder` holds. Raises ModelError."""
-    return _prior_class(read_config(Path(folder), FittedPriorConfig)).from_pretrained(folder)
+    return _prior_class(read_config(Path(folder), PriorModelConfig)).from_pretrained(folder)
 
 
-def _prior_class(config: FittedPriorConfig) -> type[Prior]:
+def _prior_class(config: PriorModelConfig) -> type[Prior]:
     match config.architecture:
         case UniformPriorConfig():
             return Uniform

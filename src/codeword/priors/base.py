@@ -8,32 +8,32 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from codeword.config import FittedPriorConfig
+from codeword.config import PriorModelConfig
 from codeword.errors import UsageError
 from codeword.store import Pretrained
 
 Choose = Callable[[Tensor], Tensor]
-"""Logits (B, levels) of the next symbol to the symbols taken (B,): drawn, written or read."""
+"""Logits (B, n) of the next symbol to the symbols taken (B,): drawn, written or read."""
 
 
 class Prior(Pretrained):
-    """p(codes | label) for codes (B, *G, K), code k out of `levels[k]`; labels (B,) are below `classes`.
+    """p(codes | label) for codes (B, *G, K), code k out of `codebook_sizes[k]`; labels (B,) are below `classes`.
 
     Symbols are numbered in raster order of the grid, the K codes of a cell one after the other.
     """
 
-    config_class = FittedPriorConfig
+    config_class = PriorModelConfig
     any_grid: ClassVar[bool] = False
     """Whether `walk` may visit grids of another size than `grid`."""
 
-    def __init__(self, config: FittedPriorConfig) -> None:
+    def __init__(self, config: PriorModelConfig) -> None:
         super().__init__(config)
-        self.grid, self.levels, self.classes = config.grid, config.levels, config.classes
+        self.grid, self.codebook_sizes, self.classes = config.grid, config.codebook_sizes, config.classes
 
     @property
     def symbols(self) -> int:
         """How many symbols one signal has."""
-        return prod(self.grid) * len(self.levels)
+        return prod(self.grid) * len(self.codebook_sizes)
 
     @abstractmethod
     def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
@@ -49,7 +49,7 @@ class Prior(Pretrained):
 
     @abstractmethod
     def logits(self, state: Any, i: int) -> Tensor:
-        """Logits (B, levels) of symbol i, when all before it have been pushed."""
+        """Logits (B, n) of symbol i, when all before it have been pushed."""
 
     @abstractmethod
     def push(self, state: Any, i: int, symbols: Tensor) -> None:
@@ -81,12 +81,12 @@ def walk(
         )
     state = prior.start(batch, label)
     taken = []
-    for i in range(prod(grid) * len(prior.levels)):
+    for i in range(prod(grid) * len(prior.codebook_sizes)):
         symbols = choose(prior.logits(state, i))
         prior.push(state, i, symbols)
         taken.append(symbols)
         progress(i + 1)
-    return torch.stack(taken, 1).view(batch, *grid, len(prior.levels))
+    return torch.stack(taken, 1).view(batch, *grid, len(prior.codebook_sizes))
 
 
 def _named(grid: tuple[int, ...]) -> str:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeword.config import FittedPriorConfig, LearnedPriorConfig
+from codeword.config import LearnedPriorConfig, PriorModelConfig
 from codeword.priors.base import Prior
 
 
@@ -30,15 +30,15 @@ class CellPrior(Prior):
     "not told", so that one prior gives p(codes) as well.
     """
 
-    def __init__(self, config: FittedPriorConfig, *, width: int, features: int, head_width: int) -> None:
+    def __init__(self, config: PriorModelConfig, *, width: int, features: int, head_width: int) -> None:
         super().__init__(config)
         assert isinstance(config.architecture, LearnedPriorConfig)
         if not config.architecture.conditional:
             self.classes = 0
-        self.embed = nn.ModuleList(nn.Embedding(n, width) for n in self.levels)
+        self.embed = nn.ModuleList(nn.Embedding(n, width) for n in self.codebook_sizes)
         self.head = nn.Linear(features, head_width)
-        self.within = nn.ModuleList(nn.Embedding(n, head_width) for n in self.levels[:-1])
-        self.outputs = nn.ModuleList(nn.Linear(head_width, n) for n in self.levels)
+        self.within = nn.ModuleList(nn.Embedding(n, head_width) for n in self.codebook_sizes[:-1])
+        self.outputs = nn.ModuleList(nn.Linear(head_width, n) for n in self.codebook_sizes)
         for embedding in (*self.embed, *self.within):
             nn.init.normal_(cast(nn.Embedding, embedding).weight, std=0.1)
 
@@ -62,7 +62,7 @@ class CellPrior(Prior):
         return total
 
     def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
-        """For each code k of the cells, its logits (B, *G, levels[k]) given all symbols before it."""
+        """For each code k of the cells, its logits (B, *G, codebook_sizes[k]) given all symbols before it."""
         hidden = self._hidden(self._cell_features(codes, self._label(label, len(codes))))
         for k, output in enumerate(self.outputs):
             if k:
@@ -70,7 +70,7 @@ class CellPrior(Prior):
             yield output(F.relu(hidden)).float()
 
     def logits(self, state: CellState, i: int) -> Tensor:
-        cell, k = divmod(i, len(self.levels))
+        cell, k = divmod(i, len(self.codebook_sizes))
         if k == 0:
             state.hidden = self._hidden(self._walk_cell(state, cell))
             state.cell = []
@@ -79,9 +79,9 @@ class CellPrior(Prior):
         return logits
 
     def push(self, state: CellState, i: int, symbols: Tensor) -> None:
-        cell, k = divmod(i, len(self.levels))
+        cell, k = divmod(i, len(self.codebook_sizes))
         state.cell.append(symbols)
-        if k < len(self.levels) - 1:
+        if k < len(self.codebook_sizes) - 1:
             state.hidden = state.hidden + self.within[k](symbols)
         else:
             self._enter(state, cell, self._embedded(torch.stack(state.cell, -1)))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeword.config import FittedPriorConfig, PixelCNNConfig
+from codeword.config import PixelCNNConfig, PriorModelConfig
 from codeword.nn.causal import GatedLayer, gate, shift
 from codeword.nn.conv import channels_last
 from codeword.priors.cell import CellPrior, CellState
@@ -36,7 +36,7 @@ class PixelCNN(CellPrior):
     only the latter. With classes, each layer's bias depends on the label (eq. 4 there).
     """
 
-    def __init__(self, config: FittedPriorConfig) -> None:
+    def __init__(self, config: PriorModelConfig) -> None:
         architecture = config.architecture
         assert isinstance(architecture, PixelCNNConfig)
         ndim, width = len(config.grid), architecture.width
@@ -141,7 +141,9 @@ class PixelCNN(CellPrior):
             line = state.lines[n]
             window = line[:, column : column + self.reach + 1].flatten(1)
             drive = torch.addmm(state.drives[n][column], window, state.weights[n])
-            out = F.linear(gate(drive), cast(Tensor, layer.out.weight).flatten(1), cast(Tensor, layer.out.bias))
+            out = F.linear(
+                gate(drive), cast(Tensor, layer.project_out.weight).flatten(1), cast(Tensor, layer.project_out.bias)
+            )
             residual, skip = out.chunk(2, 1)
             skips = skip if skips is None else skips + skip
             if n + 1 < len(layers):

@@ -9,7 +9,7 @@ from codeword.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Draw:
+class Sampler:
     """Draws from the softmax of logits (B, n), made sharper, cut to the `top_k` likeliest or the `top_p` mass.
 
     Temperature 0 takes the likeliest symbol. `top_p` keeps the smallest set of likeliest symbols that holds

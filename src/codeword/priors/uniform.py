@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from codeword.config import FittedPriorConfig
+from codeword.config import PriorModelConfig
 from codeword.priors.base import Prior
 
 
@@ -21,19 +21,19 @@ class Uniform(Prior):
 
     any_grid: ClassVar[bool] = True
 
-    def __init__(self, config: FittedPriorConfig) -> None:
+    def __init__(self, config: PriorModelConfig) -> None:
         super().__init__(config)
         self.classes = 0
 
     def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
         cells = codes[0, ..., 0].numel()
-        return torch.full((len(codes),), -cells * sum(log(n) for n in self.levels), device=codes.device)
+        return torch.full((len(codes),), -cells * sum(log(n) for n in self.codebook_sizes), device=codes.device)
 
     def start(self, batch: int, label: Tensor | None = None) -> UniformState:
         return UniformState(batch)
 
     def logits(self, state: UniformState, i: int) -> Tensor:
-        return torch.zeros(state.batch, self.levels[i % len(self.levels)])
+        return torch.zeros(state.batch, self.codebook_sizes[i % len(self.codebook_sizes)])
 
     def push(self, state: UniformState, i: int, symbols: Tensor) -> None:
         pass

@@ -6,7 +6,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from codeword.config import FittedPriorConfig, WaveNetConfig
+from codeword.config import PriorModelConfig, WaveNetConfig
 from codeword.errors import RecipeError
 from codeword.nn.dilated import DilatedStack, DilatedWalk, delay
 from codeword.priors.cell import CellPrior, CellState
@@ -33,7 +33,7 @@ class WaveNet(CellPrior):
 
     any_grid: ClassVar[bool] = True
 
-    def __init__(self, config: FittedPriorConfig) -> None:
+    def __init__(self, config: PriorModelConfig) -> None:
         architecture = config.architecture
         assert isinstance(architecture, WaveNetConfig)
         if len(config.grid) != 1:
@@ -46,8 +46,8 @@ class WaveNet(CellPrior):
         self.stack = DilatedStack(
             architecture.dilations, width=width, skip_width=architecture.skip_width, condition=width
         )
-        self.label_vectors = nn.Embedding(self.classes + 1, width)
-        nn.init.zeros_(self.label_vectors.weight)
+        self.label_embedding = nn.Embedding(self.classes + 1, width)
+        nn.init.zeros_(self.label_embedding.weight)
 
     @property
     def receptive_field(self) -> int:
@@ -56,11 +56,11 @@ class WaveNet(CellPrior):
 
     def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
         h = delay(self._embedded(codes), 1)
-        features: Tensor = self.stack(h, condition=self.label_vectors(label))
+        features: Tensor = self.stack(h, condition=self.label_embedding(label))
         return features
 
     def start(self, batch: int, label: Tensor | None = None) -> WaveNetState:
-        condition = self.label_vectors(self._label(label, batch))
+        condition = self.label_embedding(self._label(label, batch))
         walk = DilatedWalk(self.stack, batch, condition=condition)
         nothing = torch.zeros(batch, self.stack.width, device=condition.device)
         return WaveNetState(walk=walk, features=walk.step(nothing))

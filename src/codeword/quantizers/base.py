@@ -21,15 +21,15 @@ class Quantized:
 
 
 class Quantizer(nn.Module, ABC):
-    """Maps vectors of `dim` numbers to K codes, code k out of `levels[k]`, and back."""
+    """Maps vectors of `dim` numbers to K codes, code k out of `codebook_sizes[k]`, and back."""
 
     dim: int
-    levels: tuple[int, ...]
+    codebook_sizes: tuple[int, ...]
 
     @property
-    def prefixes(self) -> tuple[int, ...]:
+    def served_codes(self) -> tuple[int, ...]:
         """The numbers of codes that `decode` serves, the last of them K."""
-        return (len(self.levels),)
+        return (len(self.codebook_sizes),)
 
     @abstractmethod
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
@@ -44,8 +44,8 @@ class Quantizer(nn.Module, ABC):
         """Codes (..., K) to the vectors (..., D) that `forward` gives for them."""
 
     @abstractmethod
-    def codebooks(self) -> list[Tensor]:
-        """The codewords of each code, (levels[k], d_k), for pictures and statistics."""
+    def codewords(self) -> list[Tensor]:
+        """The codewords of each code, (codebook_sizes[k], d_k), for pictures and statistics."""
 
 
 def straight_through(z: Tensor, quantized: Tensor) -> Tensor:

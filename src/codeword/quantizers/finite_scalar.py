@@ -21,9 +21,9 @@ class FiniteScalarQuantizer(Quantizer):
     def __init__(self, config: FiniteScalarQuantizerConfig) -> None:
         super().__init__()
         channels = config.channel_levels
-        self.dim, self.levels = config.dim, (prod(channels),)
-        self.into = nn.Linear(config.dim, len(channels))
-        self.out = nn.Linear(len(channels), config.dim)
+        self.dim, self.codebook_sizes = config.dim, (prod(channels),)
+        self.project_in = nn.Linear(config.dim, len(channels))
+        self.project_out = nn.Linear(len(channels), config.dim)
         self.register_buffer("channel_levels", torch.tensor(channels))
         self.register_buffer("place_values", torch.tensor([prod(channels[:i]) for i in range(len(channels))]))
 
@@ -31,7 +31,7 @@ class FiniteScalarQuantizer(Quantizer):
         with torch.autocast(z.device.type, enabled=False):
             positions = self._positions(z)
             digits = positions.round()
-            vectors = self.out(self._centred(straight_through(positions, digits)))
+            vectors = self.project_out(self._centred(straight_through(positions, digits)))
             return Quantized(vectors, self._pack(digits), z.new_zeros(z.shape[:-1], dtype=torch.float32))
 
     def encode(self, z: Tensor) -> Tensor:
@@ -41,16 +41,16 @@ class FiniteScalarQuantizer(Quantizer):
     def decode(self, codes: Tensor) -> Tensor:
         digits = codes.div(self.place_values, rounding_mode="floor") % self.channel_levels
         with torch.autocast(codes.device.type, enabled=False):
-            vectors: Tensor = self.out(self._centred(digits.float()))
+            vectors: Tensor = self.project_out(self._centred(digits.float()))
         return vectors
 
-    def codebooks(self) -> list[Tensor]:
-        codes = torch.arange(self.levels[0], device=self.place_values.device)[:, None]
+    def codewords(self) -> list[Tensor]:
+        codes = torch.arange(self.codebook_sizes[0], device=self.place_values.device)[:, None]
         return [self._centred((codes.div(self.place_values, rounding_mode="floor") % self.channel_levels).float())]
 
     def _positions(self, z: Tensor) -> Tensor:
         """(..., D) to real positions (..., channels), channel i between 0 and channel_levels[i] - 1."""
-        return (torch.tanh(self.into(z.float())) + 1) / 2 * (self.channel_levels - 1)
+        return (torch.tanh(self.project_in(z.float())) + 1) / 2 * (self.channel_levels - 1)
 
     def _centred(self, digits: Tensor) -> Tensor:
         return digits / (self.channel_levels - 1) * 2 - 1

@@ -12,18 +12,18 @@ from codeword.quantizers.vector import CodebookQuantizer, vq_loss
 class ResidualQuantizer(CodebookQuantizer):
     """RVQ (Zeghidour et al. 2021, SoundStream, algorithm 1): the vector is the sum of one codeword from each codebook.
 
-    `decode` takes any prefix of the codes. With `prefixes` in the config, training decodes each signal from a prefix
-    drawn for it (quantizer dropout, sec. III-C there), so that one model serves several rates; the codebooks learn from
-    all residuals all the same. The loss is the sum of every codebook's `vq_loss`.
+    `decode` takes any prefix of the codes. With `served_codes` in the config, training decodes each signal from a
+    prefix drawn for it (quantizer dropout, sec. III-C there), so that one model serves several rates; the codebooks
+    learn from all residuals all the same. The loss is the sum of every codebook's `vq_loss`.
     """
 
     def __init__(self, config: ResidualQuantizerConfig) -> None:
-        super().__init__(config, book_dim=config.lookup_dim or config.dim)
+        super().__init__(config, codebook_dim=config.lookup_dim or config.dim)
         self.config = config
 
     @property
-    def prefixes(self) -> tuple[int, ...]:
-        return (*sorted(self.config.prefixes), len(self.levels))
+    def served_codes(self) -> tuple[int, ...]:
+        return (*sorted(self.config.served_codes), len(self.codebook_sizes))
 
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
         # Autocast would put the projection, and so the distances, in half precision.
@@ -44,7 +44,7 @@ class ResidualQuantizer(CodebookQuantizer):
                 residual = residual - found.detach()
                 if self.training:
                     book.follow(flat, assigned, generator)
-            vectors = self.out(straight_through(searched, total))
+            vectors = self.project_out(straight_through(searched, total))
         return Quantized(vectors, torch.stack(codes, -1), loss)
 
     def encode(self, z: Tensor) -> Tensor:
@@ -60,18 +60,20 @@ class ResidualQuantizer(CodebookQuantizer):
         with torch.autocast(codes.device.type, enabled=False):
             books = self._codebooks()[: codes.shape[-1]]
             total = torch.stack([book.lookup(codes[..., k]) for k, book in enumerate(books)]).sum(0)
-            vectors: Tensor = self.out(total)
+            vectors: Tensor = self.project_out(total)
         return vectors
 
     def _searched(self, z: Tensor) -> Tensor:
-        searched: Tensor = self.into(z.float())
+        searched: Tensor = self.project_in(z.float())
         return F.normalize(searched, dim=-1) if self.config.cosine else searched
 
     def _kept(self, batch: int, generator: torch.Generator | None) -> Tensor:
         """How many codes each signal of the batch is decoded from (B,)."""
-        everything = torch.full((batch,), len(self.levels))
-        if not self.training or not self.config.prefixes:
+        everything = torch.full((batch,), len(self.codebook_sizes))
+        if not self.training or not self.config.served_codes:
             return everything
-        shorter = torch.tensor(self.config.prefixes)
+        shorter = torch.tensor(self.config.served_codes)
         drawn = shorter[torch.randint(len(shorter), (batch,), generator=generator)]
-        return torch.where(torch.rand(batch, generator=generator) < self.config.whole, everything, drawn)
+        return torch.where(
+            torch.rand(batch, generator=generator) < self.config.all_codes_probability, everything, drawn
+        )

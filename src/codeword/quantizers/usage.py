@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 class CodeUsage:
-    """Counts codes over as many batches as are added; K codes, code k out of `levels[k]`."""
+    """Counts codes over as many batches as are added; K codes, code k out of `codebook_sizes[k]`."""
 
-    def __init__(self, levels: tuple[int, ...]) -> None:
-        self.counts = [torch.zeros(n, dtype=torch.int64) for n in levels]
+    def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
+        self.counts = [torch.zeros(n, dtype=torch.int64) for n in codebook_sizes]
 
     def add(self, codes: Tensor) -> None:
         """Count codes (..., K), on whatever device they are."""

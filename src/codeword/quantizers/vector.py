@@ -27,19 +27,19 @@ def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
 class CodebookQuantizer(Quantizer):
     """What quantizers with codebooks share: a projection into the space searched and back, and the books."""
 
-    def __init__(self, config: VectorQuantizerConfig | ResidualQuantizerConfig, *, book_dim: int) -> None:
+    def __init__(self, config: VectorQuantizerConfig | ResidualQuantizerConfig, *, codebook_dim: int) -> None:
         super().__init__()
-        self.dim, self.levels = config.dim, config.levels
+        self.dim, self.codebook_sizes = config.dim, config.codebook_sizes
         searched = config.lookup_dim or config.dim
-        self.into = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
-        self.out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
-        self.books = nn.ModuleList(Codebook(config, size, book_dim) for size in config.levels)
+        self.project_in = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
+        self.project_out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
+        self.codebooks = nn.ModuleList(Codebook(config, size, codebook_dim) for size in config.codebook_sizes)
 
-    def codebooks(self) -> list[Tensor]:
+    def codewords(self) -> list[Tensor]:
         return [book.vectors.detach() for book in self._codebooks()]
 
     def _codebooks(self) -> list[Codebook]:
-        return cast(list[Codebook], list(self.books))
+        return cast(list[Codebook], list(self.codebooks))
 
 
 class VectorQuantizer(CodebookQuantizer):
@@ -50,7 +50,7 @@ class VectorQuantizer(CodebookQuantizer):
     """
 
     def __init__(self, config: VectorQuantizerConfig) -> None:
-        super().__init__(config, book_dim=(config.lookup_dim or config.dim) // len(config.levels))
+        super().__init__(config, codebook_dim=(config.lookup_dim or config.dim) // len(config.codebook_sizes))
         self.config = config
 
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
@@ -66,7 +66,7 @@ class VectorQuantizer(CodebookQuantizer):
                 vectors.append(book.lookup(codes[-1]))
             searched, found = torch.cat(parts, -1), torch.cat(vectors, -1)
             loss = vq_loss(self.config, searched, found)
-            quantized = Quantized(self.out(straight_through(searched, found)), torch.stack(codes, -1), loss)
+            quantized = Quantized(self.project_out(straight_through(searched, found)), torch.stack(codes, -1), loss)
             if self.training:
                 # Last, so that vectors, codes and loss all speak of the same codebook.
                 for book, flat, assigned in zip(self._codebooks(), flats, codes, strict=True):
@@ -84,9 +84,9 @@ class VectorQuantizer(CodebookQuantizer):
     def decode(self, codes: Tensor) -> Tensor:
         with torch.autocast(codes.device.type, enabled=False):
             parts = [book.lookup(codes[..., k]) for k, book in enumerate(self._codebooks())]
-            vectors: Tensor = self.out(torch.cat(parts, -1))
+            vectors: Tensor = self.project_out(torch.cat(parts, -1))
         return vectors
 
     def _parts(self, z: Tensor) -> list[Tensor]:
-        parts = list(self.into(z.float()).chunk(len(self.levels), -1))
+        parts = list(self.project_in(z.float()).chunk(len(self.codebook_sizes), -1))
         return [F.normalize(part, dim=-1) for part in parts] if self.config.cosine else parts

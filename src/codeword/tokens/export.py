@@ -110,7 +110,7 @@ def info_of(model: Model) -> ShardInfo:
         fingerprint=model.fingerprint,
         ndim=config.ndim,
         hop=model.tokenizer.hop,
-        levels=model.tokenizer.quantizer.levels,
+        codebook_sizes=model.tokenizer.quantizer.codebook_sizes,
         sample_rate=config.sample_rate,
         part=_sha256([]),
     )

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import get_args
 
-from codeword.config import Cifar10Config, FolderConfig
+from codeword.config import Cifar10Config, ImageFolderConfig
 from codeword.data.base import Split, evaluation_batches
 from codeword.data.cifar10 import CLASSES, IMAGE_BYTES, Cifar10
 from codeword.data.files.tree import names_below, split_of
@@ -65,7 +65,7 @@ def list_folder(root: Path, *, suffixes: Collection[str], split: str | None) -> 
     """
     names = sorted(names_below(root, suffixes))
     if split is not None:
-        config = FolderConfig(root=root)
+        config = ImageFolderConfig(root=root)
         names = [name for name in names if split_of(name, config) == split_named(split)]
     if not names:
         kinds = ", ".join(sorted(suffixes)[:3])

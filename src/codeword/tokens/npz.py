@@ -25,8 +25,8 @@ class CodedSignal:
     codes: Tensor
 
 
-def write_codes(path: Path, signals: Sequence[CodedSignal], *, levels: tuple[int, ...]) -> None:
-    """Write `names`, `sizes` (N, rank), `levels` (K,) and `codes_0` ... `codes_{N-1}`, each (*G, K) int32.
+def write_codes(path: Path, signals: Sequence[CodedSignal], *, codebook_sizes: tuple[int, ...]) -> None:
+    """Write `names`, `sizes` (N, rank), `codebook_sizes` (K,) and `codes_0` ... `codes_{N-1}`, each (*G, K) int32.
 
     Raises:
         UsageError: all that would be more than a codes file may hold.
@@ -44,17 +44,17 @@ def write_codes(path: Path, signals: Sequence[CodedSignal], *, levels: tuple[int
         buffer,
         names=np.array([s.name for s in signals]),
         sizes=np.array([s.size for s in signals], dtype=np.int64),
-        levels=np.array(levels, dtype=np.int64),
+        codebook_sizes=np.array(codebook_sizes, dtype=np.int64),
         allow_pickle=False,
         **arrays,
     )
     write_atomically(path, buffer.getvalue())
 
 
-def read_codes(path: Path, *, levels: tuple[int, ...], hop: int, prefixes: bool = False) -> list[CodedSignal]:
-    """Read what `write_codes` wrote, for a tokenizer of these `levels` and `hop`.
+def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix: bool = False) -> list[CodedSignal]:
+    """Read what `write_codes` wrote, for a tokenizer of these `codebook_sizes` and `hop`.
 
-    With `prefixes` the file may hold the first few codes of each cell only, as a residual quantizer decodes them.
+    With `prefix` the file may hold the first few codes of each cell only, as a residual quantizer decodes them.
 
     Raises:
         DataError: the file is missing, damaged, larger than any honest one, or made by another tokenizer.
@@ -67,7 +67,7 @@ def read_codes(path: Path, *, levels: tuple[int, ...], hop: int, prefixes: bool 
             for entry in archive.infolist():
                 _check_header(archive, entry)
         with np.load(path, allow_pickle=False) as file:
-            names, sizes, found = file["names"], file["sizes"], tuple(int(n) for n in file["levels"])
+            names, sizes, found = file["names"], file["sizes"], tuple(int(n) for n in file["codebook_sizes"])
             arrays = [file[f"codes_{i}"] for i in range(len(names))]
     except DataError:
         raise
@@ -77,15 +77,16 @@ def read_codes(path: Path, *, levels: tuple[int, ...], hop: int, prefixes: bool 
         raise DataError(
             f"{path} is not a readable file of codes ({reason:.200}); write it again with `codeword encode`."
         ) from error
-    served = levels[: len(found)] if prefixes and found else levels
+    served = codebook_sizes[: len(found)] if prefix and found else codebook_sizes
     if found != served:
         raise DataError(
-            f"{path} holds codes of levels {list(found)}, but this tokenizer has {list(levels)}; use its own."
+            f"{path} holds codes of codebooks {list(found)}, but this tokenizer has {list(codebook_sizes)}; use its "
+            f"own."
         )
     if sizes.ndim != 2 or len(sizes) != len(names) or sizes.dtype.kind != "i":
         raise DataError(f"{path}: its sizes {sizes.shape} do not fit its {len(names)} names.")
     return [
-        _signal(path, str(name), tuple(int(n) for n in size), codes, levels=found, hop=hop)
+        _signal(path, str(name), tuple(int(n) for n in size), codes, codebook_sizes=found, hop=hop)
         for name, size, codes in zip(names, sizes, arrays, strict=True)
     ]
 
@@ -103,11 +104,11 @@ def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
 
 
 def _signal(
-    path: Path, name: str, size: tuple[int, ...], codes: np.ndarray, *, levels: tuple[int, ...], hop: int
+    path: Path, name: str, size: tuple[int, ...], codes: np.ndarray, *, codebook_sizes: tuple[int, ...], hop: int
 ) -> CodedSignal:
-    grid = (*(-(-n // hop) for n in size), len(levels))
+    grid = (*(-(-n // hop) for n in size), len(codebook_sizes))
     if codes.dtype.kind not in "iu" or codes.shape != grid or any(n < 1 for n in size):
         raise DataError(f"{path}: the codes of {name} have shape {codes.shape}; a signal of size {size} needs {grid}.")
-    if codes.size and (codes.min() < 0 or (codes.max(axis=tuple(range(codes.ndim - 1))) >= levels).any()):
-        raise DataError(f"{path}: the codes of {name} go beyond the codebook of {list(levels)}.")
+    if codes.size and (codes.min() < 0 or (codes.max(axis=tuple(range(codes.ndim - 1))) >= codebook_sizes).any()):
+        raise DataError(f"{path}: the codes of {name} go beyond the codebook of {list(codebook_sizes)}.")
     return CodedSignal(name, size, torch.from_numpy(codes.astype(np.int64)))

@@ -67,7 +67,7 @@ class ShardInfo(Config):
     fingerprint: Sha256
     ndim: Literal[1, 2]
     hop: Annotated[int, Field(ge=1, le=1 << 24)]
-    levels: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=256)]
+    codebook_sizes: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=256)]
     sample_rate: Annotated[int, Field(ge=1)] | None
     part: Sha256
     skipped: tuple[Skipped, ...] = ()
@@ -187,7 +187,7 @@ def must_be_codes_of(path: Path, info: ShardInfo, like: ShardInfo) -> None:
     Raises:
         ModelError: another model made them.
     """
-    for name in ("fingerprint", "ndim", "hop", "levels", "sample_rate"):
+    for name in ("fingerprint", "ndim", "hop", "codebook_sizes", "sample_rate"):
         theirs, ours = getattr(info, name), getattr(like, name)
         if theirs != ours:
             raise ModelError(
@@ -275,9 +275,9 @@ def _rows(path: Path, info: ShardInfo, columns: dict[str, list[Any]]) -> Iterato
         if row["duration_s"] != info.duration_s(size):
             raise DataError(f"{place} has a duration of {row['duration_s']} s, which is not that of {size}.")
         codes: NDArray[np.int32] = row["codes"]
-        if len(codes) != prod(grid) * len(info.levels):
-            raise DataError(f"{place} has {len(codes)} codes, not {len(info.levels)} for each of {grid}.")
-        cells = torch.from_numpy(codes.astype(np.int64)).view(*grid, len(info.levels))
-        if int(cells.min()) < 0 or (cells >= torch.tensor(info.levels)).any():
-            raise DataError(f"{place} has codes beyond the codebook of {list(info.levels)}.")
+        if len(codes) != prod(grid) * len(info.codebook_sizes):
+            raise DataError(f"{place} has {len(codes)} codes, not {len(info.codebook_sizes)} for each of {grid}.")
+        cells = torch.from_numpy(codes.astype(np.int64)).view(*grid, len(info.codebook_sizes))
+        if int(cells.min()) < 0 or (cells >= torch.tensor(info.codebook_sizes)).any():
+            raise DataError(f"{place} has codes beyond the codebook of {list(info.codebook_sizes)}.")
         yield TokenRow(row["id"], cells, size, row["label"], row["source"])

@@ -9,8 +9,8 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from codeword.config import (
     AudioConfig,
-    FittedPriorConfig,
     LearnedPriorConfig,
+    PriorModelConfig,
     Recipe,
     TrainingConfig,
     UniformPriorConfig,
@@ -149,10 +149,10 @@ def _build_prior(recipe: Recipe, tokenizer: Tokenizer, data: Dataset) -> Prior:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed + 1)
         return build_prior(
-            FittedPriorConfig(
+            PriorModelConfig(
                 architecture=recipe.prior,
                 grid=tokenizer.grid(data.shape[1:]),
-                levels=tokenizer.quantizer.levels,
+                codebook_sizes=tokenizer.quantizer.codebook_sizes,
                 classes=len(data.classes),
             )
         )

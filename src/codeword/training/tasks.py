@@ -49,7 +49,7 @@ class TokenizerTask(Task[Tokenizer]):
         for part in self.frozen:
             part.requires_grad_(False)
         self.label_dropout = tokenizer.config.label_dropout
-        self.usage = CodeUsage(tokenizer.quantizer.levels)
+        self.usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
 
     def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         for part in self.frozen:
@@ -61,13 +61,13 @@ class TokenizerTask(Task[Tokenizer]):
 
     def recent(self) -> dict[str, float]:
         figures = {"perplexity": self.usage.perplexity, "usage": self.usage.usage}
-        self.usage = CodeUsage(self.module.quantizer.levels)
+        self.usage = CodeUsage(self.module.quantizer.codebook_sizes)
         return figures
 
     @torch.no_grad()
     def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         assert isinstance(module, Tokenizer)
-        usage = CodeUsage(module.quantizer.levels)
+        usage = CodeUsage(module.quantizer.codebook_sizes)
         signals, losses, nats = 0, 0.0, 0.0
         for batch in batches:
             analysis = module.analyse(batch.x, batch.label)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny.recipes import PRIOR, SPEECH, TOKENIZER, TRAINING, tiny
 
 from codeword.cli import show
-from codeword.codec import Codec, Container, Signal, Wishes
+from codeword.codec import Codec, CompressOptions, Container, Signal
 from codeword.config import Recipe, validate
 from codeword.data import open_dataset
 from codeword.errors import UsageError
@@ -19,7 +19,7 @@ from codeword.evaluation import Evaluation, evaluate, report
 from codeword.evaluation.files import (
     audio_formats,
     file_table,
-    files_exhibits,
+    files_sections,
     image_formats,
     measure_files,
     rate_distortion_figure,
@@ -73,7 +73,7 @@ def test_our_bytes_are_those_of_the_codec(images: Run, of_images: Evaluation) ->
     data = open_dataset(images.recipe().data, "test")
     signals = [Signal(str(i), (16, 16), lambda i=i: [data.take([i]).x[0]]) for i in range(SIGNALS)]  # type: ignore[misc]
     with (images.folder / "together.cw").open("wb") as out:
-        written = Codec(Model.load(images.folder)).write(out, signals, Wishes(portable=True))
+        written = Codec(Model.load(images.folder)).write(out, signals, CompressOptions(portable=True))
     found = one(of_images, "Codeword", "one file, portable")
     assert (found.bytes, found.overhead_bytes) == (written.bytes, written.overhead_bytes)
     assert found.bytes == (images.folder / "together.cw").stat().st_size
@@ -204,8 +204,8 @@ def test_files_are_kept_shown_and_drawn(images: Run, of_images: Evaluation, of_s
         assert 4 < len(table.rows) <= 24
         assert {row.name for row in table.rows} >= {"Codeword"}
         assert all(len(row.cells) == len(table.columns) for row in table.rows)
-        (exhibit,) = files_exhibits(evaluation)
-        figure = exhibit.draw()
+        (section,) = files_sections(evaluation)
+        figure = section.draw()
         assert len(figure.axes) >= panels
         assert all(axes.get_xscale() == "log" for axes in figure.axes)
         assert png(rate_distortion_figure(evaluation)).startswith(b"\x89PNG")
@@ -232,7 +232,7 @@ def test_without_files_there_are_none(images: Run, tmp_path: Path) -> None:
     found = evaluate(copy, limit=1)
     assert (found.files, found.signals) == ((), 1)
     assert file_table(found).rows == ()
-    assert files_exhibits(found) == []
+    assert files_sections(found) == []
 
 
 def test_a_limit_below_one_is_refused(images: Run) -> None:

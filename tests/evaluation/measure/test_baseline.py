@@ -46,14 +46,14 @@ def test_more_books_are_nearer_to_the_original(baseline: KMeansBaseline) -> None
 
 
 def test_fewer_books_give_a_prefix_of_the_codes(baseline: KMeansBaseline) -> None:
-    short = KMeansBaseline(baseline.books[:1], sample_rate=RATE)
+    short = KMeansBaseline(baseline.codebooks[:1], sample_rate=RATE)
     assert torch.equal(short.encode(wave(1)), baseline.encode(wave(1))[:, :1])
 
 
 def test_one_seed_gives_one_baseline(baseline: KMeansBaseline) -> None:
     generator = torch.Generator().manual_seed(0)
     again = KMeansBaseline.fit([wave(s) for s in range(6)], (16, 8, 8), sample_rate=RATE, generator=generator)
-    for book, other in zip(baseline.books, again.books, strict=True):
+    for book, other in zip(baseline.codebooks, again.codebooks, strict=True):
         assert torch.equal(book, other)
 
 

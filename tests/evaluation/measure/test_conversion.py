@@ -48,7 +48,7 @@ def test_swapping_source_and_target_turns_the_margin_around(seed: int) -> None:
 
 
 def test_a_histogram_has_a_share_of_cells_for_each_codeword_of_each_book() -> None:
-    (histogram,) = code_histograms([torch.tensor([[0, 1], [0, 2], [1, 2], [0, 2]])], levels=(2, 3))
+    (histogram,) = code_histograms([torch.tensor([[0, 1], [0, 2], [1, 2], [0, 2]])], codebook_sizes=(2, 3))
     assert histogram.tolist() == [0.75, 0.25, 0, 0.25, 0.75]
 
 
@@ -62,7 +62,7 @@ def test_the_speaker_probe_finds_speakers_in_codes_that_hold_them_and_only_there
         codes[::3, 0] = 9 + NAMES.index(speaker)
 
     def accuracy(codes: list[torch.Tensor]) -> float:
-        return speaker_probe_accuracy(codes[:24], speakers[:24], codes[24:], speakers[24:], levels=(12, 9))
+        return speaker_probe_accuracy(codes[:24], speakers[:24], codes[24:], speakers[24:], codebook_sizes=(12, 9))
 
     assert accuracy(telling) == 100
     assert accuracy(plain) < 75
@@ -71,4 +71,4 @@ def test_the_speaker_probe_finds_speakers_in_codes_that_hold_them_and_only_there
 def test_a_stranger_among_the_held_out_is_named() -> None:
     codes = [torch.zeros(4, 1, dtype=torch.int64)]
     with pytest.raises(DataError, match="61"):
-        speaker_probe_accuracy(codes, ["19"], codes, ["61"], levels=(2,))
+        speaker_probe_accuracy(codes, ["19"], codes, ["61"], codebook_sizes=(2,))

@@ -38,15 +38,15 @@ def test_there_are_39_phones_and_silence() -> None:
 
 
 @given(seeds, st.integers(1, 12))
-def test_relabelling_the_codes_changes_no_score(seed: int, levels: int) -> None:
-    codes, phones = draw(levels, 300, seed), draw(6, 300, seed + 1)
-    shuffled = torch.randperm(levels, generator=torch.Generator().manual_seed(seed))
+def test_relabelling_the_codes_changes_no_score(seed: int, codebook_size: int) -> None:
+    codes, phones = draw(codebook_size, 300, seed), draw(6, 300, seed + 1)
+    shuffled = torch.randperm(codebook_size, generator=torch.Generator().manual_seed(seed))
     train, held = LabelledCodes(codes[:200], phones[:200]), LabelledCodes(codes[200:], phones[200:])
-    before = phoneme_scores([train], [held], levels=levels)
+    before = phoneme_scores([train], [held], codebook_size=codebook_size)
     after = phoneme_scores(
         [LabelledCodes(shuffled[train.codes], train.phones)],
         [LabelledCodes(shuffled[held.codes], held.phones)],
-        levels=levels,
+        codebook_size=codebook_size,
     )
     assert before.accuracy == pytest.approx(after.accuracy)
     assert before.accuracy_with_silence == pytest.approx(after.accuracy_with_silence)
@@ -57,10 +57,10 @@ def test_relabelling_the_codes_changes_no_score(seed: int, levels: int) -> None:
 def test_codes_that_are_the_phones_score_all_and_one_code_scores_chance(seed: int) -> None:
     phones = draw(8, 400, seed)
     train, held = phones[:300], phones[300:]
-    perfect = phoneme_scores([LabelledCodes(train, train)], [LabelledCodes(held, held)], levels=8)
+    perfect = phoneme_scores([LabelledCodes(train, train)], [LabelledCodes(held, held)], codebook_size=8)
     assert (perfect.accuracy, perfect.accuracy_with_silence) == (100, 100)
     assert perfect.nmi == pytest.approx(1)
-    silent = phoneme_scores([LabelledCodes(train * 0, train)], [LabelledCodes(held * 0, held)], levels=1)
+    silent = phoneme_scores([LabelledCodes(train * 0, train)], [LabelledCodes(held * 0, held)], codebook_size=1)
     assert (silent.accuracy, silent.accuracy_with_silence) == (silent.chance, silent.chance_with_silence)
     assert silent.nmi == 0
 
@@ -68,7 +68,7 @@ def test_codes_that_are_the_phones_score_all_and_one_code_scores_chance(seed: in
 @given(seeds)
 def test_on_its_own_training_data_no_map_is_better_than_the_fitted_one(seed: int) -> None:
     codes, phones = draw(5, 200, seed), draw(7, 200, seed + 1)
-    fitted = code_to_phone(codes, phones, levels=5)
+    fitted = code_to_phone(codes, phones, codebook_size=5)
     other = draw(7, 5, seed + 2)
     assert (fitted[codes] == phones).sum() >= (other[codes] == phones).sum()
 
@@ -76,7 +76,7 @@ def test_on_its_own_training_data_no_map_is_better_than_the_fitted_one(seed: int
 def test_the_map_knows_nothing_of_the_held_out_recordings() -> None:
     train = LabelledCodes(torch.tensor([0, 0, 1, 1, 1]), torch.tensor([1, 1, 2, 2, 2]))
     swapped = LabelledCodes(torch.tensor([0, 1, 3]), torch.tensor([2, 1, 2]))
-    scores = phoneme_scores([train], [swapped], levels=4)
+    scores = phoneme_scores([train], [swapped], codebook_size=4)
     # Code 3 was never seen: it gets the most frequent phone of training, which is 2.
     assert scores.accuracy == pytest.approx(100 / 3)
     assert scores.chance == pytest.approx(200 / 3)
@@ -85,7 +85,7 @@ def test_the_map_knows_nothing_of_the_held_out_recordings() -> None:
 def test_silence_lifts_only_the_figure_that_counts_it() -> None:
     codes, phones = torch.tensor([0] * 8 + [1, 2]), torch.tensor([0] * 8 + [1, 2])
     wrong = torch.tensor([0] * 8 + [2, 1])
-    scores = phoneme_scores([LabelledCodes(codes, phones)], [LabelledCodes(wrong, phones)], levels=3)
+    scores = phoneme_scores([LabelledCodes(codes, phones)], [LabelledCodes(wrong, phones)], codebook_size=3)
     assert scores.accuracy_with_silence == 80
     assert scores.accuracy == 0
     assert scores.chance_with_silence == 80
@@ -94,10 +94,10 @@ def test_silence_lifts_only_the_figure_that_counts_it() -> None:
 @given(seeds)
 def test_mutual_information_is_symmetric_and_between_0_and_1(seed: int) -> None:
     a, b = draw(6, 100, seed), draw(6, 100, seed + 1)
-    there = normalised_mutual_information(a, b, levels=6)
+    there = normalised_mutual_information(a, b, codebook_size=6)
     assert -1e-9 <= there <= 1
-    assert there == pytest.approx(normalised_mutual_information(b, a, levels=6))
-    assert int(co_occurrences(a, b, levels=6).sum()) == 100
+    assert there == pytest.approx(normalised_mutual_information(b, a, codebook_size=6))
+    assert int(co_occurrences(a, b, codebook_size=6).sum()) == 100
 
 
 def test_neighbours_stand_beside_each_cell_and_are_zero_beyond_the_ends() -> None:
@@ -127,7 +127,7 @@ def test_kmeans_has_one_code_a_cell_and_tells_two_sounds_apart(hop: int, cosines
     wave = torch.cat(sounds * 2)
     generator = torch.Generator().manual_seed(0)
     (fitted,), (held,) = kmeans_codes(
-        [wave], [wave[:5001]], levels=2, hop=hop, sample_rate=16_000, cosines=cosines, generator=generator
+        [wave], [wave[:5001]], codebook_size=2, hop=hop, sample_rate=16_000, cosines=cosines, generator=generator
     )
     assert len(fitted) == -(-len(wave) // hop)
     assert len(held) == -(-5001 // hop)

@@ -16,7 +16,7 @@ TINY = [
     "data.test=4",
     "tokenizer.trunk.width=16",
     "tokenizer.trunk.hidden=16",
-    "tokenizer.quantizer.levels=[8,8,8]",
+    "tokenizer.quantizer.codebook_sizes=[8,8,8]",
     "tokenizer.quantizer.dim=16",
     "tokenizer.quantizer.lookup_dim=8",
     "tokenizer.likelihood.iterations=2",
@@ -98,7 +98,7 @@ def real(librispeech_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Ev
         f"data.train=[{utterances('27', '124992', range(4))},{utterances('26', '496', range(4))}]",
         f"data.valid=[{utterances('27', '124992', range(4, 5))}]",
         f"data.test=[{utterances('27', '124992', range(5, 7))},{utterances('26', '496', range(5, 6))}]",
-        "tokenizer.quantizer.levels=[16]",
+        "tokenizer.quantizer.codebook_sizes=[16]",
         "tokenizer.quantizer.dim=16",
     ]
     run = train(load_recipe("librispeech-phones", overrides=overrides), tmp_path_factory.mktemp("real") / "run")

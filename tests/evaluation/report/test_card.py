@@ -12,9 +12,9 @@ from codeword.cli.exporting import export_run
 from codeword.config import (
     Cifar10Config,
     DataConfig,
-    FittedPriorConfig,
-    FolderConfig,
+    ImageFolderConfig,
     PixelCNNConfig,
+    PriorModelConfig,
     Recipe,
     SyntheticSpeechConfig,
     TokenizerConfig,
@@ -40,7 +40,7 @@ def finished(folder: Path, recipe: Recipe, grid: tuple[int, ...]) -> Run:
     run = Run.create(folder, recipe, resume=False)
     tokenizer = Tokenizer(recipe.tokenizer)
     tokenizer.save_pretrained(run.tokenizer_path)
-    fitted = FittedPriorConfig(architecture=recipe.prior, grid=grid, levels=tokenizer.quantizer.levels)
+    fitted = PriorModelConfig(architecture=recipe.prior, grid=grid, codebook_sizes=tokenizer.quantizer.codebook_sizes)
     build_prior(fitted).save_pretrained(run.prior_path)
     return run
 
@@ -129,7 +129,7 @@ def test_rates_and_voices_of_speech_are_in_its_card(speech: Run) -> None:
 
 
 def test_data_of_ones_own_are_not_given_away(tmp_path: Path) -> None:
-    text = text_of(pictures(tmp_path, FolderConfig(root=Path("/home/ann/secret"))))
+    text = text_of(pictures(tmp_path, ImageFolderConfig(root=Path("/home/ann/secret"))))
     assert "license:" not in text
     assert "/home/ann" not in text
     assert "for those to say who trained them" in text

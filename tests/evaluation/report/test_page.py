@@ -13,7 +13,7 @@ from PIL import Image
 from codeword.config import (
     Cifar10Config,
     ConvTrunkConfig,
-    FittedPriorConfig,
+    PriorModelConfig,
     Recipe,
     TokenizerConfig,
     UniformPriorConfig,
@@ -24,7 +24,7 @@ from codeword.errors import UsageError
 from codeword.evaluation import evaluate
 from codeword.evaluation.report.figures import png
 from codeword.evaluation.report.image_material import Material
-from codeword.evaluation.report.image_sections import image_exhibits
+from codeword.evaluation.report.image_sections import image_sections
 from codeword.evaluation.report.page import report
 from codeword.evaluation.report.tables import result_rows
 from codeword.evaluation.results import Evaluation, Metric, read_evaluation
@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "data": {"kind": "synthetic-images", "size": 16, "train": 32, "valid": 8, "test": 12},
         "tokenizer": {
             "trunk": {"kind": "conv", "width": 8, "residual_width": 4, "residual_blocks": 1},
-            "quantizer": {"kind": "vector", "levels": [16], "dim": 4},
+            "quantizer": {"kind": "vector", "codebook_sizes": [16], "dim": 4},
         },
         "prior": {"kind": "pixelcnn", "layers": 2, "width": 4, "head_width": 8},
         "tokenizer_training": TRAINING,
@@ -155,17 +155,19 @@ def test_grey_images_of_odd_size_with_product_codes_are_drawn() -> None:
         TokenizerConfig(
             channels=1,
             trunk=ConvTrunkConfig(width=8, residual_width=4, residual_blocks=1),
-            quantizer=VectorQuantizerConfig(levels=(5, 3), dim=4),
+            quantizer=VectorQuantizerConfig(codebook_sizes=(5, 3), dim=4),
         )
     ).eval()
     x = torch.randint(256, (3, 1, 18, 13), generator=torch.Generator().manual_seed(0))
     codes = tokenizer.encode(x)
-    usage = CodeUsage(tokenizer.quantizer.levels)
+    usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
     usage.add(codes)
     material = Material(
         tokenizer=tokenizer,
         prior=build_prior(
-            FittedPriorConfig(architecture=UniformPriorConfig(), grid=(5, 4), levels=tokenizer.quantizer.levels)
+            PriorModelConfig(
+                architecture=UniformPriorConfig(), grid=(5, 4), codebook_sizes=tokenizer.quantizer.codebook_sizes
+            )
         ),
         split="test",
         x=x,
@@ -179,6 +181,6 @@ def test_grey_images_of_odd_size_with_product_codes_are_drawn() -> None:
         class_names=("$x_{", "名", "a name that is far too long"),
         seed=0,
     )
-    for exhibit in image_exhibits(material):
-        with Image.open(io.BytesIO(png(exhibit.draw()))) as image:
-            assert min(image.size) > 10, exhibit.name
+    for section in image_sections(material):
+        with Image.open(io.BytesIO(png(section.draw()))) as image:
+            assert min(image.size) > 10, section.name

@@ -168,7 +168,7 @@ def test_without_speakers_phones_rates_or_length_the_report_is_shorter(tmp_path:
     run = trained(
         tmp_path / "run",
         data={"kind": "audio-folder", "root": tmp_path, "sample_rate": RATE, "crop_samples": 1600},
-        tokenizer=TOKENIZER | {"conditional": False, "quantizer": {"kind": "vector", "levels": [8], "dim": 8}},
+        tokenizer=TOKENIZER | {"conditional": False, "quantizer": {"kind": "vector", "codebook_sizes": [8], "dim": 8}},
         prior={"kind": "uniform"},
     )
     folder = report(evaluated(run), samples=1).parent
@@ -188,7 +188,7 @@ def test_a_decoder_that_draws_sample_by_sample_is_heard_for_a_second(tmp_path: P
                 "channels": 1,
                 "sample_rate": RATE,
                 "trunk": {"kind": "conv", "width": 4, "residual_width": 4, "residual_blocks": 1},
-                "quantizer": {"kind": "vector", "levels": [8], "dim": 4},
+                "quantizer": {"kind": "vector", "codebook_sizes": [8], "dim": 4},
                 "likelihood": {"kind": "wavenet", "dilations": [1], "width": 4, "skip_width": 4, "features": 4},
             },
             prior={"kind": "pixelcnn", "layers": 1, "width": 4, "head_width": 4},

@@ -49,14 +49,14 @@ def test_whitening_keeps_the_direction_in_which_two_classes_differ(seed: int) ->
 
 
 @given(seeds, st.integers(1, 5), st.integers(1, 4))
-def test_the_best_path_is_the_best_of_all(seed: int, length: int, levels: int) -> None:
-    scores, transitions = normal(length, levels, seed=seed), normal(levels, levels, seed=seed + 1)
+def test_the_best_path_is_the_best_of_all(seed: int, length: int, codebook_size: int) -> None:
+    scores, transitions = normal(length, codebook_size, seed=seed), normal(codebook_size, codebook_size, seed=seed + 1)
 
     def total(path: tuple[int, ...]) -> float:
         stays = sum(float(scores[i, k]) for i, k in enumerate(path))
         return stays + sum(float(transitions[a, b]) for a, b in pairwise(path))
 
-    best = max(map(total, product(range(levels), repeat=length)))
+    best = max(map(total, product(range(codebook_size), repeat=length)))
     assert total(tuple(best_path(scores, transitions).tolist())) == pytest.approx(best, abs=1e-5)
 
 
@@ -91,7 +91,9 @@ def fitted(smoothing: float, **options: float) -> tuple[Clusters, list[torch.Ten
     recordings = [standardised(normal(4, n, seed=n).cumsum(1)) for n in (80, 60, 100, 120)]
     config = ClustersConfig(cosines=4, classes=12, smoothing=smoothing, **options)
     generator = torch.Generator().manual_seed(0)
-    clusters = Clusters.fit(config, recordings, [0, 1, 0, 1], span=SPAN, levels=LEVELS, dim=DIM, generator=generator)
+    clusters = Clusters.fit(
+        config, recordings, [0, 1, 0, 1], span=SPAN, codebook_size=LEVELS, dim=DIM, generator=generator
+    )
     return clusters, recordings
 
 

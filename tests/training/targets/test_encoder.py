@@ -25,7 +25,7 @@ TINY = [
     "data.crop_samples=8000",
     FRONTEND,
     'tokenizer.trunk={kind="convnext", width=16, hidden=16, encoder_blocks=1, decoder_blocks=1, strides=[2,2]}',
-    'tokenizer.quantizer={kind="vector", levels=[16], dim=8}',
+    'tokenizer.quantizer={kind="vector", codebook_sizes=[16], dim=8}',
     "tokenizer.likelihood.iterations=2",
     'targets={kind="clusters", cosines=8, classes=40, rounds=2}',
     'prior={kind="uniform"}',
@@ -70,7 +70,7 @@ def test_the_encoder_learns_first_and_both_parts_are_logged(undisturbed: Run) ->
         assert [r["step"] for r in undisturbed.records(part, "valid")] == [3, 6]
     last = list(undisturbed.records("encoder", "valid"))[-1]
     assert 0 < last["agreement"] <= 1
-    assert undisturbed.tokenizer().quantizer.levels == (16,)
+    assert undisturbed.tokenizer().quantizer.codebook_sizes == (16,)
 
 
 def test_what_was_learned_from_targets_does_not_move_any_more(undisturbed: Run) -> None:
@@ -81,9 +81,9 @@ def test_what_was_learned_from_targets_does_not_move_any_more(undisturbed: Run) 
     encoder = {n.removeprefix(average): t for n, t in learned.items() if n.startswith(average + "encoder.")}
     assert_equal(encoder, {n: t for n, t in final.items() if n.startswith("encoder.")})
     codewords = learned["average.module.codewords"]
-    assert torch.equal(final["quantizer.books.0.vectors"], codewords)
-    assert torch.equal(final["quantizer.books.0.sums"], codewords)
-    assert final["quantizer.books.0.ready"]
+    assert torch.equal(final["quantizer.codebooks.0.vectors"], codewords)
+    assert torch.equal(final["quantizer.codebooks.0.sums"], codewords)
+    assert final["quantizer.codebooks.0.ready"]
 
 
 def test_the_decoder_does_learn(undisturbed: Run, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_at_most_as_many_recordings_as_told_are_held() -> None:
             "tokenizer.frontend.kind = 'log-mel', not 'samples'",
         ),
         ('tokenizer.trunk={kind="residual"}', "tokenizer.trunk.kind = 'convnext', not 'residual'"),
-        ("tokenizer.quantizer.levels=[8,8]", "kind 'vector' with one codebook"),
+        ("tokenizer.quantizer.codebook_sizes=[8,8]", "kind 'vector' with one codebook"),
         ("tokenizer.quantizer.cosine=true", "without lookup_dim or cosine"),
         ('tokenizer.quantizer={kind="finite-scalar"}', "kind 'vector' with one codebook"),
         ("targets.cosines=33", "targets.cosines of at most 32"),

@@ -7,14 +7,14 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from codeword.config import AudioFolderConfig, FolderConfig
+from codeword.config import AudioFolderConfig, ImageFolderConfig
 from codeword.data.base import Split
 from codeword.errors import DataError
 
 _log = logging.getLogger("codeword")
 
 
-def split_of(name: str, config: FolderConfig | AudioFolderConfig) -> Split:
+def split_of(name: str, config: ImageFolderConfig | AudioFolderConfig) -> Split:
     """The split of a file, from its path below the root (with forward slashes) alone."""
     # macOS stores names decomposed, others composed: normalised, the same name hashes the same.
     normal = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
@@ -40,7 +40,7 @@ def names_below(root: Path, suffixes: Collection[str]) -> Iterator[str]:
 
 
 def names_of_split(
-    names: Sequence[str], root: Path, config: FolderConfig | AudioFolderConfig, split: Split
+    names: Sequence[str], root: Path, config: ImageFolderConfig | AudioFolderConfig, split: Split
 ) -> list[str]:
     """Those of `names` that fall into a split. Raises DataError where none does."""
     mine = [name for name in names if split_of(name, config) == split]

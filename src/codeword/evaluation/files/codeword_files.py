@@ -9,7 +9,7 @@ from math import log, log2
 import torch
 from torch import Tensor
 
-from codeword.codec import Codec, Container, Signal, Wishes
+from codeword.codec import Codec, CompressOptions, Container, Signal
 from codeword.coding.determinism import deterministic
 from codeword.coding.stream import decode_stream, encode_stream
 from codeword.coding.tiles import decode_tiles, encode_tiles
@@ -69,37 +69,37 @@ class Ours:
             self.codes.append(_encoded(model.tokenizer, signal))
             progress(done, len(signals))
 
-    def write(self, setting: str, wishes: Wishes, *, together: bool = True, most: int | None = None) -> Files:
+    def write(self, setting: str, options: CompressOptions, *, together: bool = True, most: int | None = None) -> Files:
         """All signals in one file, or the first `most` of them in a file each. Raises UsageError."""
         coded = list(zip(self.signals, self.codes, strict=True))[:most]
         contents, overhead, bits, coders = [], 0, 0.0, set[str]()
         for group in [coded] if together else [[one] for one in coded]:
             content = io.BytesIO()
-            written = self.codec.write(content, [signal for signal, _ in group], wishes, progress=self.progress)
+            written = self.codec.write(content, [signal for signal, _ in group], options, progress=self.progress)
             contents.append(content.getvalue())
             overhead += written.overhead_bytes
-            bits += _code_bits(self.model, [codes[..., : wishes.codes] for _, codes in group], written.coder)
+            bits += _code_bits(self.model, [codes[..., : options.codes] for _, codes in group], written.coder)
             coders.add(_CODER_IN_WORDS[written.coder])
         sizes = [len(content) for content in contents]
         size = sum(sizes)
-        if wishes.lossless:
+        if options.lossless:
             bits += self._signal_bits()
         entry = FileFormat(
             name=NAME,
             setting=setting,
-            kind="lossless" if wishes.lossless else "lossy",
+            kind="lossless" if options.lossless else "lossy",
             signals=len(coded),
             files=len(contents),
             bytes=size,
             overhead_bytes=overhead,
             rate=self.amounts.together(size) if together else self.amounts.apart(sizes),
             theory=Theory(
-                bits=bits, model=_model(coders, lossless=wishes.lossless), gap=100 * (8 * (size - overhead) / bits - 1)
+                bits=bits, model=_model(coders, lossless=options.lossless), gap=100 * (8 * (size - overhead) / bits - 1)
             ),
         )
         return Files(contents, entry)
 
-    def read(self, files: Files, wishes: Wishes) -> Iterator[Tensor]:
+    def read(self, files: Files, options: CompressOptions) -> Iterator[Tensor]:
         """The signals (C, *S) int64 of files just written, each of them proved to be what it must."""
         found = (
             torch.cat(list(found.blocks), -1).long()
@@ -110,17 +110,17 @@ class Ours:
         for x, signal, codes in zip(found, self.signals[:count], self.codes[:count], strict=True):
             expected = (
                 torch.cat(list(signal.read()), -1).long()
-                if wishes.lossless
-                else _decoded(self.model.tokenizer, codes[..., : wishes.codes], signal.size)
+                if options.lossless
+                else _decoded(self.model.tokenizer, codes[..., : options.codes], signal.size)
             )
             assert torch.equal(x, expected), f"Signal {signal.name} came back from its file as another one."
             yield x
 
     def lossless(self, setting: str) -> FileFormat:
         """One file that keeps every number, read back whole. Raises UsageError where the likelihood cannot."""
-        wishes = Wishes(lossless=True)
-        files = self.write(setting, wishes)
-        for _ in self.read(files, wishes):
+        options = CompressOptions(lossless=True)
+        files = self.write(setting, options)
+        for _ in self.read(files, options):
             pass
         return files.entry
 
@@ -142,12 +142,12 @@ def _model(coders: set[str], *, lossless: bool) -> str:
 @torch.no_grad()
 def _code_bits(model: Model, codes: Sequence[Tensor], coder: str) -> float:
     """What codes (*G, k) cost in all under the model that a coder codes with."""
-    levels = model.tokenizer.quantizer.levels[: codes[0].shape[-1]]
+    codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: codes[0].shape[-1]]
     cells = torch.cat([c.flatten(0, -2) for c in codes])
     if coder == "uniform":
-        return len(cells) * sum(log2(n) for n in levels)
+        return len(cells) * sum(log2(n) for n in codebook_sizes)
     if coder == "histogram":
-        counts = [histogram(book, n) for book, n in zip(cells.unbind(1), levels, strict=True)]
+        counts = [histogram(book, n) for book, n in zip(cells.unbind(1), codebook_sizes, strict=True)]
         return len(cells) * sum(entropy_bits(count) for count in counts)
     nats = 0.0
     for _, alike in groupby(codes, key=lambda c: c.shape):

@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from codeword.codec import Signal, Wishes
+from codeword.codec import CompressOptions, Signal
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset, evaluation_batches
 from codeword.errors import UsageError
@@ -33,13 +33,13 @@ def measure_image_files(
 
     ours = Ours(model, [signal(i) for i in range(count)], amounts, progress)
     files, left_out = [], {}
-    for setting, wishes, each in (
-        ("one file", Wishes(), False),
-        ("one file, portable", Wishes(portable=True), False),
-        ("a file each", Wishes(), True),
+    for setting, options, each in (
+        ("one file", CompressOptions(), False),
+        ("one file, portable", CompressOptions(portable=True), False),
+        ("a file each", CompressOptions(), True),
     ):
-        made = ours.write(setting, wishes, together=not each, most=ONE_EACH if each else None)
-        found = ours.read(made, wishes)
+        made = ours.write(setting, options, together=not each, most=ONE_EACH if each else None)
+        found = ours.read(made, options)
         values = torch.cat([psnr_db(x[None], data.take([i]).x) for i, x in enumerate(found)])
         files.append(made.entry.model_copy(update={"metrics": {"psnr_db": _psnr(values)}}))
     try:

@@ -5,7 +5,7 @@ from itertools import groupby
 from matplotlib.figure import Figure
 
 from codeword.evaluation.files.codeword_files import NAME
-from codeword.evaluation.report.figures import BLUE, GREEN, ORANGE, Exhibit, Line, Panel, panels_figure
+from codeword.evaluation.report.figures import BLUE, GREEN, ORANGE, Line, Panel, Section, panels_figure
 from codeword.evaluation.results import Evaluation, FileFormat
 
 _PANELS = (
@@ -23,14 +23,14 @@ _CAPTIONS = {
 }
 
 
-def files_exhibits(evaluation: Evaluation) -> list[Exhibit]:
+def files_sections(evaluation: Evaluation) -> list[Section]:
     """What the report shows of files, where they were measured."""
     if not any(_panels(evaluation)):
         return []
     caption = "Each dot is one setting of a format, with every byte of its files, on a logarithmic axis. "
     caption += _CAPTIONS.get(evaluation.files[0].rate.unit, "")
     return [
-        Exhibit(
+        Section(
             "files-rate-distortion", "What the bytes of files buy", caption, lambda: rate_distortion_figure(evaluation)
         )
     ]

@@ -6,7 +6,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from codeword.codec import Signal, Wishes
+from codeword.codec import CompressOptions, Signal
 from codeword.config import EvaluationConfig
 from codeword.data.recordings import Recordings
 from codeword.errors import UsageError
@@ -89,22 +89,22 @@ class _Listener:
 def _ours(ours: Ours, listener: _Listener) -> Iterator[FileFormat]:
     """The model at every rate; at the highest also portable, and a file for each recording."""
     tokenizer = ours.model.tokenizer
-    for k in tokenizer.quantizer.prefixes:
-        wishes, codes = Wishes(codes=k), "1 code a cell" if k == 1 else f"{k} codes a cell"
-        made = ours.write(codes, wishes)
+    for k in tokenizer.quantizer.served_codes:
+        options, codes = CompressOptions(codes=k), "1 code a cell" if k == 1 else f"{k} codes a cell"
+        made = ours.write(codes, options)
         heard: dict[str, Metric] = {}
         # A decoder that draws sample after sample takes minutes for a second.
         if not tokenizer.likelihood.sequential:
-            heard = listener.judge(dequantise(x[0], tokenizer.config.values) for x in ours.read(made, wishes))
+            heard = listener.judge(dequantise(x[0], tokenizer.config.values) for x in ours.read(made, options))
         yield made.entry.model_copy(update={"metrics": heard})
-    portable = Wishes(portable=True)
+    portable = CompressOptions(portable=True)
     made = ours.write(f"{codes}, portable", portable)
     if not tokenizer.likelihood.sequential:
         for _ in ours.read(made, portable):
             pass
     # The same codes, so the same sound.
     yield made.entry.model_copy(update={"metrics": heard})
-    yield ours.write(f"{codes}, a file each", Wishes(), together=False, most=ONE_EACH).entry
+    yield ours.write(f"{codes}, a file each", CompressOptions(), together=False, most=ONE_EACH).entry
 
 
 def _other(form: SoundFormat, listener: _Listener, amounts: Amounts) -> FileFormat:

@@ -26,8 +26,8 @@ class KMeansBaseline:
     Each book is fitted by k-means to what those before it left over, so that any prefix of the codes is a codec too.
     """
 
-    def __init__(self, books: Sequence[Tensor], *, sample_rate: int) -> None:
-        self.books = tuple(books)
+    def __init__(self, codebooks: Sequence[Tensor], *, sample_rate: int) -> None:
+        self.codebooks = tuple(codebooks)
         self.sample_rate = sample_rate
         self.mel = _log_mel(sample_rate)
 
@@ -35,20 +35,20 @@ class KMeansBaseline:
     def fit(
         cls,
         waves: Sequence[Tensor],
-        levels: Sequence[int],
+        codebook_sizes: Sequence[int],
         *,
         sample_rate: int,
         generator: torch.Generator | None = None,
     ) -> "KMeansBaseline":
-        """Fit one book for each of `levels` (codewords in it) to the cells of training waveforms."""
+        """Fit one book for each of `codebook_sizes` (codewords in it) to the cells of training waveforms."""
         mel = _log_mel(sample_rate)
         residual = torch.cat([_cells(mel, wave) for wave in waves])
-        books = []
-        for size in levels:
+        codebooks = []
+        for size in codebook_sizes:
             start = draw_rows(residual, size, generator)
-            books.append(lloyd(residual, start, generator, iterations=KMEANS_ITERATIONS))
-            residual = residual - books[-1][nearest(residual, books[-1])]
-        return cls(books, sample_rate=sample_rate)
+            codebooks.append(lloyd(residual, start, generator, iterations=KMEANS_ITERATIONS))
+            residual = residual - codebooks[-1][nearest(residual, codebooks[-1])]
+        return cls(codebooks, sample_rate=sample_rate)
 
     @property
     def cells_per_second(self) -> float:
@@ -57,17 +57,17 @@ class KMeansBaseline:
     def encode(self, wave: Tensor) -> Tensor:
         """Waveform (T,) to codes (G, K), G = ceil(T / 20 ms)."""
         residual, codes = _cells(self.mel, wave), []
-        for book in self.books:
+        for book in self.codebooks:
             codes.append(nearest(residual, book))
             residual = residual - book[codes[-1]]
         return torch.stack(codes, -1)
 
     def decode(self, codes: Tensor, *, length: int) -> Tensor:
-        """Codes (G, k), of the first k books, to a waveform (length,) in [-1, 1]."""
+        """Codes (G, k), of the first k codebooks, to a waveform (length,) in [-1, 1]."""
         if not length:
             return torch.zeros(0)
-        books = self.books[: codes.shape[1]]
-        cells = torch.stack([book[codes[:, k]] for k, book in enumerate(books)]).sum(0)
+        codebooks = self.codebooks[: codes.shape[1]]
+        cells = torch.stack([book[codes[:, k]] for k, book in enumerate(codebooks)]).sum(0)
         spectrum = self.mel.invert(cells.view(1, -1, _MELS).transpose(1, 2))
         wave = griffin_lim(spectrum, self.mel.n_fft, self.mel.hop, iterations=GRIFFIN_LIM_ITERATIONS)
         return wave[0, :length].clamp(-1, 1)

@@ -44,11 +44,12 @@ def conversion_success(
     return 100 * float((margins > 0).double().mean()) if len(margins) else 0.0
 
 
-def code_histograms(recordings: Sequence[Tensor], *, levels: Sequence[int]) -> Tensor:
-    """How often each codeword is used in each recording's codes (G, K), as shares of its cells: (N, sum of levels)."""
+def code_histograms(recordings: Sequence[Tensor], *, codebook_sizes: Sequence[int]) -> Tensor:
+    """How often each codeword is used in each recording's codes (G, K), as shares of its cells: (N, all codewords)."""
     return torch.stack(
         [
-            torch.cat([histogram(codes[:, k], size) for k, size in enumerate(levels)]).float() / max(1, len(codes))
+            torch.cat([histogram(codes[:, k], size) for k, size in enumerate(codebook_sizes)]).float()
+            / max(1, len(codes))
             for codes in recordings
         ]
     )
@@ -60,7 +61,7 @@ def speaker_probe_accuracy(
     held_out: Sequence[Tensor],
     held_out_speakers: Sequence[str],
     *,
-    levels: Sequence[int],
+    codebook_sizes: Sequence[int],
 ) -> float:
     """Percentage of held-out recordings whose speaker a linear probe tells from the histogram of their codes (G, K).
 
@@ -77,8 +78,8 @@ def speaker_probe_accuracy(
             f"hold out chapters of training speakers instead."
         )
     # Square roots: the rare codewords of a recording weigh as much as they tell, not as they occur.
-    features = code_histograms(train, levels=levels).sqrt()
-    held_features = code_histograms(held_out, levels=levels).sqrt()
+    features = code_histograms(train, codebook_sizes=codebook_sizes).sqrt()
+    held_features = code_histograms(held_out, codebook_sizes=codebook_sizes).sqrt()
     labels = torch.tensor([names.index(s) for s in train_speakers])
     wanted = torch.tensor([names.index(s) for s in held_out_speakers])
     found = LinearProbe(features, labels, classes=len(names)).predict(held_features)

@@ -39,7 +39,7 @@ def measure_signals(
         progress(done, total)
     columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     variance = signal_variance(train, values=tokenizer.config.values)
-    return Measured(signals=done, metrics=_summarise(columns, tokenizer.quantizer.levels, variance))
+    return Measured(signals=done, metrics=_summarise(columns, tokenizer.quantizer.codebook_sizes, variance))
 
 
 @torch.no_grad()
@@ -93,7 +93,7 @@ def _ssim(image: Tensor, target: Tensor) -> Tensor:
     return torch.as_tensor(value)
 
 
-def _summarise(columns: dict[str, Tensor], levels: tuple[int, ...], variance: float) -> dict[str, Metric]:
+def _summarise(columns: dict[str, Tensor], codebook_sizes: tuple[int, ...], variance: float) -> dict[str, Metric]:
     dims, symbols = columns["dims"], columns["symbols"]
     per_signal = {
         "mse": (columns["mse"], "intensity^2, values span 1"),
@@ -114,10 +114,10 @@ def _summarise(columns: dict[str, Tensor], levels: tuple[int, ...], variance: fl
             "bit/code under the prior, label told",
         )
     metrics = {name: metric(mean_interval(values), unit) for name, (values, unit) in per_signal.items()}
-    codes = columns["codes"].view(len(dims), -1, len(levels))
+    codes = columns["codes"].view(len(dims), -1, len(codebook_sizes))
 
     def counted(rows: Tensor) -> CodeUsage:
-        usage = CodeUsage(levels)
+        usage = CodeUsage(codebook_sizes)
         usage.add(codes[rows])
         return usage
 

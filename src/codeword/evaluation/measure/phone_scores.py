@@ -98,37 +98,41 @@ def cell_phones(phones: Sequence[Phone], *, cells: int, cells_per_second: float)
     return torch.tensor([_LABELS.get(name, 0) for name in names], dtype=torch.int64)
 
 
-def phoneme_scores(train: Sequence[LabelledCodes], held_out: Sequence[LabelledCodes], *, levels: int) -> PhonemeScores:
-    """Fit the map on `train`, score it on `held_out`; codes are below `levels`."""
+def phoneme_scores(
+    train: Sequence[LabelledCodes], held_out: Sequence[LabelledCodes], *, codebook_size: int
+) -> PhonemeScores:
+    """Fit the map on `train`, score it on `held_out`; codes are below `codebook_size`."""
     codes, phones = _joined(train)
     held_codes, held_phones = _joined(held_out)
     spoken, held_spoken = phones > 0, held_phones > 0
     without = (codes[spoken], phones[spoken], held_codes[held_spoken], held_phones[held_spoken])
     whole = (codes, phones, held_codes, held_phones)
     return PhonemeScores(
-        accuracy=_accuracy(*without, levels=levels),
-        accuracy_with_silence=_accuracy(*whole, levels=levels),
-        chance=_accuracy(*_one_code(*without), levels=1),
-        chance_with_silence=_accuracy(*_one_code(*whole), levels=1),
-        nmi=normalised_mutual_information(held_codes[held_spoken], held_phones[held_spoken], levels=levels),
+        accuracy=_accuracy(*without, codebook_size=codebook_size),
+        accuracy_with_silence=_accuracy(*whole, codebook_size=codebook_size),
+        chance=_accuracy(*_one_code(*without), codebook_size=1),
+        chance_with_silence=_accuracy(*_one_code(*whole), codebook_size=1),
+        nmi=normalised_mutual_information(
+            held_codes[held_spoken], held_phones[held_spoken], codebook_size=codebook_size
+        ),
     )
 
 
-def code_to_phone(codes: Tensor, phones: Tensor, *, levels: int) -> Tensor:
-    """The phone that each code most often stands for (levels,); codes never seen get the most frequent phone."""
-    counts = co_occurrences(codes, phones, levels=levels)
+def code_to_phone(codes: Tensor, phones: Tensor, *, codebook_size: int) -> Tensor:
+    """The phone that each code most often stands for (codebook_size,); codes never seen get the most frequent phone."""
+    counts = co_occurrences(codes, phones, codebook_size=codebook_size)
     return torch.where(counts.sum(1) > 0, counts.argmax(1), counts.sum(0).argmax())
 
 
-def co_occurrences(codes: Tensor, phones: Tensor, *, levels: int) -> Tensor:
-    """How many cells have each code and phone: codes (N,), phones (N,) to (levels, len(PHONES)) int64."""
+def co_occurrences(codes: Tensor, phones: Tensor, *, codebook_size: int) -> Tensor:
+    """How many cells have each code and phone: codes (N,), phones (N,) to (codebook_size, len(PHONES)) int64."""
     pairs = codes * len(PHONES) + phones
-    return torch.bincount(pairs, minlength=levels * len(PHONES)).view(levels, len(PHONES))
+    return torch.bincount(pairs, minlength=codebook_size * len(PHONES)).view(codebook_size, len(PHONES))
 
 
-def normalised_mutual_information(codes: Tensor, phones: Tensor, *, levels: int) -> float:
+def normalised_mutual_information(codes: Tensor, phones: Tensor, *, codebook_size: int) -> float:
     """`2 I(codes; phones) / (H(codes) + H(phones))`, 0 when independent, 1 when each gives the other away."""
-    counts = co_occurrences(codes, phones, levels=levels)
+    counts = co_occurrences(codes, phones, codebook_size=codebook_size)
     apart = entropy_bits(counts.sum(1)) + entropy_bits(counts.sum(0))
     return 2 * (apart - entropy_bits(counts.flatten())) / apart if apart > 0 else 0.0
 
@@ -150,7 +154,7 @@ def kmeans_codes(
     train: Sequence[Tensor],
     held_out: Sequence[Tensor],
     *,
-    levels: int,
+    codebook_size: int,
     hop: int,
     sample_rate: int,
     cosines: int | None = None,
@@ -165,14 +169,14 @@ def kmeans_codes(
     """
     frames = [_cell_features(wave, hop, sample_rate, cosines) for wave in train]
     together = torch.cat(frames)
-    start = draw_rows(together, levels, generator)
+    start = draw_rows(together, codebook_size, generator)
     book = lloyd(together, start, generator, iterations=KMEANS_ITERATIONS)
     others = [_cell_features(wave, hop, sample_rate, cosines) for wave in held_out]
     return [nearest(x, book) for x in frames], [nearest(x, book) for x in others]
 
 
-def _accuracy(codes: Tensor, phones: Tensor, held_codes: Tensor, held_phones: Tensor, *, levels: int) -> float:
-    return _percentage(code_to_phone(codes, phones, levels=levels)[held_codes] == held_phones)
+def _accuracy(codes: Tensor, phones: Tensor, held_codes: Tensor, held_phones: Tensor, *, codebook_size: int) -> float:
+    return _percentage(code_to_phone(codes, phones, codebook_size=codebook_size)[held_codes] == held_phones)
 
 
 def _one_code(codes: Tensor, phones: Tensor, held_codes: Tensor, held_phones: Tensor) -> tuple[Tensor, ...]:

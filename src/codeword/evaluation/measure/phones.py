@@ -37,11 +37,13 @@ def measure_phonemes(
         [i for i in range(n) if split.phones(i) is not None]
         for split, n in ((train, len(train.recordings)), (data, count))
     )
-    levels = tokenizer.quantizer.levels[0]
+    codebook_size = tokenizer.quantizer.codebook_sizes[0]
     if not learned or not scored:
         return {}, {"phoneme_accuracy": "no alignments are known for this split; `codeword align` makes them"}
-    if levels > _LARGEST_ALPHABET:
-        return {}, {"phoneme_accuracy": f"the first codebook has {levels} codewords, too many to name each a phone"}
+    if codebook_size > _LARGEST_ALPHABET:
+        return {}, {
+            "phoneme_accuracy": f"the first codebook has {codebook_size} codewords, too many to name each a phone"
+        }
     labels_learned = [_phones(tokenizer, train, i) for i in learned]
     labels_scored = [_phones(tokenizer, data, i) for i in scored]
     ours_learned = [_codes(tokenizer, train, i) for i in learned]
@@ -53,7 +55,7 @@ def measure_phonemes(
         return kmeans_codes(
             waves_learned,
             waves_scored,
-            levels=levels,
+            codebook_size=codebook_size,
             hop=tokenizer.hop,
             sample_rate=_sample_rate(tokenizer),
             cosines=cosines,
@@ -69,15 +71,17 @@ def measure_phonemes(
         fitted, tested = codes
         return metric(
             resampled_interval(
-                lambda rows: getattr(phoneme_scores(fitted, [tested[int(r)] for r in rows], levels=levels), figure),
+                lambda rows: getattr(
+                    phoneme_scores(fitted, [tested[int(r)] for r in rows], codebook_size=codebook_size), figure
+                ),
                 len(tested),
             ),
             unit,
         )
 
     probe = phoneme_probe_accuracy(
-        [(_features(c, levels), p) for c, p in zip(ours_learned, labels_learned, strict=True)],
-        [(_features(c, levels), p) for c, p in zip(ours_scored, labels_scored, strict=True)],
+        [(_features(c, codebook_size), p) for c, p in zip(ours_learned, labels_learned, strict=True)],
+        [(_features(c, codebook_size), p) for c, p in zip(ours_scored, labels_scored, strict=True)],
     )
     return {
         "phoneme_accuracy": scored_metric("accuracy", f"{_UNIT}, silence left out"),
@@ -116,8 +120,8 @@ def _phones(tokenizer: Tokenizer, data: Recordings, i: int) -> Tensor:
     return cell_phones(phones, cells=cells, cells_per_second=_sample_rate(tokenizer) / tokenizer.hop)
 
 
-def _features(codes: Tensor, levels: int) -> Tensor:
-    return with_neighbours(F.one_hot(codes, levels).float())
+def _features(codes: Tensor, codebook_size: int) -> Tensor:
+    return with_neighbours(F.one_hot(codes, codebook_size).float())
 
 
 def _wave(tokenizer: Tokenizer, data: Recordings, i: int) -> Tensor:

@@ -74,7 +74,7 @@ def measure_recordings(
     for i in range(count):
         heard.append(listen(tokenizer, prior, data, i, baseline=baseline, left_out=left_out))
         progress(i + 1, count)
-    rates = [Rate(codes=k, metrics=_rate_metrics(heard, tokenizer, k)) for k in tokenizer.quantizer.prefixes]
+    rates = [Rate(codes=k, metrics=_rate_metrics(heard, tokenizer, k)) for k in tokenizer.quantizer.served_codes]
     metrics = rates[-1].metrics | _whole_metrics(heard)
     phonemes, why_not = measure_phonemes(tokenizer, data, train, count=count)
     metrics |= phonemes
@@ -90,7 +90,7 @@ def measure_recordings(
         rates=tuple(rates) if len(rates) > 1 else (),
         baselines=tuple(
             Rate(codes=k, metrics=sound_metrics([h.baselines[k] for h in heard]))
-            for k in (tokenizer.quantizer.prefixes if baseline else ())
+            for k in (tokenizer.quantizer.served_codes if baseline else ())
         ),
         left_out=left_out,
     )
@@ -102,7 +102,7 @@ def fit_baseline(tokenizer: Tokenizer, train: Recordings) -> KMeansBaseline:
     assert sample_rate is not None
     waves = [dequantise(train.read(i)[0], values) for i in range(len(train.recordings))]
     generator = torch.Generator().manual_seed(0)
-    return KMeansBaseline.fit(waves, tokenizer.quantizer.levels, sample_rate=sample_rate, generator=generator)
+    return KMeansBaseline.fit(waves, tokenizer.quantizer.codebook_sizes, sample_rate=sample_rate, generator=generator)
 
 
 @torch.no_grad()
@@ -131,12 +131,12 @@ def listen(
 
     rates, baselines = {}, {}
     if not tokenizer.likelihood.sequential:
-        for k in tokenizer.quantizer.prefixes:
+        for k in tokenizer.quantizer.served_codes:
             decoded = tokenizer.decode(codes[..., :k], label, size=(samples,))
             rates[k] = compared(dequantise(decoded[0, 0].cpu(), values))
     if baseline is not None:
         simple = baseline.encode(original)
-        for k in tokenizer.quantizer.prefixes:
+        for k in tokenizer.quantizer.served_codes:
             baselines[k] = compared(baseline.decode(simple[:, :k], length=samples))
     return Heard(
         codes=codes[0].cpu(),
@@ -181,16 +181,18 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], unit: str)
 
 def _rate_metrics(heard: Sequence[Heard], tokenizer: Tokenizer, k: int) -> dict[str, Metric]:
     """What the first k codes of each cell give and cost."""
-    levels = tokenizer.quantizer.levels[:k]
-    counts = [torch.stack([histogram(h.codes[:, book], size) for h in heard]) for book, size in enumerate(levels)]
+    codebook_sizes = tokenizer.quantizer.codebook_sizes[:k]
+    counts = [
+        torch.stack([histogram(h.codes[:, book], size) for h in heard]) for book, size in enumerate(codebook_sizes)
+    ]
     cells, seconds = [len(h.codes) for h in heard], [h.seconds for h in heard]
     cells_a_second = sum(cells) / sum(seconds)
-    bits = sum(log2(n) for n in levels)
+    bits = sum(log2(n) for n in codebook_sizes)
 
     def over(rows: Tensor, figure: Callable[[Tensor], float]) -> list[float]:
         return [figure(c[rows].sum(0)) for c in counts]
 
-    used = sum(levels)
+    used = sum(codebook_sizes)
     metrics = {
         "bits_per_second_nominal": ratio([bits * n for n in cells], seconds, "bit/s"),
         "bits_per_second_order0": metric(
@@ -206,7 +208,7 @@ def _rate_metrics(heard: Sequence[Heard], tokenizer: Tokenizer, k: int) -> dict[
             "codewords, over the whole split",
         ),
     }
-    if k == len(tokenizer.quantizer.levels):
+    if k == len(tokenizer.quantizer.codebook_sizes):
         metrics["bits_per_second_prior"] = ratio([h.code_bits for h in heard], seconds, "bit/s under the prior")
     if all(k in h.rates for h in heard):
         metrics |= sound_metrics([h.rates[k] for h in heard])

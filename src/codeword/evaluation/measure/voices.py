@@ -47,13 +47,13 @@ def measure_conversions(
     if not known:
         return {}, {"conversion_success": "nobody of this split speaks in training; use a split by chapter"}
     centroids = _centroids(tokenizer, train)
-    prefixes = tokenizer.quantizer.prefixes
-    found: dict[int, list[Conversion]] = {k: [] for k in prefixes}
+    served_codes = tokenizer.quantizer.served_codes
+    found: dict[int, list[Conversion]] = {k: [] for k in served_codes}
     for i in known:
         for k, conversions in _converted(tokenizer, data, i, centroids).items():
             found[k] += conversions
     probe = _probe(tokenizer, data, train, known)
-    return {k: _figures(found[k]) | {"speaker_probe_accuracy": probe} for k in prefixes}, {}
+    return {k: _figures(found[k]) | {"speaker_probe_accuracy": probe} for k in served_codes}, {}
 
 
 def _converted(
@@ -66,7 +66,7 @@ def _converted(
     phones = judges.recognise(original, sample_rate=_rate(tokenizer))
     codes = tokenizer.encode(x[None].to(_device(tokenizer)))
     conversions: dict[int, list[Conversion]] = {}
-    for k in tokenizer.quantizer.prefixes:
+    for k in tokenizer.quantizer.served_codes:
         conversions[k] = []
         for target in (name for name in centroids if name != source):
             label = torch.tensor([names.index(target)], device=codes.device)
@@ -124,7 +124,7 @@ def _probe(tokenizer: Tokenizer, data: Recordings, train: Recordings, known: lis
         [train.recordings[i].speaker for i in learned],
         [codes(data, i) for i in known],
         [data.recordings[i].speaker for i in known],
-        levels=tokenizer.quantizer.levels,
+        codebook_sizes=tokenizer.quantizer.codebook_sizes,
     )
     return metric((value, value, value), "% of held-out recordings, linear on code histograms")
 

@@ -41,7 +41,7 @@ _SOURCES = {
     ),
     "synthetic-images": DataSource("scenes drawn by Codeword", "The scenes are drawn by Codeword itself."),
     "synthetic-speech": DataSource("syllables spoken by Codeword", "The syllables are made by Codeword itself."),
-    "folder": DataSource("a folder of pictures", "The rights in the pictures are their owners'.", known=False),
+    "image-folder": DataSource("a folder of pictures", "The rights in the pictures are their owners'.", known=False),
     "audio-folder": DataSource(
         "a folder of recordings", "The rights in the recordings are their owners'.", known=False
     ),
@@ -111,15 +111,15 @@ def _facts(run: Run, model: Model, weights_bytes: int) -> list[tuple[str, str]]:
 
 
 def _codes_in_words(tokenizer: Tokenizer) -> str:
-    config, levels, hop = tokenizer.config, tokenizer.quantizer.levels, tokenizer.hop
+    config, codebook_sizes, hop = tokenizer.config, tokenizer.quantizer.codebook_sizes, tokenizer.hop
     if config.sample_rate:
         cell = f"Each {hop} samples at {config.sample_rate:,} Hz ({config.sample_rate / hop:g} times a second)"
     else:
         cell = f"Each cell of {' x '.join([str(hop)] * config.ndim)} pixels"
-    count = "one code" if len(levels) == 1 else f"{len(levels)} codes"
-    sizes = " x ".join(map(str, levels)) if len(set(levels)) > 1 else f"{levels[0]:,}"
-    words = f"{cell} becomes {count} out of {sizes}, {sum(map(log2, levels)):g} bits."
-    if shorter := tokenizer.quantizer.prefixes[:-1]:
+    count = "one code" if len(codebook_sizes) == 1 else f"{len(codebook_sizes)} codes"
+    sizes = " x ".join(map(str, codebook_sizes)) if len(set(codebook_sizes)) > 1 else f"{codebook_sizes[0]:,}"
+    words = f"{cell} becomes {count} out of {sizes}, {sum(map(log2, codebook_sizes)):g} bits."
+    if shorter := tokenizer.quantizer.served_codes[:-1]:
         words += f" The first {' or '.join(map(str, shorter))} of them also decode alone, at a lower rate."
     return words
 

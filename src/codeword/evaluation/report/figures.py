@@ -42,7 +42,7 @@ class SoundRow:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class Section:
     """One figure of the report; `name` is what its file is called.
 
     `few_colours`: 128 are enough, which makes pictures of noise a third as large.
@@ -118,7 +118,7 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
 
 
 def code_use_figure(counts: Sequence[Tensor]) -> Figure:
-    """How often each codeword occurs, most frequent first, for each of the K histograms `counts` (levels,)."""
+    """How often each codeword occurs, most frequent first, for each of the K histograms `counts` (size,)."""
     figure = Figure(figsize=(WIDTH_INCHES, 3.5), layout="constrained")
     (axes,) = _row_of_axes(figure, 1)
     _decorate(axes, "", "codeword, the most frequent first", "times used")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from codeword.data import evaluation_batches, open_dataset
 from codeword.data.base import Split
-from codeword.priors import Draw, Prior, walk
+from codeword.priors import Prior, Sampler, walk
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run
@@ -63,7 +63,7 @@ def gather(run: Run, split: Split, *, samples: int, seed: int) -> Material:
     """
     tokenizer, prior = run.tokenizer(), run.prior()
     data = open_dataset(run.recipe().data, split)
-    usage = CodeUsage(tokenizer.quantizer.levels)
+    usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
     for batch in evaluation_batches(data, _BATCH, limit=SIGNALS_COUNTED):
         usage.add(tokenizer.encode(batch.x))
     x = data.take(range(min(SIGNALS_SHOWN, len(data)))).x
@@ -111,15 +111,15 @@ def _sample(
     *,
     label: Tensor | None = None,
 ) -> Tensor:
-    codes = walk(prior, count, Draw(generator=generator), label=label)
+    codes = walk(prior, count, Sampler(generator=generator), label=label)
     return torch.cat([tokenizer.decode(some, size=size) for some in codes.split(_BATCH)])
 
 
 def _codes_in_words(tokenizer: Tokenizer, x: Tensor) -> str:
-    grid, levels = tokenizer.grid(tuple(x.shape[2:])), tokenizer.quantizer.levels
-    code_bits = prod(grid) * sum(log2(n) for n in levels)
+    grid, codebook_sizes = tokenizer.grid(tuple(x.shape[2:])), tokenizer.quantizer.codebook_sizes
+    code_bits = prod(grid) * sum(log2(n) for n in codebook_sizes)
     signal_bits = x[0].numel() * log2(tokenizer.config.values)
     return (
-        f"{' × '.join(str(n) for n in grid)} cells of {' × '.join(f'{n:,}' for n in levels)} codewords: "
+        f"{' × '.join(str(n) for n in grid)} cells of {' × '.join(f'{n:,}' for n in codebook_sizes)} codewords: "
         f"{code_bits:,.0f} bits at most, for {signal_bits:,.0f} bits of signal"
     )

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from codeword.evaluation.report.figures import Exhibit, Note, mosaic_figure
+from codeword.evaluation.report.figures import Note, Section, mosaic_figure
 from codeword.evaluation.report.image_material import Material, decode_alone
 
 ERROR_AMPLIFICATION = 4
@@ -19,10 +19,10 @@ _PATCH_PIXELS = (16, 32)  # The gap is at least a pixel, so that smaller patches
 _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
 
-def image_exhibits(material: Material) -> list[Exhibit]:
+def image_sections(material: Material) -> list[Section]:
     """What a report shows of 2-D signals; one or three channels, more become grey."""
     found = [
-        Exhibit(
+        Section(
             "reconstructions",
             "Reconstructions",
             f"The first images of the {material.split} split, not chosen; below each what its codes decode to, and "
@@ -30,9 +30,9 @@ def image_exhibits(material: Material) -> list[Exhibit]:
             "reconstruction is too bright.",
             lambda: _reconstructions(material),
         ),
-        Exhibit("code-maps", "Images as codes", _code_map_caption(material), lambda: _code_maps(material)),
-        Exhibit("codebook", "The codebook", _codebook_caption(material), lambda: _codebook(material)),
-        Exhibit(
+        Section("code-maps", "Images as codes", _code_map_caption(material), lambda: _code_maps(material)),
+        Section("codebook", "The codebook", _codebook_caption(material), lambda: _codebook(material)),
+        Section(
             "samples",
             "Samples",
             f"Codes drawn from the prior and decoded; temperature 1, seed {material.seed}, not chosen.",
@@ -41,7 +41,7 @@ def image_exhibits(material: Material) -> list[Exhibit]:
     ]
     if material.class_names:
         found.append(
-            Exhibit(
+            Section(
                 "samples-by-class",
                 "Samples of each class",
                 "The prior is told the class and draws; one row for each: "
@@ -65,18 +65,21 @@ def _reconstructions(material: Material) -> Figure:
 
 
 def _code_map_caption(material: Material) -> str:
-    grid, levels = material.tokenizer.grid(tuple(material.x.shape[2:])), material.tokenizer.quantizer.levels
+    grid, codebook_sizes = (
+        material.tokenizer.grid(tuple(material.x.shape[2:])),
+        material.tokenizer.quantizer.codebook_sizes,
+    )
     across = " × ".join(str(n) for n in grid)
-    if len(levels) == 1:
+    if len(codebook_sizes) == 1:
         return (
-            f"Between encoder and decoder an image is {across} numbers below {levels[0]:,}, and nothing else. Each "
-            "cell has the mean colour that its codeword decodes to by itself; the decoder, which sees the neighbours "
-            "too, makes more of it."
+            f"Between encoder and decoder an image is {across} numbers below {codebook_sizes[0]:,}, and nothing else. "
+            "Each cell has the mean colour that its codeword decodes to by itself; the decoder, which sees the "
+            "neighbours too, makes more of it."
         )
     return (
-        f"Between encoder and decoder an image is {across} cells of {len(levels)} codes, and nothing else. Each cell "
-        "has the mean colour that its codes decode to by themselves; the decoder, which sees the neighbours too, "
-        "makes more of it."
+        f"Between encoder and decoder an image is {across} cells of {len(codebook_sizes)} codes, and nothing else. "
+        "Each cell has the mean colour that its codes decode to by themselves; the decoder, which sees the "
+        "neighbours too, makes more of it."
     )
 
 
@@ -112,13 +115,15 @@ def _code_numbers(codes: Tensor, cells: Tensor, hop_pixels: float) -> list[Note]
 
 
 def _codebook_caption(material: Material) -> str:
-    levels = material.tokenizer.quantizer.levels
-    shown = min(levels[0], CODEWORDS_SHOWN)
+    codebook_sizes = material.tokenizer.quantizer.codebook_sizes
+    shown = min(codebook_sizes[0], CODEWORDS_SHOWN)
     caption = (
-        f"The {shown:,} most frequent of {levels[0]:,} codewords" if shown < levels[0] else f"All {shown:,} codewords"
+        f"The {shown:,} most frequent of {codebook_sizes[0]:,} codewords"
+        if shown < codebook_sizes[0]
+        else f"All {shown:,} codewords"
     )
-    if len(levels) > 1:
-        caption += f" of the first of {len(levels)} codes, the others held at their most frequent"
+    if len(codebook_sizes) > 1:
+        caption += f" of the first of {len(codebook_sizes)} codes, the others held at their most frequent"
     return (
         caption + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
         f"dot marks one that none of the first {material.counted:,} images uses."

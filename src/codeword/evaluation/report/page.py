@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from codeword.errors import UsageError
 from codeword.evaluation.files import file_table
-from codeword.evaluation.report.figures import WIDTH_INCHES, Exhibit, Sound, png
+from codeword.evaluation.report.figures import WIDTH_INCHES, Section, Sound, png
 from codeword.evaluation.report.image_material import CommonMaterial
 from codeword.evaluation.report.sections import show
 from codeword.evaluation.report.tables import other_codecs, rate_table, reasons, result_rows
@@ -39,7 +39,7 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
     run = run if isinstance(run, Run) else Run.open(run)
     evaluation = read_evaluation(run)
     shown = show(run, evaluation, samples=samples, seed=seed)
-    figures = [_figure(exhibit, run.report_path) for exhibit in shown.exhibits]
+    figures = [_figure(section, run.report_path) for section in shown.sections]
     environment = Environment(
         loader=PackageLoader("codeword.evaluation.report", "."),
         autoescape=True,
@@ -92,17 +92,17 @@ class PrintedFigure:
     rows: tuple[PlayerRow, ...]
 
 
-def _figure(exhibit: Exhibit, folder: Path) -> PrintedFigure:
-    figure = exhibit.draw()
-    image = png(figure, few_colours=exhibit.few_colours)
-    write_atomically(folder / f"{exhibit.name}.png", image)
+def _figure(section: Section, folder: Path) -> PrintedFigure:
+    figure = section.draw()
+    image = png(figure, few_colours=section.few_colours)
+    write_atomically(folder / f"{section.name}.png", image)
     return PrintedFigure(
-        title=exhibit.title,
-        caption=exhibit.caption,
+        title=section.title,
+        caption=section.caption,
         width=round(figure.get_figwidth() / WIDTH_INCHES * _PAGE_WIDTH),
         data_uri=_data_uri("image/png", image),
         rows=tuple(
-            PlayerRow(row.label, tuple(_player(sound, folder) for sound in row.sounds)) for row in exhibit.sounds
+            PlayerRow(row.label, tuple(_player(sound, folder) for sound in row.sounds)) for row in section.sounds
         ),
     )
 

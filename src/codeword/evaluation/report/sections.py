@@ -1,15 +1,15 @@
-"""What the report shows: each exhibit a figure with a title and a caption that says what one sees."""
+"""What the report shows: each section a figure with a title and a caption that says what one sees."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log
 
-from codeword.evaluation.files import files_exhibits
-from codeword.evaluation.report.figures import BLUE, GREEN, GREY, Exhibit, Line, Panel, code_use_figure, panels_figure
+from codeword.evaluation.files import files_sections
+from codeword.evaluation.report.figures import BLUE, GREEN, GREY, Line, Panel, Section, code_use_figure, panels_figure
 from codeword.evaluation.report.image_material import CommonMaterial, gather
-from codeword.evaluation.report.image_sections import image_exhibits
+from codeword.evaluation.report.image_sections import image_sections
 from codeword.evaluation.report.speech_material import gather_recordings
-from codeword.evaluation.report.speech_sections import audio_exhibits
+from codeword.evaluation.report.speech_sections import audio_sections
 from codeword.evaluation.results import Evaluation
 from codeword.training.run import Run
 
@@ -19,7 +19,7 @@ class Show:
     """What a report is made from, and all that it shows, in reading order."""
 
     material: CommonMaterial
-    exhibits: list[Exhibit]
+    sections: list[Section]
 
 
 def show(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> Show:
@@ -31,18 +31,18 @@ def show(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> Show:
     """
     of_this_rank = _BY_RANK[run.recipe().tokenizer.ndim](run, evaluation, samples, seed)
     material = of_this_rank.material
-    found = [*_curve_exhibits(run, material), _code_use(material), *files_exhibits(evaluation)]
-    return Show(material, [*found, *of_this_rank.exhibits])
+    found = [*_curve_sections(run, material), _code_use(material), *files_sections(evaluation)]
+    return Show(material, [*found, *of_this_rank.sections])
 
 
 def _show_recordings(run: Run, evaluation: Evaluation, samples: int, seed: int) -> Show:
     material = gather_recordings(run, evaluation, samples=samples, seed=seed)
-    return Show(material, audio_exhibits(material, evaluation))
+    return Show(material, audio_sections(material, evaluation))
 
 
 def _show_images(run: Run, evaluation: Evaluation, samples: int, seed: int) -> Show:
     material = gather(run, evaluation.split, samples=samples, seed=seed)
-    return Show(material, image_exhibits(material))
+    return Show(material, image_sections(material))
 
 
 # What only signals of one rank have beside the figures below.
@@ -50,7 +50,7 @@ _BY_RANK: dict[int, Callable[[Run, Evaluation, int, int], Show]] = {1: _show_rec
 _DIMENSION_IN_WORDS = {1: "sample", 2: "dimension"}
 
 
-def _curve_exhibits(run: Run, material: CommonMaterial) -> list[Exhibit]:
+def _curve_sections(run: Run, material: CommonMaterial) -> list[Section]:
     config = material.tokenizer.config
     losses = [
         Panel(
@@ -85,9 +85,9 @@ def _curve_exhibits(run: Run, material: CommonMaterial) -> list[Exhibit]:
     else:
         caption += "This run's prior has nothing to learn, so it has no curve. "
     caption += "Where validation turns up while training goes on down, the model learns its training data by heart."
-    levels = material.tokenizer.quantizer.levels
+    codebook_sizes = material.tokenizer.quantizer.codebook_sizes
     # Perplexity over several codes is that of their mean entropy, so its limit is the geometric mean.
-    limit = exp(sum(log(n) for n in levels) / len(levels))
+    limit = exp(sum(log(n) for n in codebook_sizes) / len(codebook_sizes))
     use = [
         Panel(
             "Perplexity",
@@ -109,8 +109,8 @@ def _curve_exhibits(run: Run, material: CommonMaterial) -> list[Exhibit]:
         ),
     ]
     return [
-        Exhibit("loss", "Loss over time", caption, lambda: panels_figure(losses)),
-        Exhibit(
+        Section("loss", "Loss over time", caption, lambda: panels_figure(losses)),
+        Section(
             "codebook-over-time",
             "Codebook over time",
             "Perplexity is how many codewords, all used alike, would say as much as the codes do; the dashed line is "
@@ -141,8 +141,8 @@ def _line(run: Run, part: str, split: str, figure: str, label: str, *, told: boo
     )
 
 
-def _code_use(material: CommonMaterial) -> Exhibit:
-    return Exhibit(
+def _code_use(material: CommonMaterial) -> Section:
+    return Section(
         "codebook-use",
         "Use of the codewords",
         f"How often each codeword stands in the codes of the first {material.counted:,} signals of the "

@@ -17,7 +17,7 @@ from codeword.evaluation.measure.phone_scores import PHONES, cell_phones, co_occ
 from codeword.evaluation.report.image_material import CommonMaterial
 from codeword.evaluation.results import Evaluation
 from codeword.media.audio import dequantise, quantise
-from codeword.priors import Draw, Prior, walk
+from codeword.priors import Prior, Sampler, walk
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run
@@ -50,7 +50,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Spoken:
-    """How often each first code (levels[0]) stands for each of `PHONES`, over `recordings` whose phones are known."""
+    """Counts (first codebook, PHONES) of cells, over the `recordings` whose phones are known."""
 
     split: Split
     recordings: int
@@ -100,7 +100,9 @@ class AudioMaterial(CommonMaterial):
 def bits_per_second(tokenizer: Tokenizer, codes: int) -> float:
     """The nominal rate of the first `codes` codes of each cell."""
     assert tokenizer.config.sample_rate is not None
-    return tokenizer.config.sample_rate / tokenizer.hop * sum(log2(n) for n in tokenizer.quantizer.levels[:codes])
+    return (
+        tokenizer.config.sample_rate / tokenizer.hop * sum(log2(n) for n in tokenizer.quantizer.codebook_sizes[:codes])
+    )
 
 
 def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> AudioMaterial:
@@ -124,8 +126,8 @@ def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: i
     utterances = tuple(_utterances(tokenizer, data, range(len(data.recordings)), UTTERANCES_SHOWN))
     x, codes = torch.stack([u.x for u in utterances]), torch.stack([u.codes for u in utterances])
     label = torch.tensor([u.label for u in utterances])
-    prefixes = tokenizer.quantizer.prefixes
-    shown = sorted({prefixes[0], prefixes[len(prefixes) // 2], prefixes[-1]})
+    served_codes = tokenizer.quantizer.served_codes
+    shown = sorted({served_codes[0], served_codes[len(served_codes) // 2], served_codes[-1]})
     decoded = {k: tokenizer.decode(codes[..., :k], label, size=tuple(x.shape[2:])) for k in shown}
     baselines = _baselines(run, tokenizer, x, shown) if evaluation.baselines else {}
     voices = tokenizer.config.classes[:VOICES_SHOWN]
@@ -166,14 +168,18 @@ def _open(run: Run, split: Split) -> Recordings:
 
 def _count(tokenizer: Tokenizer, data: Recordings, split: Split) -> tuple[CodeUsage, Spoken]:
     """Code the split's first recordings: how often each code occurs, and with which phones."""
-    levels = tokenizer.quantizer.levels
-    usage, counts, recordings = CodeUsage(levels), torch.zeros(levels[0], len(PHONES), dtype=torch.int64), 0
+    codebook_sizes = tokenizer.quantizer.codebook_sizes
+    usage, counts, recordings = (
+        CodeUsage(codebook_sizes),
+        torch.zeros(codebook_sizes[0], len(PHONES), dtype=torch.int64),
+        0,
+    )
     for i in range(min(RECORDINGS_COUNTED, len(data.recordings))):
         codes = tokenizer.encode(data.read(i)[None, :, : _COUNTED_S * data.sample_rate])[0]
         usage.add(codes)
         if phones := data.phones(i):
             cells = cell_phones(phones, cells=len(codes), cells_per_second=data.sample_rate / tokenizer.hop)
-            counts += co_occurrences(codes[:, 0], cells, levels=levels[0])
+            counts += co_occurrences(codes[:, 0], cells, codebook_size=codebook_sizes[0])
             recordings += 1
     return usage, Spoken(split, recordings, counts)
 
@@ -210,16 +216,19 @@ def _utterances(tokenizer: Tokenizer, data: Recordings, places: Sequence[int], c
         yield Utterance(recording.name, recording.speaker, data.label(i), x, tokenizer.encode(x[None])[0], phones)
 
 
-def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, prefixes: Sequence[int]) -> dict[int, Tensor]:
+def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, served_codes: Sequence[int]) -> dict[int, Tensor]:
     """What k-means, fitted on ten minutes of evenly spaced training recordings, makes of x (N, 1, T), by codes."""
     train, values = _open(run, "train"), tokenizer.config.values
     total_s = sum(r.samples for r in train.recordings) / train.sample_rate
     step = max(1, round(total_s / BASELINE_TRAIN_S))
     waves = [dequantise(train.read(i)[0], values) for i in range(0, len(train.recordings), step)]
     codec = KMeansBaseline.fit(
-        waves, tokenizer.quantizer.levels, sample_rate=train.sample_rate, generator=torch.Generator().manual_seed(0)
+        waves,
+        tokenizer.quantizer.codebook_sizes,
+        sample_rate=train.sample_rate,
+        generator=torch.Generator().manual_seed(0),
     )
-    found: dict[int, list[Tensor]] = {k: [] for k in prefixes}
+    found: dict[int, list[Tensor]] = {k: [] for k in served_codes}
     for wave in dequantise(x[:, 0], values):
         codes = codec.encode(wave)
         for k, decoded in found.items():
@@ -229,9 +238,9 @@ def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, prefixes: Sequence[int
 
 def _conversions(tokenizer: Tokenizer, utterances: Sequence[Utterance], voices: int) -> Iterator[Conversion]:
     """The first utterances in each of the first `voices` voices, from the fewest codes and from all of them."""
-    prefixes = tokenizer.quantizer.prefixes
+    served_codes = tokenizer.quantizer.served_codes
     for place, utterance in enumerate(utterances[:SOURCES_SHOWN]):
-        for k in sorted({prefixes[0], prefixes[-1]}):
+        for k in sorted({served_codes[0], served_codes[-1]}):
             codes = utterance.codes[:, :k].expand(voices, -1, -1)
             size = tuple(utterance.x.shape[1:])
             yield Conversion(place, k, tokenizer.decode(codes, torch.arange(voices), size=size))
@@ -246,7 +255,7 @@ def _sample(
     if not prior.any_grid:
         size = min(size, prior.grid[0] * tokenizer.hop)
     grid = tokenizer.grid((size,))
-    codes = walk(prior, count, Draw(generator=generator), label=label, grid=grid if prior.any_grid else None)
+    codes = walk(prior, count, Sampler(generator=generator), label=label, grid=grid if prior.any_grid else None)
     return tokenizer.decode(codes[:, : grid[0]], label, size=(size,))
 
 
@@ -255,14 +264,18 @@ def _seconds(tokenizer: Tokenizer, wanted: float) -> float:
 
 
 def _codes_in_words(tokenizer: Tokenizer) -> str:
-    sample_rate, levels = tokenizer.config.sample_rate, tokenizer.quantizer.levels
+    sample_rate, codebook_sizes = tokenizer.config.sample_rate, tokenizer.quantizer.codebook_sizes
     assert sample_rate is not None
-    alphabets = f"{len(levels)} codes of {levels[0]:,}" if len(set(levels)) == 1 else " × ".join(map(str, levels))
+    alphabets = (
+        f"{len(codebook_sizes)} codes of {codebook_sizes[0]:,}"
+        if len(set(codebook_sizes)) == 1
+        else " × ".join(map(str, codebook_sizes))
+    )
     served = ", ".join(
-        f"{bits_per_second(tokenizer, k):,.0f} with the first {k}" for k in tokenizer.quantizer.prefixes[:-1]
+        f"{bits_per_second(tokenizer, k):,.0f} with the first {k}" for k in tokenizer.quantizer.served_codes[:-1]
     )
     return (
         f"{sample_rate / tokenizer.hop:g} cells a second of {alphabets} codewords: "
-        f"{bits_per_second(tokenizer, len(levels)):,.0f} bit/s at most{f' ({served})' if served else ''}, "
+        f"{bits_per_second(tokenizer, len(codebook_sizes)):,.0f} bit/s at most{f' ({served})' if served else ''}, "
         f"for {sample_rate * log2(tokenizer.config.values):,.0f} bit/s of signal"
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codeword.data.phones.alignment import SILENCE
 from codeword.evaluation.measure.phone_scores import PHONES
-from codeword.evaluation.report.figures import BLUE, ORANGE, Exhibit, Line, Panel, Sound, SoundRow, panels_figure
+from codeword.evaluation.report.figures import BLUE, ORANGE, Line, Panel, Section, Sound, SoundRow, panels_figure
 from codeword.evaluation.report.speech_figures import (
     Heard,
     Track,
@@ -31,7 +31,7 @@ _MANNERS = "IY IH EH AE AA AH AO UH UW ER EY AY OY AW OW Y R L W M N NG V DH Z Z
 _FEWEST_SAMPLES_IN_ROW = 4
 
 
-def audio_exhibits(material: AudioMaterial, evaluation: Evaluation) -> list[Exhibit]:
+def audio_sections(material: AudioMaterial, evaluation: Evaluation) -> list[Section]:
     """What a report shows of recordings, in reading order."""
     found = [
         *_rate_distortion(material, evaluation),
@@ -48,7 +48,7 @@ def audio_exhibits(material: AudioMaterial, evaluation: Evaluation) -> list[Exhi
     return found
 
 
-def _rate_distortion(material: AudioMaterial, evaluation: Evaluation) -> Iterator[Exhibit]:
+def _rate_distortion(material: AudioMaterial, evaluation: Evaluation) -> Iterator[Section]:
     rates = served_rates(evaluation)
     if len(rates) < 2:
         return
@@ -77,7 +77,7 @@ def _rate_distortion(material: AudioMaterial, evaluation: Evaluation) -> Iterato
         if drawn:
             panels.append(Panel(title, y_label, drawn, x_label="bit/s, nominal", limit=limit))
     if panels:
-        yield Exhibit(
+        yield Section(
             "rate-distortion",
             "What more bits buy",
             "Each dot is one number of codes that the model serves, on the whole split; the k-means codec has the "
@@ -87,7 +87,7 @@ def _rate_distortion(material: AudioMaterial, evaluation: Evaluation) -> Iterato
         )
 
 
-def _reconstruction(material: AudioMaterial, place: int) -> Exhibit:
+def _reconstruction(material: AudioMaterial, place: int) -> Section:
     utterance = material.utterances[place]
     versions = [("original", "original", utterance.x)]
     for k, decoded in material.decoded.items():
@@ -108,7 +108,7 @@ def _reconstruction(material: AudioMaterial, place: int) -> Exhibit:
         )
     if material.tokenizer.likelihood.sequential:
         caption += " This decoder draws one sample after the other; what is heard is one draw."
-    return Exhibit(
+    return Section(
         f"reconstruction-{place + 1}",
         f"Original and reconstruction {place + 1}",
         caption,
@@ -122,11 +122,11 @@ def _reconstruction(material: AudioMaterial, place: int) -> Exhibit:
     )
 
 
-def _tracks(material: AudioMaterial) -> Exhibit:
+def _tracks(material: AudioMaterial) -> Section:
     shown = min(CODES_SHOWN, len(material.counts))
     colours = [
         codeword_colours(book.float(), counts)
-        for book, counts in list(zip(material.tokenizer.quantizer.codebooks(), material.counts, strict=True))[:shown]
+        for book, counts in list(zip(material.tokenizer.quantizer.codewords(), material.counts, strict=True))[:shown]
     ]
 
     def draw() -> Figure:
@@ -155,16 +155,16 @@ def _tracks(material: AudioMaterial) -> Exhibit:
     if any(track.phones for track in material.tracks):
         caption += f" Above, the phones of the alignment; the recordings are of the {material.spoken.split} split."
     sounds = [(f"{i}", track.name, track.x) for i, track in enumerate(material.tracks, 1)]
-    return Exhibit(
+    return Section(
         "code-tracks", "Speech as codes", caption, draw, (_row(material, "code-tracks", "", sounds),), few_colours=True
     )
 
 
-def _phones(material: AudioMaterial) -> Exhibit:
+def _phones(material: AudioMaterial) -> Section:
     spoken = material.spoken
     used = int((spoken.counts.sum(1) > 0).sum())
     split = "" if spoken.split == material.split else f" (the {material.split} split has no alignments)"
-    return Exhibit(
+    return Section(
         "codes-by-phones",
         "What the first code stands for",
         f"Each column is one of the {used:,} first codes that occur in {spoken.recordings:,} recordings of the "
@@ -188,7 +188,7 @@ def phone_shares(counts: Tensor) -> tuple[Tensor, tuple[str, ...]]:
     return shares[order].t(), tuple(phones)
 
 
-def _conversions(material: AudioMaterial) -> Exhibit:
+def _conversions(material: AudioMaterial) -> Section:
     heard, rows, classes = [], [], material.tokenizer.config.classes
     for conversion in material.conversions:
         utterance, rate = material.utterances[conversion.utterance], _rate(material, conversion.codes)
@@ -216,7 +216,7 @@ def _conversions(material: AudioMaterial) -> Exhibit:
         if known
         else "these speakers are strangers to it, so that the reconstruction is told no voice. "
     )
-    return Exhibit(
+    return Section(
         "conversions",
         "One utterance, other voices",
         f"The codes stay, and the decoder is told another speaker; {stays}What was said should stay while the "
@@ -228,9 +228,9 @@ def _conversions(material: AudioMaterial) -> Exhibit:
     )
 
 
-def _samples(material: AudioMaterial) -> Exhibit:
+def _samples(material: AudioMaterial) -> Section:
     labelled = [(f"{i}", f"{i}", x) for i, x in enumerate(material.samples, 1)]
-    return Exhibit(
+    return Section(
         "samples",
         "Samples",
         f"Codes drawn from the prior and decoded; temperature 1, seed {material.seed}, not chosen. Whether they make "
@@ -241,12 +241,12 @@ def _samples(material: AudioMaterial) -> Exhibit:
     )
 
 
-def _samples_by_class(material: AudioMaterial) -> Exhibit:
+def _samples_by_class(material: AudioMaterial) -> Section:
     labelled = [
         (f"{i}", name, x)
         for i, (name, x) in enumerate(zip(material.class_names, material.samples_by_class, strict=True), 1)
     ]
-    return Exhibit(
+    return Section(
         "samples-by-class",
         "Samples of each speaker",
         f"The prior is told the speaker and draws{', and so is the decoder' if material.voices else ''}. "

@@ -75,9 +75,9 @@ def best_path(scores: Tensor, transitions: Tensor) -> Tensor:
     return torch.tensor(path[::-1])
 
 
-def bigrams(codes: Sequence[Tensor], levels: int) -> Tensor:
-    """Logarithms of how probable each code is after each (levels from, levels to), from sequences of codes (G,)."""
-    counts = torch.full((levels, levels), _UNSEEN)
+def bigrams(codes: Sequence[Tensor], codebook_size: int) -> Tensor:
+    """Logarithms of how probable each code is after each (K from, K to), from sequences of codes (G,)."""
+    counts = torch.full((codebook_size, codebook_size), _UNSEEN)
     for sequence in codes:
         counts.index_put_((sequence[:-1], sequence[1:]), torch.ones(len(sequence) - 1), accumulate=True)
     return (counts / counts.sum(1, keepdim=True)).log()
@@ -108,32 +108,32 @@ class Clusters:
         speakers: Sequence[int],
         *,
         span: int,
-        levels: int,
+        codebook_size: int,
         dim: int,
         generator: torch.Generator,
     ) -> "Clusters":
-        """`levels` clusters in `dim` dimensions of recordings' cepstra (C, N), `span` frames a cell."""
+        """`codebook_size` clusters in `dim` dimensions of recordings' cepstra (C, N), `span` frames a cell."""
         cells = [cells_of(frames, span) for frames in cepstra]
         labels = _kmeans(torch.cat(cells), config.classes, generator)[1]
         beside = torch.cat([with_neighbours(x, config.context) for x in cells])
         whiten = whitening(beside, labels, dim)
         z, lengths = whiten(beside), [len(x) for x in cells]
         spoken_by = torch.tensor(speakers).repeat_interleave(torch.tensor(lengths))
-        codewords, codes = _kmeans(z, levels, generator)
+        codewords, codes = _kmeans(z, codebook_size, generator)
 
         def explain(codes: Tensor, codewords: Tensor) -> Clusters:
             # Next to no weight for the means before: only where a code has no cells, they stay.
             everybody = _means(z, codes, codewords, weight=1e-6)
-            rows = spoken_by * levels + codes
+            rows = spoken_by * codebook_size + codes
             voices = _means(z, rows, everybody.repeat(max(speakers) + 1, 1), weight=config.adaptation)
             return cls(
                 config,
                 span,
                 whiten,
                 everybody,
-                voices.view(-1, levels, dim),
+                voices.view(-1, codebook_size, dim),
                 (z - voices[rows]).square().mean(),
-                bigrams(codes.split(lengths), levels),
+                bigrams(codes.split(lengths), codebook_size),
             )
 
         fitted = explain(codes, codewords)

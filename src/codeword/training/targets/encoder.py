@@ -133,14 +133,14 @@ def prepare_encoder(
 ) -> EncoderLessons:
     """Find clusters in `train`, and start the tokenizer's encoder as near to them as a linear map of a cell can be."""
     generator = torch.Generator().manual_seed(seed)
-    (levels,), dim, span = tokenizer.quantizer.levels, tokenizer.quantizer.dim, _span(tokenizer)
+    (codebook_size,), dim, span = tokenizer.quantizer.codebook_sizes, tokenizer.quantizer.dim, _span(tokenizer)
     heard, held_out = _listen(tokenizer, train, config), _listen(tokenizer, valid, config)
     clusters = Clusters.fit(
         config,
         [recording.cepstra for recording in heard],
         [recording.speaker for recording in heard],
         span=span,
-        levels=levels,
+        codebook_size=codebook_size,
         dim=dim,
         generator=generator,
     )
@@ -158,7 +158,7 @@ def keep_encoder(tokenizer: Tokenizer, learned: EncoderWithCodewords) -> None:
     """Put what was learned into the tokenizer, as a codebook that needs no data to start."""
     assert isinstance(tokenizer.quantizer, VectorQuantizer)
     tokenizer.encoder.load_state_dict(learned.encoder.state_dict())
-    (book,) = tokenizer.quantizer.books
+    (book,) = tokenizer.quantizer.codebooks
     codewords = learned.codewords.detach()
     book.load_state_dict(
         {"vectors": codewords, "counts": torch.ones(len(codewords)), "sums": codewords, "ready": torch.tensor(True)}

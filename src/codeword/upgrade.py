@@ -1,0 +1,123 @@
+"""Models and runs of format 1, converted once: the same weights under today's names.
+
+A converted model remembers the fingerprint that it had, because files and tokens written before name it by that.
+"""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor
+
+from codeword.config import Config, PriorModelConfig, TokenizerConfig, UniformPriorConfig, validate
+from codeword.errors import ModelError, UsageError
+from codeword.model import ALIASES_FILE, PRIOR, TOKENIZER
+from codeword.quantizers import build_quantizer
+from codeword.store import (
+    CONFIG_FILE,
+    FORMAT,
+    WEIGHTS_FILE,
+    digest_tensors,
+    read_json,
+    restored,
+    write_json,
+    write_tensors,
+)
+
+_KEYS = {"levels": "codebook_sizes", "prefixes": "served_codes", "whole": "all_codes_probability"}
+_TENSORS = (
+    (re.compile(r"\bquantizer\.into\b"), "quantizer.project_in"),
+    (re.compile(r"\bquantizer\.out\b"), "quantizer.project_out"),
+    (re.compile(r"\bquantizer\.books\b"), "quantizer.codebooks"),
+    (re.compile(r"(blocks\.\d+|layers\.\d+)\.into\b"), r"\1.project_in"),
+    (re.compile(r"(blocks\.\d+|layers\.\d+|stacks\.\d+\.\d+)\.out\b"), r"\1.project_out"),
+    (re.compile(r"\bclass_vectors\b"), "class_embedding"),
+    (re.compile(r"\blabel_vectors\b"), "label_embedding"),
+)
+
+
+def upgrade(folder: Path, out: Path) -> list[str]:
+    """Convert a run, a model folder, a tokenizer or a prior of format 1 into the new folder `out`.
+
+    All other files are copied.
+
+    Returns:
+        The converted files, as paths below `out`.
+
+    Raises:
+        UsageError: there is nothing of format 1 in `folder`, or `out` exists.
+        ModelError: a file cannot be read.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists already; choose another folder for the converted model.")
+    if not any(_is_old(path) for path in folder.rglob(CONFIG_FILE)):
+        raise UsageError(f"{folder} holds no model of format 1, so there is nothing to convert.")
+    shutil.copytree(folder, out)
+    converted = []
+    for path in sorted(out.rglob("*")):
+        if path.name == CONFIG_FILE and _is_old(path):
+            write_json(path, {"format": FORMAT, **_renamed_keys(read_json(path))})
+        elif path.name == "recipe.json":
+            write_json(path, _renamed_keys(read_json(path)))
+        elif path.suffix == ".safetensors":
+            tensors, metadata = _tensors(path)
+            write_tensors(path, {_renamed(name): tensor for name, tensor in tensors.items()}, metadata=metadata)
+        else:
+            continue
+        converted.append(str(path.relative_to(out)))
+    model = folder / TOKENIZER if (folder / TOKENIZER / CONFIG_FILE).is_file() else folder
+    if "quantizer" in read_json(model / CONFIG_FILE):
+        write_json(out / ALIASES_FILE, {"fingerprints": [_old_fingerprint(model, folder / PRIOR)]})
+    return converted
+
+
+def _is_old(path: Path) -> bool:
+    return "format" not in read_json(path)
+
+
+def _renamed_keys(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        renamed = {_KEYS.get(key, key): _renamed_keys(value) for key, value in tree.items()}
+        return renamed | ({"kind": "image-folder"} if tree.get("kind") == "folder" else {})
+    return [_renamed_keys(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def _renamed(name: str) -> str:
+    for pattern, replacement in _TENSORS:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except Exception as error:  # safetensors and the operating system raise errors of many classes.
+        raise ModelError(f"{path} is not a readable safetensors file ({error}); fetch or save it again.") from error
+
+
+def _old_fingerprint(tokenizer: Path, prior: Path) -> str:
+    """The fingerprint that format 1 gave a tokenizer folder and a prior folder, which need not exist."""
+    config = validate(TokenizerConfig, _renamed_keys(read_json(tokenizer / CONFIG_FILE)), place=str(tokenizer))
+    own = _part_fingerprint(config, _tensors(tokenizer / WEIGHTS_FILE)[0])
+    if (prior / CONFIG_FILE).is_file():
+        fitted = validate(PriorModelConfig, _renamed_keys(read_json(prior / CONFIG_FILE)), place=str(prior))
+        theirs = _part_fingerprint(fitted, _tensors(prior / WEIGHTS_FILE)[0])
+    else:
+        sizes = build_quantizer(config.quantizer).codebook_sizes
+        grid = (1,) * config.ndim
+        uniform = PriorModelConfig(architecture=UniformPriorConfig(), grid=grid, codebook_sizes=sizes)
+        theirs = _part_fingerprint(uniform, {})
+    return hashlib.sha256(f"{own} {theirs}".encode()).hexdigest()
+
+
+def _part_fingerprint(config: Config, stored: dict[str, Tensor]) -> str:
+    # Format 1 took the digest of the whole config, defaults included, under its own names.
+    text = config.model_dump_json()
+    for old, new in _KEYS.items():
+        text = text.replace(f'"{new}":', f'"{old}":')
+    return digest_tensors(text, restored(stored))
