@@ -1,6 +1,6 @@
 """Laws of the likelihoods: they are probabilities over integers, and their samples follow them."""
 
-from math import log
+from math import inf, log
 
 import pytest
 import torch
@@ -11,7 +11,9 @@ from codeword.config import (
     GaussianConfig,
     LikelihoodConfig,
     LogisticMixtureConfig,
+    SpectralConfig,
     SpectrogramConfig,
+    WaveNetDecoderConfig,
 )
 from codeword.errors import UsageError
 from codeword.likelihoods import Gaussian, Likelihood, build_likelihood
@@ -196,3 +198,36 @@ def test_a_likelihood_without_a_list_of_values_cannot_be_walked(spectrogram: Lik
     features = torch.zeros(1, spectrogram.features, 4)
     with pytest.raises(UsageError, match="lossless needs"):
         spectrogram.walk(features, lambda logits: logits.argmax(-1))
+
+
+DECLARING: list[LikelihoodConfig] = [*CONFIGS, SpectralConfig(), SpectrogramConfig(n_fft=64, hop=16, iterations=3)]
+
+
+@pytest.mark.parametrize("config", DECLARING, ids=lambda c: c.kind)
+def test_the_mean_depends_on_no_features_beyond_its_reach(config: LikelihoodConfig) -> None:
+    likelihood = build_likelihood(config, channels=1, values=256, sample_rate=8000)
+    features = features_for(likelihood, 1, 1024 // likelihood.hop)
+    changed = features.clone()
+    place = features.shape[2] // 2
+    changed[:, :, place] *= -1
+    start, stop = place * likelihood.hop, (place + 1) * likelihood.hop
+    reach = int(likelihood.reach)
+    before, after = likelihood.mean(features), likelihood.mean(changed)
+    assert not torch.equal(before[..., start:stop], after[..., start:stop])
+    assert torch.equal(before[..., : start - reach], after[..., : start - reach])
+    assert torch.equal(before[..., stop + reach :], after[..., stop + reach :])
+
+
+def test_a_window_on_the_period_with_its_reach_around_it_has_the_mean_of_the_whole(spectrogram: Likelihood) -> None:
+    features = features_for(spectrogram, 1, 1024 // spectrogram.hop, spread=0.1)
+    start = 2 * spectrogram.period
+    window = spectrogram.mean(features[..., start // spectrogram.hop :])
+    whole = spectrogram.mean(features)[..., start:]
+    kept = int(spectrogram.reach)
+    torch.testing.assert_close(window[..., kept:], whole[..., kept:], atol=0.1, rtol=0)
+
+
+def test_a_sequential_likelihood_depends_on_the_whole_signal() -> None:
+    wavenet = build_likelihood(WaveNetDecoderConfig(dilations=(1,), width=4, skip_width=4), channels=1, values=16)
+    assert wavenet.reach == inf
+    assert not wavenet.one_pass

@@ -24,9 +24,15 @@ class Likelihood(nn.Module, ABC):
 
     features: int
     hop: int = 1
-    """How many numbers along each axis one place of the features stands for."""
+    """Values along each axis for one place of the features."""
+    reach: float = 0
+    """Values to each side of a value that its `mean` depends on; infinite if it depends on the whole signal."""
+    period: int = 1
+    """Values. A window of the features gives the same `mean` as the whole only if it starts on a multiple of this."""
+    one_pass: bool = True
+    """True if one pass through the network computes `mean`; False if it takes iterations or a pass for each value."""
     sequential: bool = False
-    """Whether `mean` and `sample` take one number after another, each a pass through a network."""
+    """True if `mean` and `sample` take one value after another, each a pass through a network."""
 
     def __init__(self, channels: int, values: int) -> None:
         super().__init__()

@@ -24,10 +24,14 @@ class Spectrogram(Likelihood):
     beside, without touching the decoder's gradient. The bits are honest, and many: all phases are in them.
     """
 
+    one_pass = False
+
     def __init__(self, config: SpectrogramConfig, *, channels: int, values: int, sample_rate: int) -> None:
         super().__init__(channels, values)
         self.config = config
         self.features, self.hop = config.mels, config.hop
+        # Each iteration of Griffin-Lim sees one window further, and its first phases repeat every n_fft samples.
+        self.reach, self.period = (config.iterations + 1) * config.n_fft, config.n_fft
         self.mel = LogMel(sample_rate, config.n_fft, config.hop, config.mels)
         self.log_scale = nn.Linear(config.mels, 1)
         nn.init.zeros_(self.log_scale.weight)

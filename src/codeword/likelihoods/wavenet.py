@@ -1,7 +1,7 @@
 """WaveNet as a decoder: each sample given all before it and what the codes say (van den Oord et al. 2017, sec. 4.3)."""
 
 from collections.abc import Callable, Iterator
-from math import pi
+from math import inf, pi
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,8 @@ class WaveNetDecoder(Likelihood):
     sample may come from codes that lie after it: only x is causal.
     """
 
+    reach = inf
+    one_pass = False
     sequential = True
 
     def __init__(self, config: WaveNetDecoderConfig, *, channels: int, values: int) -> None:

@@ -1,9 +1,11 @@
 """Frontends (analysis) and heads (synthesis): what stands between a signal and its trunk.
 
-A frontend gives the encoder frames of a signal (B, C, *S), a head makes the decoder's features at the signal's own
-resolution out of frames. `hop` is how many samples a frame spans, `reach` how many beyond its own hop it sees.
+A frontend gives the encoder frames of a signal (B, C, *S); a head turns the decoder's frames into features at the
+signal's own resolution. `hop` is the number of samples in a frame, `reach` the number of samples beyond its own hop on
+which a frame depends (infinite if it depends on the whole recording).
 """
 
+from math import inf
 from typing import assert_never
 
 import torch
@@ -20,7 +22,7 @@ _LOUDEST = 5.0  # Natural logarithm of the largest magnitude a head may ask for.
 class Samples(nn.Module):
     """The signal as it is, both ways."""
 
-    hop, reach = 1, 0
+    hop, reach = 1, 0.0
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,8 +37,8 @@ class LogMelFrontend(nn.Module):
 
     def __init__(self, config: LogMelConfig, sample_rate: int) -> None:
         super().__init__()
-        self.hop, self.channels, self.reach = config.hop, config.mels, config.n_fft
-        self.normalise = config.normalise
+        self.hop, self.channels, self.normalise = config.hop, config.mels, config.normalise
+        self.reach = inf if config.normalise else float(config.n_fft)
         self.log_mel = LogMel(sample_rate, config.n_fft, config.hop, config.mels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +56,7 @@ class ISTFTHead(nn.Module):
     def __init__(self, config: ISTFTConfig) -> None:
         super().__init__()
         self.hop, self.channels, self.n_fft = config.hop, config.n_fft + 2, config.n_fft
-        self.reach = config.n_fft
+        self.reach = float(config.n_fft)
 
     def forward(self, frames: Tensor) -> Tensor:
         with torch.autocast(frames.device.type, enabled=False):
@@ -66,7 +68,7 @@ class ISTFTHead(nn.Module):
 class Hold(nn.Module):
     """Frames (B, F, *N) to features (B, F, *N * hop), each held along every axis."""
 
-    reach = 0
+    reach = 0.0
 
     def __init__(self, config: HoldConfig, features: int) -> None:
         super().__init__()
