@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codeword.nn.walk import Choose
 from codeword.priors import WaveNet
-from codeword.priors.base import Choose
 from codeword.priors.cell import CellPrior
 
 CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d}
@@ -171,16 +171,16 @@ def naive_sample(prior: CellPrior, batch: int, choose: Choose) -> Tensor:
     symbols = torch.zeros(batch, prior.symbols, dtype=torch.int64, device=where)
     codes = symbols.view(batch, *prior.grid, len(prior.codebook_sizes))
     for i in range(prior.symbols):
-        symbols[:, i] = choose(naive_logits(prior, codes, i))
+        symbols[:, i] = choose(naive_logits(prior, codes, i), i)
     return codes
 
 
 @torch.no_grad()
 def naive_continue(prior: WaveNet, codes: Tensor, cells: int, choose: Choose) -> Tensor:
     """Codes (B, T, 1) and so many more cells, each from a pass over the cells before that it can see."""
-    for _ in range(cells):
+    for i in range(cells):
         # One place more than it sees, which is the one to be read; nothing looks at what stands there.
         window = torch.cat([codes, torch.zeros_like(codes[:, -1:])], 1)[:, -prior.receptive_field - 1 :]
-        symbols = choose(next(prior.all_logits(window))[:, -1])
+        symbols = choose(next(prior.all_logits(window))[:, -1], i)
         codes = torch.cat([codes, symbols[:, None, None]], 1)
     return codes

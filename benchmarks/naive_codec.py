@@ -112,12 +112,11 @@ def naive_compress(prior: Prior, codes: Tensor) -> list[bytes]:
     """Codes (B, *G, K) to the bytes of each signal."""
     contents = []
     for one in codes:
-        encoder, coming = NaiveEncoder(), iter(one.flatten().tolist())
+        encoder, symbols = NaiveEncoder(), one.flatten().tolist()
 
-        def put(logits: Tensor, encoder: NaiveEncoder = encoder, coming: object = coming) -> Tensor:
-            symbol = next(coming)  # type: ignore[call-overload]
-            encoder.push(symbol, integer_table(torch.softmax(logits[0], -1)))
-            return torch.tensor([symbol])
+        def put(logits: Tensor, i: int, encoder: NaiveEncoder = encoder, symbols: list[int] = symbols) -> Tensor:
+            encoder.push(symbols[i], integer_table(torch.softmax(logits[0], -1)))
+            return torch.tensor([symbols[i]])
 
         walk(prior, 1, put)
         contents.append(encoder.content())
@@ -130,7 +129,7 @@ def naive_decompress(prior: Prior, contents: list[bytes]) -> Tensor:
     for content in contents:
         decoder = NaiveDecoder(content)
 
-        def get(logits: Tensor, decoder: NaiveDecoder = decoder) -> Tensor:
+        def get(logits: Tensor, i: int, decoder: NaiveDecoder = decoder) -> Tensor:
             return torch.tensor([decoder.pull(integer_table(torch.softmax(logits[0], -1)))])
 
         signals.append(walk(prior, 1, get))

@@ -34,7 +34,7 @@ def main(source: Path, out: Path, *box: int) -> None:
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 16)
     for i, (caption, image) in enumerate(shown):
         page.paste(image, (i * (width + GAP), CAPTION))
-        ImageDraw.Sampler(page).text((i * (width + GAP), 3), caption, fill="black", font=font)
+        ImageDraw.Draw(page).text((i * (width + GAP), 3), caption, fill="black", font=font)
     page.save(out)
 
 

@@ -86,7 +86,7 @@ def test_naive_logits_are_those_of_the_walk(prior: PixelCNN) -> None:
     batch, choose = 3, draw()
     seen: list[torch.Tensor] = []
 
-    def record(logits: torch.Tensor) -> torch.Tensor:
+    def record(logits: torch.Tensor, i: int) -> torch.Tensor:
         seen.append(logits)
         return choose(logits)
 

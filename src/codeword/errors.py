@@ -1,22 +1,30 @@
-"""Everything that Codeword raises for a user: one sentence with the place, the value and the way out."""
+"""Errors raised for users: each message is one sentence with the place, the value and the way out.
+
+CodewordError
+├── UsageError         the caller asked for something wrongly: a missing run, a name that does not exist
+├── UnsupportedError   the model cannot do what was asked: lossless files, streams, another rate
+├── RecipeError        a recipe or an override is invalid
+├── DataError          a data file is missing, cut short, corrupt, or not what it claims to be
+├── ModelError         a model folder, checkpoint or compressed file does not fit
+└── TrainingError      training cannot continue: the loss is not finite, or the run folder does not fit
+└── Interrupted    a signal asked training to stop; its state has been saved
+"""
 
 
 class CodewordError(Exception):
-    """Base of every error meant for the user; `exit_code` is what the command line exits with."""
-
-    exit_code = 1
-
-
-class RecipeError(CodewordError):
-    """A recipe or an override says something that cannot be."""
-
-    exit_code = 2
+    """Base of every error meant for the user."""
 
 
 class UsageError(CodewordError):
-    """A command was given something it cannot work with: a missing run, a name that is not there."""
+    """The caller asked for something wrongly: a missing run, a name that does not exist."""
 
-    exit_code = 2
+
+class UnsupportedError(CodewordError):
+    """The model cannot do what was asked, whatever the arguments."""
+
+
+class RecipeError(CodewordError):
+    """A recipe or an override is invalid."""
 
 
 class DataError(CodewordError):
@@ -24,8 +32,12 @@ class DataError(CodewordError):
 
 
 class ModelError(CodewordError):
-    """A model folder or checkpoint cannot be read, or does not fit its own description."""
+    """A model folder or checkpoint cannot be read, or does not fit its own config."""
 
 
 class TrainingError(CodewordError):
-    """Training cannot go on: the loss is not finite, or the run folder does not fit the recipe."""
+    """Training cannot continue: the loss is not finite, or the run folder does not fit the recipe."""
+
+
+class Interrupted(TrainingError):
+    """Ctrl-C or a termination signal stopped training; its state has been saved."""

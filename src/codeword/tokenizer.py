@@ -63,6 +63,10 @@ class Tokenizer(Pretrained):
         # One more row, for a class not told; without classes there is nothing to tell.
         self.class_embedding = nn.Embedding(self.classes + 1, dim) if self.classes else None
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
     def grid(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """The code grid *G of a signal of size *S."""
         return tuple(-(-n // self.hop) for n in size)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from codeword.codec import Codec, CompressOptions, Container, Signal
 from codeword.codec.blocks import Blocks
-from codeword.errors import ModelError, UsageError
+from codeword.errors import ModelError, UnsupportedError, UsageError
 from codeword.model import Model
 
 SIDES = st.one_of(st.integers(1, 30), st.sampled_from([1, 12, 13, 16, 24, 31, 47]))
@@ -252,5 +252,5 @@ def test_what_a_model_cannot_do_is_said(ndim: int) -> None:
             codec.compress(x, options)
     with pytest.raises(UsageError, match="nothing to compress"):
         plain.compress(x[:, :0])
-    with pytest.raises(UsageError, match="lossless needs"):
+    with pytest.raises(UnsupportedError, match="lossless needs"):
         Codec(speech()).compress(signal(speech(), 40), CompressOptions(lossless=True))

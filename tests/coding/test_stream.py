@@ -20,7 +20,7 @@ from codeword.config import (
     VectorQuantizerConfig,
     WaveNetDecoderConfig,
 )
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError, UsageError
 from codeword.spectra.stft import LogMel
 from codeword.tokenizer import Tokenizer
 
@@ -137,12 +137,12 @@ def test_blocks_are_read_when_they_are_needed() -> None:
 
 def test_what_cannot_stream_says_so() -> None:
     flat = TokenizerConfig(quantizer=FiniteScalarQuantizerConfig(channel_levels=(4, 4), dim=4))
-    with pytest.raises(UsageError, match="one axis"):
+    with pytest.raises(UnsupportedError, match="one axis"):
         encode_stream(Tokenizer(flat), [])
-    with pytest.raises(UsageError, match="one axis"):
+    with pytest.raises(UnsupportedError, match="one axis"):
         decode_stream(Tokenizer(flat), [])
     normalised = LogMelConfig(n_fft=64, hop=16, mels=8, normalise=True)
-    with pytest.raises(UsageError, match="normalises each recording as a whole"):
+    with pytest.raises(UnsupportedError, match="normalises each recording as a whole"):
         encode_stream(Tokenizer(SPEECH.model_copy(update={"frontend": normalised})), [])
     drawn = on_samples(TRUNKS[0]).model_copy(
         update={
@@ -151,7 +151,7 @@ def test_what_cannot_stream_says_so() -> None:
             "likelihood": WaveNetDecoderConfig(dilations=(1, 2), width=4, skip_width=4, features=4),
         }
     )
-    with pytest.raises(UsageError, match="cannot decode a stream"):
+    with pytest.raises(UnsupportedError, match="cannot decode a stream"):
         decode_stream(Tokenizer(drawn), [])
     x = signal(50, 256)
     tokenizer = Tokenizer(drawn).eval()

@@ -33,7 +33,7 @@ from codeword.config import (
     WaveNetDecoderConfig,
 )
 from codeword.data.cifar10 import Cifar10
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError, UsageError
 from codeword.media.images import read_image, write_image
 from codeword.media.mosaic import mosaic
 from codeword.nn.conv import reach
@@ -230,9 +230,9 @@ def test_what_cannot_be_tiled_says_so() -> None:
     ]
     for config in configs:
         assert config is SPEECH or isinstance(config.frontend, SamplesConfig)
-        with pytest.raises(UsageError, match="cannot work on tiles"):
+        with pytest.raises(UnsupportedError, match="cannot work on tiles"):
             encode_tiles(Tokenizer(config), signal((50,), channels=1))
-        with pytest.raises(UsageError, match="cannot work on tiles"):
+        with pytest.raises(UnsupportedError, match="cannot work on tiles"):
             decode_tiles(Tokenizer(config), torch.zeros(5, 1, dtype=torch.int64), size=(5,))
 
 

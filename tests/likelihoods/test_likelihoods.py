@@ -15,7 +15,7 @@ from codeword.config import (
     SpectrogramConfig,
     WaveNetDecoderConfig,
 )
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError
 from codeword.likelihoods import Gaussian, Likelihood, build_likelihood
 from codeword.likelihoods.logistic_mixture import INITIAL_LOG_SCALE
 
@@ -185,7 +185,7 @@ def test_the_walk_offers_the_probabilities_of_the_numbers_taken(
     x = likelihood.sample(features, generator=torch.Generator().manual_seed(1))
     coming, total = iter(x.flatten(2).unbind(1)), torch.zeros(2)
 
-    def take(logits: Tensor) -> Tensor:
+    def take(logits: Tensor, i: int) -> Tensor:
         taken = next(coming)
         total.add_(logits.log_softmax(-1).gather(-1, taken[..., None]).flatten(1).sum(1))
         return taken
@@ -196,8 +196,8 @@ def test_the_walk_offers_the_probabilities_of_the_numbers_taken(
 
 def test_a_likelihood_without_a_list_of_values_cannot_be_walked(spectrogram: Likelihood) -> None:
     features = torch.zeros(1, spectrogram.features, 4)
-    with pytest.raises(UsageError, match="lossless needs"):
-        spectrogram.walk(features, lambda logits: logits.argmax(-1))
+    with pytest.raises(UnsupportedError, match="lossless needs"):
+        spectrogram.walk(features, lambda logits, i: logits.argmax(-1))
 
 
 DECLARING: list[LikelihoodConfig] = [*CONFIGS, SpectralConfig(), SpectrogramConfig(n_fft=64, hop=16, iterations=3)]

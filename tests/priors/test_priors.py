@@ -38,7 +38,7 @@ def test_the_walk_gives_the_parallel_log_probability(
     draw = Sampler(generator=torch.Generator().manual_seed(1))
     total = torch.zeros(3)
 
-    def choose(logits: torch.Tensor) -> torch.Tensor:
+    def choose(logits: torch.Tensor, i: int) -> torch.Tensor:
         nonlocal total
         symbols = draw(logits)
         total = total - F.cross_entropy(logits, symbols, reduction="none")

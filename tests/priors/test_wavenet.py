@@ -18,7 +18,7 @@ from codeword.config import (
     WaveNetConfig,
     WaveNetDecoderConfig,
 )
-from codeword.errors import RecipeError, UsageError
+from codeword.errors import RecipeError, UnsupportedError
 from codeword.likelihoods import WaveNetDecoder, build_likelihood
 from codeword.nn.dilated import DilatedStack, DilatedWalk
 from codeword.priors import PixelCNN, Sampler, WaveNet, build_prior, load_prior, walk
@@ -121,7 +121,7 @@ def test_the_walk_gives_the_parallel_log_probability_at_any_length(
     labels = None if label is None else torch.full((3,), label)
     draw, seen = Sampler(generator=seeded()), []
 
-    def choose(logits: Tensor) -> Tensor:
+    def choose(logits: Tensor, i: int) -> Tensor:
         seen.append(logits)
         return draw(logits)
 
@@ -141,7 +141,7 @@ def test_a_walk_is_as_long_as_the_grid_unless_told() -> None:
 
 @pytest.mark.parametrize("grid", [(2, 3), (0,)])
 def test_a_walk_refuses_a_grid_that_cannot_be(grid: tuple[int, ...]) -> None:
-    with pytest.raises(UsageError, match="grids of 7 cells"):
+    with pytest.raises(UnsupportedError, match="grids of 7 cells"):
         walk(build_wavenet(), 1, Sampler(), grid=grid)
 
 
@@ -150,7 +150,7 @@ def test_pixelcnn_walks_its_own_grid_only() -> None:
         PriorModelConfig(architecture=PixelCNNConfig(layers=1, width=4, head_width=4), grid=(2, 3), codebook_sizes=(4,))
     )
     assert walk(prior, 1, Sampler(generator=seeded()), grid=(2, 3)).shape == (1, 2, 3, 1)
-    with pytest.raises(UsageError, match="2 x 3 cells and was asked for 3 x 3"):
+    with pytest.raises(UnsupportedError, match="2 x 3 cells and was asked for 3 x 3"):
         walk(prior, 1, Sampler(), grid=(3, 3))
 
 

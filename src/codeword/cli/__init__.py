@@ -9,9 +9,12 @@ from cyclopts import CycloptsError
 
 from codeword.cli import files_app
 from codeword.cli.app import app
-from codeword.errors import CodewordError
+from codeword.errors import CodewordError, Interrupted, RecipeError, UnsupportedError, UsageError
 
 __all__ = ["app", "files_app", "main"]
+
+EXIT_CODES = {Interrupted: 130, RecipeError: 2, UsageError: 2, UnsupportedError: 2, CodewordError: 1}
+"""Exit code of each class of error, the first that fits."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,7 +42,7 @@ def _explain(error: Exception) -> int:
     match error:
         case CodewordError():
             print(f"Error: {error}", file=sys.stderr)
-            return error.exit_code
+            return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         case CycloptsError():
             print(f"Error: {error} `codeword --help` lists the commands and their options.", file=sys.stderr)
             return 2

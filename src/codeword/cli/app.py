@@ -173,7 +173,7 @@ def sample(
     seed: int = 0,
     out: Path,
 ) -> None:
-    """Sampler codes from the prior and decode them: images into one picture, recordings into a folder.
+    """Draw codes from the prior and decode them: images into one picture, recordings into a folder.
 
     Args:
         run: The run folder.
@@ -181,8 +181,8 @@ def sample(
         label: A class (a speaker), by name or number; without it neither prior nor decoder is told one.
         seconds: How long each recording is to be, where the prior draws any length; by default as in training.
         temperature: Below 1 sharper, 0 always the likeliest.
-        top_k: Sampler only among the k likeliest codes.
-        top_p: Sampler only among the likeliest codes that hold this mass.
+        top_k: Draw only among the k likeliest codes.
+        top_p: Draw only among the likeliest codes that hold this mass.
         seed: Another seed gives other samples.
         out: The PNG file, or the folder for recordings.
     """

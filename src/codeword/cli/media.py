@@ -12,7 +12,7 @@ from codeword.codec import Signal
 from codeword.coding.stream import WINDOW_SAMPLES, block_samples, decode_stream
 from codeword.coding.tiles import decode_tiles, encode_tiles
 from codeword.config import TokenizerConfig
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError, UsageError
 from codeword.media.audio import AUDIO_SUFFIXES, dequantise, read_blocks, write_blocks
 from codeword.media.images import IMAGE_SUFFIXES, read_image, write_image
 from codeword.media.mosaic import mosaic
@@ -143,7 +143,7 @@ class Recordings(Medium):
         blocks: Iterable[Tensor]
         try:
             blocks = decode_stream(tokenizer, [codes], label=label, size=size[0])
-        except UsageError:
+        except UnsupportedError:
             blocks = [tokenizer.decode(codes[None], _labels(label, 1), size=size)[0]]
         write_blocks(path, blocks, sample_rate=_rate(tokenizer.config), values=tokenizer.config.values)
 

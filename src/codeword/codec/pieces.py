@@ -9,7 +9,7 @@ from torch import Tensor
 from codeword.codec.blocks import Blocks
 from codeword.coding.stream import encode_stream
 from codeword.coding.tiles import encode_tiles
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError
 from codeword.tokenizer import Tokenizer
 
 Piece = tuple[Tensor, ...]
@@ -110,5 +110,5 @@ def _stream(tokenizer: Tokenizer, signal: Signal) -> Iterable[Tensor]:
     """Codes (g, K) of a recording, window by window, or whole where the tokenizer must see all of it."""
     try:
         return encode_stream(tokenizer, signal.read())
-    except UsageError:
+    except UnsupportedError:
         return [tokenizer.encode(torch.cat(list(signal.read()), 1)[None])[0]]

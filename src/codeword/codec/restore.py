@@ -11,7 +11,7 @@ from codeword.codec.blocks import Blocks
 from codeword.coding.determinism import deterministic
 from codeword.coding.stream import decode_stream
 from codeword.coding.tiles import decode_tiles
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError
 from codeword.tokenizer import Tokenizer
 
 
@@ -71,7 +71,7 @@ def _row(
     with deterministic():
         try:
             parts = decode_stream(tokenizer, rows, label=label, size=samples)
-        except UsageError:  # A decoder that draws sample after sample takes a recording whole.
+        except UnsupportedError:  # A decoder that draws sample after sample takes a recording whole.
             labels = None if label is None else torch.tensor([label])
             parts = iter([tokenizer.decode(torch.cat(list(rows))[None], labels, size=(samples,))[0]])
         yield from parts

@@ -12,7 +12,8 @@ from codeword.codec.blocks import padded
 from codeword.codec.range_coder import Reader, Table, Writer, probabilities
 from codeword.coding.determinism import deterministic
 from codeword.errors import DataError
-from codeword.priors import Choose, Prior, walk
+from codeword.nn.walk import Choose
+from codeword.priors import Prior, walk
 
 _HIGHEST_WEIGHT = 65535
 
@@ -116,8 +117,8 @@ class PriorCoder(SymbolCoder):
         symbols = padded(codes, self.lanes).view(self.lanes, -1)
         steps = iter(_steps(inside, share, len(self.prior.codebook_sizes)))
 
-        def put(logits: Tensor) -> Tensor:
-            i, shares = next(steps)
+        def put(logits: Tensor, i: int) -> Tensor:
+            _, shares = next(steps)
             rows, taken = probabilities(logits), symbols[:, i]
             written = taken.numpy().astype(np.int32)
             for writer, lanes in zip(writers, shares, strict=True):
@@ -129,7 +130,7 @@ class PriorCoder(SymbolCoder):
     def read(self, readers: Sequence[Reader], inside: Tensor, *, share: int) -> Tensor:
         steps = iter(_steps(inside, share, len(self.prior.codebook_sizes)))
 
-        def get(logits: Tensor) -> Tensor:
+        def get(logits: Tensor, i: int) -> Tensor:
             _, shares = next(steps)
             rows, taken = probabilities(logits), np.zeros(self.lanes, np.int64)
             for reader, lanes in zip(readers, shares, strict=True):

@@ -9,7 +9,7 @@ from torch import Tensor
 from codeword.codec.blocks import padded
 from codeword.codec.range_coder import Reader, Writer, probabilities
 from codeword.coding.determinism import deterministic
-from codeword.likelihoods.base import Choose
+from codeword.nn.walk import Choose
 from codeword.tokenizer import Tokenizer
 
 
@@ -30,7 +30,7 @@ class ValueCoder:
         values = padded(x, self.lanes).flatten(2)
         turns = self._turns(inside)
 
-        def put(logits: Tensor) -> Tensor:
+        def put(logits: Tensor, i: int) -> Tensor:
             channel, places = next(turns)
             taken = values[:, channel, places]
             for n, writer in enumerate(writers):
@@ -45,7 +45,7 @@ class ValueCoder:
         """Read what `write` wrote, (N, C, *S) int64. Raises DataError."""
         turns = self._turns(inside)
 
-        def get(logits: Tensor) -> Tensor:
+        def get(logits: Tensor, i: int) -> Tensor:
             _, places = next(turns)
             taken = torch.zeros(logits.shape[:2], dtype=torch.int64)
             for n, reader in enumerate(readers):

@@ -1,25 +1,23 @@
 """Hours of signal through a tokenizer in bounded memory, with the same result as in one piece.
 
-The signal is cut into windows. Each is handed over with as much of its neighbourhood as the networks see, and what
-came out of that neighbourhood is cut off again. At the true ends of the signal there is none, so that the padding
-there is that of the whole.
+The signal is cut into windows. Each window is extended on both sides by as much context as the networks see, and the
+output of the context is cut off again. At the ends of the signal there is no context, so the padding there is the same
+as for the whole signal.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import ceil, lcm
-from typing import NamedTuple
+from math import ceil, inf, lcm
 
 import torch
 from torch import Tensor
 
-from codeword.config import LogMelConfig, SpectrogramConfig, TokenizerConfig
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError, UsageError
 from codeword.nn.conv import reach
 from codeword.tokenizer import Tokenizer
 
 WINDOW_SAMPLES = 163_840
-"""About 10 s at 16 kHz: contexts cost little beside it, and the widest of our networks stay below half a gigabyte."""
+"""About 10 s at 16 kHz: the context costs little in comparison, and the widest networks need less than 512 MiB."""
 
 
 def encode_stream(
@@ -27,15 +25,15 @@ def encode_stream(
 ) -> Iterator[Tensor]:
     """Blocks (C, n) of any sizes, of integers, to blocks of codes (g, K) int64: together those of `encode`.
 
-    Codes come on the CPU, a window's worth at a time. They are the whole signal's up to rounding of float32: a vector
-    that lies between two codewords may fall to the other side.
+    Codes come on the CPU, one window at a time. They equal those of the whole signal up to rounding of float32: a
+    vector halfway between two codewords may get the other one.
 
     Raises:
-        UsageError: this tokenizer has more than one axis, or normalises over the whole recording.
+        UnsupportedError: this tokenizer has more than one axis, or normalises over the whole recording.
     """
     _must_have_one_axis(tokenizer)
-    if isinstance(tokenizer.config.frontend, LogMelConfig) and tokenizer.config.frontend.normalise:
-        raise UsageError(
+    if tokenizer.frontend.reach == inf:
+        raise UnsupportedError(
             "This tokenizer normalises each recording as a whole (tokenizer.frontend.normalise), so it cannot encode a "
             "stream; give it whole recordings."
         )
@@ -50,20 +48,21 @@ def decode_stream(
     size: int | None = None,
     window_samples: int = WINDOW_SAMPLES,
 ) -> Iterator[Tensor]:
-    """Blocks of codes (g, K), of any sizes, to blocks (C, n) int64: together what `decode` gives, up to rounding.
+    """Blocks of codes (g, K), of any sizes, to blocks (C, n) int64: together they equal `decode`, up to rounding.
 
-    Griffin-Lim amplifies rounding, by a thousand times and more: what it synthesises agrees with the whole in its
+    Griffin-Lim amplifies rounding by a thousand times and more: its output agrees with that for the whole signal in its
     spectrogram, not in each sample.
 
-    `size` is how many samples there are in all; by default a hop for each cell. Every block but the last has
-    `block_samples(tokenizer, window_samples)` of them. `label` tells a conditional decoder the class.
+    `size` is the number of samples in all, by default one hop for each cell. Every block but the last has
+    `block_samples(tokenizer, window_samples)` samples. `label` conditions the decoder on a class.
 
     Raises:
-        UsageError: this tokenizer has more than one axis or draws sample after sample, or the codes end before `size`.
+        UnsupportedError: this tokenizer has more than one axis, or draws one sample after another.
+        UsageError: the codes end before `size`.
     """
     _must_have_one_axis(tokenizer)
-    if tokenizer.likelihood.sequential:
-        raise UsageError(
+    if tokenizer.likelihood.reach == inf:
+        raise UnsupportedError(
             "This decoder draws each sample from all that it drew before, so it cannot decode a stream; "
             "give it whole recordings."
         )
@@ -71,16 +70,16 @@ def decode_stream(
 
 
 def block_samples(tokenizer: Tokenizer, window_samples: int = WINDOW_SAMPLES) -> int:
-    """How many samples each block of `decode_stream` has, but the last: whole cells."""
+    """Samples of each block of `decode_stream` but the last: whole cells."""
     return _cells(tokenizer, window_samples) * tokenizer.hop
 
 
 def _encode(tokenizer: Tokenizer, blocks: Iterable[Tensor], cells: int) -> Iterator[Tensor]:
-    hop, frontend, device = tokenizer.hop, tokenizer.frontend, _device(tokenizer)
+    hop, frontend, device = tokenizer.hop, tokenizer.frontend, tokenizer.device
     context = ceil((frontend.reach + reach(tokenizer.encoder) * frontend.hop) / hop)
     for window in _windows((block.T for block in blocks), window=cells * hop, context=context * hop):
         codes = tokenizer.encode(window.rows.T[None].to(device))[0].cpu()
-        # A last cell that is not full is padded by `encode`, as the whole signal's is.
+        # `encode` pads a last cell that is not full, as it does for the whole signal.
         first = window.before // hop
         yield codes[first : first + ceil(window.count / hop)]
 
@@ -88,16 +87,15 @@ def _encode(tokenizer: Tokenizer, blocks: Iterable[Tensor], cells: int) -> Itera
 def _decode(
     tokenizer: Tokenizer, codes: Iterable[Tensor], cells: int, *, label: int | None, size: int | None
 ) -> Iterator[Tensor]:
-    likelihood, device = tokenizer.likelihood, _device(tokenizer)
-    synthesis = _synthesis(tokenizer.config)
-    context = ceil(ceil(synthesis.reach / synthesis.period) * synthesis.period / likelihood.hop)
+    likelihood, device = tokenizer.likelihood, tokenizer.device
+    context = ceil(ceil(likelihood.reach / likelihood.period) * likelihood.period / likelihood.hop)
     features = _features(tokenizer, codes, cells, label=label)
     if size is not None:
-        # Frames beyond the signal would be heard in the ones before them.
+        # Frames beyond the end of the signal would change the samples before it.
         features = _first(features, ceil(size / likelihood.hop))
     decoded = 0
-    # Windows over features, not over codes again: neighbours then see the same numbers where they overlap, to the last
-    # bit, so that even a synthesis that amplifies rounding leaves no seam.
+    # Windows over features, not over codes again: neighbouring windows then overlap in bit-identical numbers, so that
+    # even a synthesis that amplifies rounding leaves no seam.
     for window in _windows(features, window=cells * tokenizer.hop // likelihood.hop, context=context):
         with torch.no_grad():
             x = likelihood.mean(window.rows.T[None].to(device))[0].round().long().cpu()
@@ -112,7 +110,7 @@ def _decode(
 
 def _features(tokenizer: Tokenizer, codes: Iterable[Tensor], cells: int, *, label: int | None) -> Iterator[Tensor]:
     """Blocks of codes (g, K) to blocks of the decoder's features (n, F)."""
-    device, frames = _device(tokenizer), tokenizer.hop // tokenizer.likelihood.hop
+    device, frames = tokenizer.device, tokenizer.hop // tokenizer.likelihood.hop
     context = ceil(reach(tokenizer.decoder) + tokenizer.head.reach / tokenizer.hop)
     labels = None if label is None else torch.tensor([label], device=device)
     for window in _windows(codes, window=cells, context=context):
@@ -128,25 +126,9 @@ def _first(blocks: Iterable[Tensor], count: int) -> Iterator[Tensor]:
         count -= len(block[:count])
 
 
-class _Synthesis(NamedTuple):
-    """How far around itself a likelihood's mean sees, in samples, and the period on which its windows must start."""
-
-    reach: int
-    period: int
-
-
-def _synthesis(config: TokenizerConfig) -> _Synthesis:
-    match config.likelihood:
-        case SpectrogramConfig(n_fft=n_fft, iterations=iterations):
-            # Each iteration of Griffin-Lim looks a window further; its first phases repeat every n_fft samples.
-            return _Synthesis((iterations + 1) * n_fft, n_fft)
-        case _:
-            return _Synthesis(0, 1)
-
-
 @dataclass(frozen=True)
 class _Window:
-    """Rows (n, X) of a stream: `before` of context, the `count` that are meant, and context behind."""
+    """Rows (n, X) of a stream: `before` rows of context, `count` rows of the window itself, and context after them."""
 
     rows: Tensor
     before: int
@@ -177,18 +159,13 @@ def _windows(blocks: Iterable[Tensor], *, window: int, context: int) -> Iterator
 
 
 def _cells(tokenizer: Tokenizer, window_samples: int) -> int:
-    """How many cells a window has: about as many as that, in whole periods of the synthesis."""
-    period = _synthesis(tokenizer.config).period
-    unit = lcm(period, tokenizer.hop) // tokenizer.hop
+    """Cells of a window of about `window_samples`, a whole number of periods of the likelihood."""
+    unit = lcm(tokenizer.likelihood.period, tokenizer.hop) // tokenizer.hop
     return max(1, window_samples // (unit * tokenizer.hop)) * unit
-
-
-def _device(tokenizer: Tokenizer) -> torch.device:
-    return next(tokenizer.parameters()).device
 
 
 def _must_have_one_axis(tokenizer: Tokenizer) -> None:
     if tokenizer.config.ndim != 1:
-        raise UsageError(
+        raise UnsupportedError(
             f"A stream has one axis, but this tokenizer's signals have {tokenizer.config.ndim}; give it whole signals."
         )

@@ -1,16 +1,14 @@
 """What every likelihood offers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from codeword.errors import UsageError
-
-Choose = Callable[[Tensor], Tensor]
-"""Logits (B, P, values) of the numbers at P places to the numbers taken (B, P): drawn, written or read."""
+from codeword.errors import UnsupportedError
+from codeword.nn.walk import Choose
 
 MOST_LISTED = 1024
 """Numbers of more values than this are not coded one by one."""
@@ -57,22 +55,22 @@ class Likelihood(nn.Module, ABC):
         The product of what `choose` was offered for the numbers taken is exp(`log_prob`).
 
         Raises:
-            UsageError: this likelihood has no list of all values' probabilities, or it would be too long.
+            UnsupportedError: this likelihood has no list of all values' probabilities, or it would be too long.
         """
         if self.values > MOST_LISTED:
-            raise UsageError(
+            raise UnsupportedError(
                 f"Numbers of {self.values:,} values are too many to list the probabilities of each; lossless needs a "
                 f"model of at most {MOST_LISTED:,} values: pixels, or mu-law samples (data.values=256)."
             )
         taken: list[Tensor] = []
         for channel in range(self.channels):
             logits = self.channel_logits(features, channel, taken)
-            taken.append(choose(logits.flatten(1, -2)).view(logits.shape[:-1]))
+            taken.append(choose(logits.flatten(1, -2), channel).view(logits.shape[:-1]))
         return torch.stack(taken, 1)
 
     def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
         """Logits (B, *S, values) of one channel's numbers, given those (B, *S) of the channels before. See `walk`."""
-        raise UsageError(
+        raise UnsupportedError(
             f"A {type(self).__name__} likelihood lists no probabilities of all values, so its numbers cannot be coded; "
             f"lossless needs a model whose likelihood is gaussian, categorical, logistic-mixture or wavenet."
         )

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import WaveNetDecoderConfig
-from codeword.likelihoods.base import Choose, Likelihood, uniform
+from codeword.likelihoods.base import Likelihood, uniform
 from codeword.nn.dilated import DilatedStack, DilatedWalk, delay
+from codeword.nn.walk import Choose
 
 BLOCK_SAMPLES = 256
 SEED_OF_MEAN = 0
@@ -64,7 +65,7 @@ class WaveNetDecoder(Likelihood):
         """One draw (B, 1, T), one sample after the other; `progress` hears how many of the T are done."""
         noise = self._gumbel(features, generator)
         return self.walk(
-            features, lambda logits: (logits[:, 0] + next(noise)).argmax(-1, keepdim=True), progress=progress
+            features, lambda logits, t: (logits[:, 0] + next(noise)).argmax(-1, keepdim=True), progress=progress
         )
 
     @torch.no_grad()
@@ -77,7 +78,7 @@ class WaveNetDecoder(Likelihood):
         for start in range(0, samples, BLOCK_SAMPLES):
             local = features[:, :, start : start + BLOCK_SAMPLES].transpose(1, 2)
             for t, drives in enumerate(walk.drives(local), start=start):
-                taken = choose(self._logits(walk.step(embedded, drives))[:, None])[:, 0]
+                taken = choose(self._logits(walk.step(embedded, drives))[:, None], t)[:, 0]
                 x[:, t] = taken
                 embedded = self.embed(taken)
                 progress(t + 1)

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import assert_never
 
 from codeword.config import PixelCNNConfig, PriorModelConfig, UniformPriorConfig, WaveNetConfig
-from codeword.priors.base import Choose, Prior, walk
+from codeword.priors.base import Prior, walk
 from codeword.priors.pixelcnn import PixelCNN
 from codeword.priors.sampler import Sampler
 from codeword.priors.uniform import Uniform
 from codeword.priors.wavenet import WaveNet
 from codeword.store import read_config
 
-__all__ = ["Choose", "PixelCNN", "Prior", "Sampler", "Uniform", "WaveNet", "build_prior", "load_prior", "walk"]
+__all__ = ["PixelCNN", "Prior", "Sampler", "Uniform", "WaveNet", "build_prior", "load_prior", "walk"]
 
 
 def build_prior(config: PriorModelConfig) -> Prior:

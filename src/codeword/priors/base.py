@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from codeword.config import PriorModelConfig
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError
+from codeword.nn.walk import Choose
 from codeword.store import Pretrained
-
-Choose = Callable[[Tensor], Tensor]
-"""Logits (B, n) of the next symbol to the symbols taken (B,): drawn, written or read."""
 
 
 class Prior(Pretrained):
@@ -72,17 +70,17 @@ def walk(
     prior's own, unless another is asked for.
 
     Raises:
-        UsageError: this prior walks no such grid.
+        UnsupportedError: this prior walks no such grid.
     """
     grid = grid or prior.grid
     if grid != prior.grid and not (prior.any_grid and len(grid) == len(prior.grid) and min(grid) > 0):
-        raise UsageError(
+        raise UnsupportedError(
             f"This prior walks grids of {_named(prior.grid)} cells and was asked for {_named(grid)}; leave that out."
         )
     state = prior.start(batch, label)
     taken = []
     for i in range(prod(grid) * len(prior.codebook_sizes)):
-        symbols = choose(prior.logits(state, i))
+        symbols = choose(prior.logits(state, i), i)
         prior.push(state, i, symbols)
         taken.append(symbols)
         progress(i + 1)

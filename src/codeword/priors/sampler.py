@@ -29,8 +29,8 @@ class Sampler:
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top_p must lie above 0 and up to 1, not {self.top_p}.")
 
-    def __call__(self, logits: Tensor) -> Tensor:
-        """Logits (B, n) to symbols (B,)."""
+    def __call__(self, logits: Tensor, i: int = 0) -> Tensor:
+        """Logits (B, n) of symbol i to symbols (B,); every symbol is drawn alike."""
         if self.temperature == 0:
             return logits.argmax(-1)
         probabilities = (logits.float() / self.temperature).softmax(-1)

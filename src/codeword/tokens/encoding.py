@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from codeword.coding.stream import block_samples, encode_stream
-from codeword.errors import DataError, UsageError
+from codeword.errors import DataError, UnsupportedError
 from codeword.media.audio import audio_length, read_audio, read_blocks
 from codeword.media.images import read_image
 from codeword.tokenizer import Tokenizer
@@ -48,7 +48,7 @@ def encode_recording(tokenizer: Tokenizer, path: Path) -> tuple[tuple[int, ...],
     try:
         blocks = read_blocks(path, sample_rate=rate, values=values, block_samples=block_samples(tokenizer))
         codes = torch.cat(list(encode_stream(tokenizer, blocks)))
-    except UsageError:
+    except UnsupportedError:
         codes = tokenizer.encode(read_audio(path, sample_rate=rate, values=values)[None])[0]
     return (samples,), codes
 

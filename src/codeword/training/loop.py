@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from codeword.config import TrainingConfig
 from codeword.data import Batch, Dataset, evaluation_batches
-from codeword.errors import TrainingError
+from codeword.errors import Interrupted
 from codeword.training.batches import step_generator, training_batches
 from codeword.training.checkpoint import TrainingState, not_finite
 from codeword.training.optim import averaged, build_optimizer, learning_rate
@@ -26,12 +26,6 @@ from codeword.training.tasks import Task
 LOG_EVERY = 50
 
 M = TypeVar("M", bound=nn.Module)
-
-
-class Interrupted(TrainingError):
-    """Ctrl-C or a termination signal; the state has been saved."""
-
-    exit_code = 130
 
 
 def fit(

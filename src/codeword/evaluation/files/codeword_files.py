@@ -13,7 +13,7 @@ from codeword.codec import Codec, CompressOptions, Container, Signal
 from codeword.coding.determinism import deterministic
 from codeword.coding.stream import decode_stream, encode_stream
 from codeword.coding.tiles import decode_tiles, encode_tiles
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError
 from codeword.evaluation.measure.intervals import resampled_interval
 from codeword.evaluation.results import FileFormat, Metric, Theory, exactly, metric
 from codeword.model import Model
@@ -162,7 +162,7 @@ def _encoded(tokenizer: Tokenizer, signal: Signal) -> Tensor:
         return encode_tiles(tokenizer, torch.cat(list(signal.read()), -1))
     try:
         return torch.cat(list(encode_stream(tokenizer, signal.read())))
-    except UsageError:
+    except UnsupportedError:
         return tokenizer.encode(torch.cat(list(signal.read()), -1)[None])[0]
 
 
@@ -173,5 +173,5 @@ def _decoded(tokenizer: Tokenizer, codes: Tensor, size: tuple[int, ...]) -> Tens
             return decode_tiles(tokenizer, codes, size=size).long()
         try:
             return torch.cat(list(decode_stream(tokenizer, [codes], size=size[0])), -1)
-        except UsageError:
+        except UnsupportedError:
             return tokenizer.decode(codes[None], size=size)[0]

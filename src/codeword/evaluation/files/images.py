@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.codec import CompressOptions, Signal
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset, evaluation_batches
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError, UsageError
 from codeword.evaluation.files.codeword_files import Amounts, Ours
 from codeword.evaluation.files.image_formats import LADDER, images_a_picture, psnr_db, written
 from codeword.evaluation.measure.intervals import mean_interval
@@ -44,7 +44,7 @@ def measure_image_files(
         files.append(made.entry.model_copy(update={"metrics": {"psnr_db": _psnr(values)}}))
     try:
         files.append(ours.lossless("one file, lossless"))
-    except UsageError as error:
+    except (UsageError, UnsupportedError) as error:
         left_out["lossless files"] = str(error)
     return files + list(_others(data, amounts, count=count, progress=progress)), left_out
 

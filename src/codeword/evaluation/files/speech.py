@@ -9,7 +9,7 @@ from torch import Tensor
 from codeword.codec import CompressOptions, Signal
 from codeword.config import EvaluationConfig
 from codeword.data.recordings import Recordings
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError, UsageError
 from codeword.evaluation.files.audio_formats import LADDER, SoundFormat, pcm16, written
 from codeword.evaluation.files.codeword_files import Amounts, Ours, Progress
 from codeword.evaluation.measure import judges
@@ -41,7 +41,7 @@ def measure_recording_files(
     left_out = {}
     try:
         files.append(ours.lossless("one file, lossless"))
-    except UsageError as error:
+    except (UsageError, UnsupportedError) as error:
         left_out["lossless files"] = str(error)
     for form in LADDER:
         try:
