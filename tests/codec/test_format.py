@@ -94,7 +94,7 @@ def test_what_is_lost_is_lost_alone(segments: list[Segment], data: st.DataObject
         fate = data.draw(st.sampled_from(["kept", "gone", "hit", "noise"]))
         piece = bytearray(out.getvalue())
         if fate == "hit":
-            # Not in its meaning, which stands for what is said and not for what is stored.
+            # Not in the CRC of its content, which does not protect the stored bytes.
             place = data.draw(st.sampled_from([*range(14), *range(SEGMENT_BYTES, len(piece))]))
             piece[place] ^= data.draw(st.integers(1, 255))
         noise = data.draw(st.binary(max_size=40)) if fate == "noise" else b""
@@ -105,7 +105,7 @@ def test_what_is_lost_is_lost_alone(segments: list[Segment], data: st.DataObject
 
 def test_a_whole_file_has_nothing_behind_its_end() -> None:
     content = file(header(), [Segment(b"abc", 1), Segment(b"", 2)], garbage=b"\0")
-    with pytest.raises(DataError, match="goes on after its end"):
+    with pytest.raises(DataError, match="has bytes after its end"):
         list(Container(content, "a file").segments(2))
     assert len(list(Container(content, "a file").segments(2, salvage=True))) == 2
 
@@ -125,16 +125,16 @@ def test_segments_out_of_order_are_refused_and_the_first_kept_by_salvage() -> No
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "lacks its beginning"),
-        (MAGIC, "lacks its beginning"),
+        (b"", "its beginning is missing"),
+        (MAGIC, "its beginning is missing"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "is not a file"),
         (forged(b"x", deflated=False, version=2), "format version 2"),
         (file(header(), [])[:-1], "damaged header"),
         (forged(b"short", deflated=False, length=1 << 31), "damaged header"),
-        (forged(b"\xc1", deflated=False), "header that cannot be"),
-        (forged(b"\x91" * 100_000, deflated=False), "header that cannot be"),
-        (forged(b"\xdd\xff\xff\xff\xff", deflated=False), "header that cannot be"),
-        (forged(b"no zlib stream", deflated=True), "header that cannot be"),
+        (forged(b"\xc1", deflated=False), "invalid header"),
+        (forged(b"\x91" * 100_000, deflated=False), "invalid header"),
+        (forged(b"\xdd\xff\xff\xff\xff", deflated=False), "invalid header"),
+        (forged(b"no zlib stream", deflated=True), "invalid header"),
         (forged(zlib.compress(b"\x90" * 99)[:-5], deflated=True), "would unpack to more"),
         (forged(zlib.compress(bytes(1 << 26), 9), deflated=True), "would unpack to more"),
         (file(header(Entry("x", (8000, 8001), False)), []), "64,000,000 pixels"),
@@ -158,7 +158,7 @@ def test_a_bomb_of_signals_is_refused_before_it_is_unpacked() -> None:
 
 
 def bad_headers(chosen: Model) -> list[tuple[dict[str, Any], str]]:
-    """Changes to a right header that cannot be, and what is said of them."""
+    """Impossible changes to a valid header, and the error of each."""
     ndim = chosen.tokenizer.config.ndim
     huge = {1: (1 << 40,), 2: (8000, 8000)}[ndim]
     return [

@@ -141,10 +141,10 @@ def hostile_segments(rng: random.Random, base: Base) -> bytes:
     out = io.BytesIO()
     out.write(base.parts[0])
     for number, part in enumerate(base.parts[1:]):
-        payload, (meaning,) = part[SEGMENT_BYTES:], struct.unpack_from("<I", part, SEGMENT_BYTES - 4)
+        payload, (crc,) = part[SEGMENT_BYTES:], struct.unpack_from("<I", part, SEGMENT_BYTES - 4)
         if rng.random() < 0.4:
             payload = rng.choice([b"", rng.randbytes(len(payload)), payload[: len(payload) // 2], b"\xff" * 50])
-        write_segment(out, number, Segment(payload, meaning))
+        write_segment(out, number, Segment(payload, crc))
     return out.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Range coding of symbols under any probabilities: `constriction` does it, to a hundredth of a percent of the ideal."""
+"""Range coding of symbols under any probabilities, by `constriction`: within 0.01 % of the ideal size."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ Symbols = NDArray[np.int32]
 
 _WORD_BYTES = 4
 
-# Probabilities become integer frequencies out of 2^24, none of them 0, in scalar arithmetic that is alike everywhere.
+# Probabilities become integer frequencies out of 2^24, none of them 0, in scalar arithmetic that is portable.
 _ROWS = constriction.stream.model.Categorical(perfect=False)
 
 
@@ -36,12 +36,12 @@ class Table:
         writer.coder.encode(symbols, self._model)
 
     def read(self, reader: "Reader", count: int) -> Symbols:
-        """Read so many symbols (count,). Raises DataError."""
+        """Read symbols (count,). Raises DataError."""
         return _checked(lambda: reader.coder.decode(self._model, count))
 
 
 class Writer:
-    """Symbols in, bytes out; whoever reads them must offer the same probabilities in the same order."""
+    """Symbols in, bytes out; the reader must supply the same probabilities in the same order."""
 
     def __init__(self) -> None:
         self.coder = constriction.stream.queue.RangeEncoder()
@@ -51,9 +51,9 @@ class Writer:
         self.coder.encode(symbols, _ROWS, rows)
 
     def content(self) -> bytes:
-        """All that was written."""
+        """All written symbols as bytes."""
         words: bytes = self.coder.get_compressed().astype("<u4").tobytes()
-        # What is cut off here is put back by the reader.
+        # The reader restores the zeros that are cut off here.
         return words.rstrip(b"\0")
 
 
@@ -73,4 +73,4 @@ def _checked(decode: Callable[[], Symbols]) -> Symbols:
     try:
         return decode()
     except AssertionError as error:
-        raise DataError("the compressed symbols are none that these probabilities can have written") from error
+        raise DataError("the compressed symbols cannot have been written under these probabilities") from error

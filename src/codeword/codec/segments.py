@@ -65,7 +65,7 @@ class BatchCoder:
             return self._nothing(inside, present), [False] * len(inside)
         batch = Batch(codes, inside, values, present)
         meanings = self._meanings(batch)
-        right = [s is not None and s.meaning == m for s, m in zip(segments, meanings, strict=True)]
+        right = [s is not None and s.content_crc == m for s, m in zip(segments, meanings, strict=True)]
         return batch, [right[share] for share in shares.tolist()]
 
     def _meanings(self, batch: Batch) -> list[int]:
