@@ -1,4 +1,4 @@
-"""Codes to bytes and back: the codec's lanes against one signal, one symbol and one bit at a time.
+"""Codes to bytes and back: the codec's batches against one signal, one symbol and one bit at a time.
 
 The prior is that of the recipe `cifar10`, with random weights; the peer, EnCodec's published way, takes the same codes
 under the same probabilities (benchmarks/naive_codec.py).
@@ -15,19 +15,19 @@ from codeword.codec.range_coder import Reader, Writer
 from codeword.codec.symbol_coders import PriorCoder, SymbolCoder, TableCoder
 from codeword.priors import PixelCNN, walk
 
-LANES = 64
+BATCH = 64
 
 
 def measure(*, quick: bool) -> Report:
-    """Symbols per second of `LANES` signals at a time; the peer takes fewer signals, each as it takes any."""
+    """Symbols per second of `BATCH` signals at a time; the peer takes fewer signals, each as it takes any."""
     prior = build(layers=2, width=8, grid=(3, 3), codewords=16) if quick else build(layers=12)
     few = 1 if quick else 4
     # On the CPU wherever training is: whoever decompresses must get the same numbers.
     prior = prior.cpu()
-    codes = walk(prior, LANES, draw())
-    ours, tables = PriorCoder(prior, lanes=LANES, label=None), TableCoder.uniform(prior.codebook_sizes)
+    codes = walk(prior, BATCH, draw())
+    ours, tables = PriorCoder(prior, batch_size=BATCH, label=None), TableCoder.uniform(prior.codebook_sizes)
     times = run(prior, codes, few, {"prior": ours, "tables": tables}, rounds=2 if quick else 5)
-    naive, all_symbols = few * prior.symbols, LANES * prior.symbols
+    naive, all_symbols = few * prior.symbols, BATCH * prior.symbols
     per_s = {
         f"{verb}_{name}": symbols / times.median_s(f"{verb}_{name}")
         for name, symbols in (("prior", all_symbols), ("tables", all_symbols), ("naive", naive))
@@ -40,7 +40,7 @@ def measure(*, quick: bool) -> Report:
             Ratio(
                 f"codec_{verb}_vs_naive",
                 per_s[f"{verb}_prior"] / per_s[f"{verb}_naive"],
-                f"codeword.codec, {LANES} lanes of {shape} codes out of {prior.codebook_sizes[0]}",
+                f"codeword.codec, {BATCH} blocks of {shape} codes out of {prior.codebook_sizes[0]}",
                 peer,
             )
             for verb in ("compress", "decompress")
@@ -68,12 +68,12 @@ def run(prior: PixelCNN, codes: Tensor, few: int, coders: dict[str, SymbolCoder]
 def written(coder: SymbolCoder, codes: Tensor) -> bytes:
     """All signals as one segment."""
     writer = Writer()
-    coder.write([writer], codes, everywhere(codes), share=len(codes))
+    coder.write([writer], codes, everywhere(codes), blocks_per_segment=len(codes))
     return writer.content()
 
 
 def read(coder: SymbolCoder, content: bytes, like: Tensor) -> Tensor:
-    return coder.read([Reader(content)], everywhere(like), share=len(like))
+    return coder.read([Reader(content)], everywhere(like), blocks_per_segment=len(like))
 
 
 def everywhere(codes: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from tiny.codec_models import GRID, LIKELIHOODS, codes_of, decoded, model, signa
 from torch import Tensor
 
 from codeword.codec import Codec, CompressOptions, Container, Signal
-from codeword.codec.blocks import Blocks
+from codeword.codec.layout import Blocks
 from codeword.errors import ModelError, UnsupportedError, UsageError
 from codeword.model import Model
 
@@ -232,7 +232,7 @@ def test_another_process_with_other_threads_reads_it_bit_for_bit(tmp_path: Path)
 
 def test_another_model_does_not_read_it(ndim: int) -> None:
     x = signal(model(ndim), *[20] * ndim)
-    with pytest.raises(ModelError, match="give the one it was made with"):
+    with pytest.raises(ModelError, match="give the model that it was made with"):
         Codec(model(ndim, "uniform")).decompress(Codec(model(ndim)).compress(x))
 
 
@@ -248,7 +248,7 @@ def test_what_a_model_cannot_do_is_said(ndim: int) -> None:
         (told, CompressOptions(label=-1), "knows 3 classes"),
     ]
     for codec, options, said in cases:
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises((UsageError, UnsupportedError), match=said):
             codec.compress(x, options)
     with pytest.raises(UsageError, match="nothing to compress"):
         plain.compress(x[:, :0])

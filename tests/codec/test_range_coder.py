@@ -78,11 +78,11 @@ def test_a_histogram_comes_back_and_knows_its_price(seed: int, codebook_sizes: l
     coder = TableCoder.histogram(codes, codebook_sizes)
     again = TableCoder.unpack(coder.pack(), codebook_sizes)
     assert all(np.array_equal(a, b) for a, b in zip(coder.weights, again.weights, strict=True))
-    inside, writer = torch.ones(3, 100, dtype=torch.bool), Writer()
-    coder.write([writer], codes.view(3, 100, -1), inside, share=3)
+    mask, writer = torch.ones(3, 100, dtype=torch.bool), Writer()
+    coder.write([writer], codes.view(3, 100, -1), mask, blocks_per_segment=3)
     assert coder.bits(codes) <= 8 * len(writer.content()) + 32
     assert 8 * len(writer.content()) <= coder.bits(codes) * 1.001 + 64
-    read = again.read([Reader(writer.content())], inside, share=3)
+    read = again.read([Reader(writer.content())], mask, blocks_per_segment=3)
     assert torch.equal(read.view(300, -1), codes)
     assert TableCoder.uniform(codebook_sizes).bits(codes) == pytest.approx(300 * sum(map(log2, codebook_sizes)))
 
@@ -94,5 +94,5 @@ def test_tables_that_cannot_be_are_refused() -> None:
     for content, said in cases:
         with pytest.raises(DataError, match=said):
             TableCoder.unpack(content, (3, 5))
-    with pytest.raises(DataError, match="impossible"):
+    with pytest.raises(DataError, match="no probability"):
         TableCoder.unpack(impossible, (3,))

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from codeword.codec import CompressOptions
-from codeword.codec.blocks import Blocks
-from codeword.codec.codec import AS_USUAL
-from codeword.coding.stream import decode_stream, encode_stream
-from codeword.coding.tiles import decode_tiles, encode_tiles
+from codeword.codec.codec import DEFAULTS
+from codeword.codec.layout import Blocks
+from codeword.coding import decode_signal, encode_signal
 from codeword.config import (
     CategoricalConfig,
     ConvNeXtTrunkConfig,
@@ -87,7 +86,7 @@ def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 
     if architecture.kind != "uniform":
         found = tokenizer.encode(x)
         blocks = Blocks(tuple(found.shape[1:-1]), grid)
-        codes = torch.cat([blocks.cut(one)[blocks.inside().flatten(1).all(1)] for one in found])
+        codes = torch.cat([blocks.cut(one)[blocks.mask().flatten(1).all(1)] for one in found])
         labels = torch.arange(len(codes)) * 4 // len(codes) % classes if classes else None
         optimizer = torch.optim.Adam(prior.parameters(), lr=0.02)
         for _ in range(40):
@@ -141,17 +140,13 @@ def speech() -> Model:
 
 
 def codes_of(model: Model, x: Tensor) -> Tensor:
-    """The codes (*G, K) of a signal (C, *S), along the way that its rank asks for."""
-    tokenizer = model.tokenizer
-    return encode_tiles(tokenizer, x) if x.ndim == 3 else torch.cat(list(encode_stream(tokenizer, [x])))
+    """The codes (*G, K) of a signal (C, *S)."""
+    return encode_signal(model.tokenizer, x)
 
 
-def decoded(model: Model, x: Tensor, options: CompressOptions = AS_USUAL) -> Tensor:
-    """What a lossy file should give for x (C, *S)."""
-    tokenizer, size = model.tokenizer, tuple(x.shape[1:])
+def decoded(model: Model, x: Tensor, options: CompressOptions = DEFAULTS) -> Tensor:
+    """The signal that a lossy file of x (C, *S) must give."""
     codes = codes_of(model, x)[..., : options.codes]
-    if x.ndim == 3:
-        return decode_tiles(tokenizer, codes, size=size, label=options.label).long()
-    if tokenizer.likelihood.sequential:
-        return tokenizer.decode(codes[None], size=size)[0]
-    return torch.cat(list(decode_stream(tokenizer, [codes], label=options.label, size=size[0])), 1)
+    return torch.cat(
+        list(decode_signal(model.tokenizer, codes, size=tuple(x.shape[1:]), label=options.label)), -1
+    ).long()

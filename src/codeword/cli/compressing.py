@@ -12,7 +12,7 @@ from codeword.cli.files import Targets, must_not_overwrite, noting
 from codeword.cli.media import MEDIA, Medium, medium_of
 from codeword.cli.show import Outcome
 from codeword.cli.work import class_number, media_files
-from codeword.codec import Codec, CompressOptions, Container, Found, Header
+from codeword.codec import Codec, CompressOptions, Container, DecodedSignal, Header
 from codeword.data.files.tree import names_below
 from codeword.errors import DataError, UsageError
 from codeword.model import Model
@@ -135,7 +135,7 @@ def _place(out: Path, medium: Medium, header: Header, format_: str | None) -> Ca
     return lambda name: out if one else targets.path(name)
 
 
-def _losses(found: Found) -> dict[str, object]:
+def _losses(found: DecodedSignal) -> dict[str, object]:
     """What a damaged file lost of one signal."""
     if not found.damaged:
         return {}

@@ -93,8 +93,7 @@ class Images(Medium):
 
     def signal(self, tokenizer: Tokenizer, path: Path, name: str) -> Signal:
         image = read_image(path)
-        grey = bool((image == image[:1]).all())
-        return Signal(name, tuple(image.shape[1:]), lambda: [read_image(path)], grey)
+        return Signal(name, tuple(image.shape[1:]), lambda: [read_image(path)])
 
     def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool) -> None:
         image = torch.cat(list(blocks), -1)

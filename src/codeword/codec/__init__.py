@@ -1,7 +1,17 @@
-"""Real files: entropy-coded codes in a container that another machine can read back."""
+"""Compressed files: the codes of signals, range-coded, in a format that other machines can read."""
 
-from codeword.codec.codec import Codec, CompressOptions, Found, Written
+from codeword.codec.codec import Codec, CompressOptions, DecodedSignal, UnreadableSignal, Written
 from codeword.codec.format import Container, Entry, Header
-from codeword.codec.pieces import Signal
+from codeword.codec.signals import Signal
 
-__all__ = ["Codec", "CompressOptions", "Container", "Entry", "Found", "Header", "Signal", "Written"]
+__all__ = [
+    "Codec",
+    "CompressOptions",
+    "Container",
+    "DecodedSignal",
+    "Entry",
+    "Header",
+    "Signal",
+    "UnreadableSignal",
+    "Written",
+]

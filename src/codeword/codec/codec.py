@@ -1,34 +1,38 @@
-"""Signals to bytes and back: a model's codes, range-coded under its prior."""
+"""Signals to bytes and back: the codes of a model, range-coded under its prior."""
 
 import io
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from codeword.codec.blocks import Blocks
-from codeword.codec.coder_choice import choose_coder, symbol_coder
 from codeword.codec.format import FINGERPRINT_BYTES, Coder, Container, Entry, Header, write_header, write_segment
-from codeword.codec.pieces import Signal, code_blocks, gathered, places, value_blocks
-from codeword.codec.plan import Plan, block_of
-from codeword.codec.restore import Block, restored
-from codeword.codec.segments import Batch, BatchCoder
-from codeword.codec.symbol_coders import SymbolCoder
+from codeword.codec.layout import Blocks, Layout, block_size, regrouped
+from codeword.codec.segments import Batch, SegmentCoder
+from codeword.codec.signals import Block, Signal, code_blocks, masks, restore_signal, value_blocks
+from codeword.codec.symbol_coders import SymbolCoder, choose_coder, coder_of
 from codeword.codec.value_coder import ValueCoder
-from codeword.errors import DataError, ModelError, UsageError
+from codeword.errors import DataError, ModelError, UnsupportedError, UsageError
 from codeword.model import Model
+
+Progress = Callable[[int, int], None]
+
+_SPOOLED_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
 class CompressOptions:
-    """What a person may ask of compression.
+    """Options of compression.
 
-    `portable`: only tables that any machine computes alike, never the prior's network. `lossless`: the signal itself
-    as well, given its codes. `codes`: only the first so many of a cell. `label`: the class that prior and decoder are
-    told.
+    `portable`: only tables that every machine computes alike, never the prior's network. `lossless`: also the signal
+    itself, given its codes. `codes`: only the first so many codes of each cell. `label`: the class that conditions
+    prior and decoder.
     """
 
     portable: bool = False
@@ -37,22 +41,30 @@ class CompressOptions:
     label: int | None = None
 
 
-AS_USUAL = CompressOptions()
+DEFAULTS = CompressOptions()
 
 
 class Written(NamedTuple):
-    """What became of some signals: all bytes, those of header and segment heads among them, and the coder."""
+    """Size of a written file: all bytes, and those of header and segment heads among them; and the coder used."""
 
     bytes: int
     overhead_bytes: int
     coder: Coder
 
 
-@dataclass(frozen=True)
-class Found:
-    """One signal of a file: `blocks` gives it (C, n) along its only axis, or whole (C, H, W).
+class UnreadableSignal(DataError):
+    """A signal could not be read while a file was written; `number` is its place among the signals."""
 
-    They must be taken before the next signal is; `damaged` meanwhile fills with the numbers of lost blocks, of
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class DecodedSignal:
+    """One signal of a file: `blocks` gives it in consecutive blocks (C, n), or in one block (C, *S).
+
+    The blocks must be taken before the next signal is; `damaged` meanwhile fills with the numbers of lost blocks, of
     `block_size` values along each axis.
     """
 
@@ -63,14 +75,22 @@ class Found:
 
 
 class Codec:
-    """Files under one model. What comes back is `decode(encode(x))`, or x itself where lossless was wished for."""
+    """Compressed files under one model. A file decodes to `decode(encode(x))`, a lossless one to x itself.
+
+    Example:
+        >>> from codeword.pretrained import load_pretrained
+        >>> codec = Codec(load_pretrained("images"))
+        >>> image = torch.zeros(3, 60, 50, dtype=torch.uint8)
+        >>> codec.decompress(codec.compress(image)).shape
+        torch.Size([3, 60, 50])
+    """
 
     def __init__(self, model: Model) -> None:
         self.model, self.tokenizer = model, model.tokenizer
         self.fingerprint = bytes.fromhex(model.fingerprint)[:FINGERPRINT_BYTES]
 
-    def compress(self, x: Tensor, options: CompressOptions = AS_USUAL) -> bytes:
-        """One signal (C, *S), integers in [0, values), as the bytes of a file. Raises UsageError."""
+    def compress(self, x: Tensor, options: CompressOptions = DEFAULTS) -> bytes:
+        """One signal (C, *S), integers in [0, values), as the bytes of a file. Raises UsageError, UnsupportedError."""
         out = io.BytesIO()
         self.write(out, [Signal("", tuple(x.shape[1:]), lambda: [x])], options)
         return out.getvalue()
@@ -84,15 +104,16 @@ class Codec:
         self,
         out: BinaryIO,
         signals: Sequence[Signal],
-        options: CompressOptions = AS_USUAL,
+        options: CompressOptions = DEFAULTS,
         *,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = lambda done, total: None,
     ) -> Written:
-        """Write signals as one file; `progress` hears of blocks.
+        """Write signals, each read once, as one file; `progress` is called with blocks done and blocks in all.
 
         Raises:
-            UsageError: the model cannot do what is wished.
-            DataError: a signal cannot be read.
+            UsageError: there is no signal, or no such class.
+            UnsupportedError: the model has no such rate, or cannot code losslessly.
+            UnreadableSignal: a signal cannot be read; then nothing was written to `out`.
         """
         codes = self._codes(options)
         if not self._knows(options.label):
@@ -100,146 +121,166 @@ class Codec:
                 f"This model knows {self._classes()} classes, and not number {options.label}; leave the label out, or "
                 f"give one below that."
             )
-        total = sum(len(self._layout(s.size, lossless=options.lossless)[0]) for s in signals)
+        total = sum(len(self._blocks(s.size, lossless=options.lossless)[0]) for s in signals)
         if not total:
             raise UsageError("There is nothing to compress; give a signal of at least one value.")
-        plan = Plan.of(self.model, blocks=total, lossless=options.lossless)
-        batches = self._batches(signals, plan, lossless=options.lossless, codes=codes)
+        layout = Layout.of(self.model, blocks=total, lossless=options.lossless)
+        grey = [self.tokenizer.config.channels > 1] * len(signals)
+        batches = self._batches(signals, layout, lossless=options.lossless, codes=codes, grey=grey)
         first = next(batches)
         kind, symbols, tables = choose_coder(
             self.model,
-            first,
-            share_of_all=len(first.inside) / total,
-            lanes=plan.lanes,
+            first.codes,
+            first.mask,
+            share_of_all=len(first.mask) / total,
+            batch_size=layout.batch_size,
             label=options.label,
             portable=options.portable,
         )
-        header = Header(
-            fingerprint=self.fingerprint,
-            coder=kind,
-            lossless=options.lossless,
-            codes=codes,
-            label=options.label,
-            sample_rate=self.tokenizer.config.sample_rate,
-            entries=tuple(Entry(s.name, s.size, s.grey) for s in signals),
-            tables=tables,
-        )
-        coder = self._coder(header, symbols, plan)
-        size = overhead = write_header(out, header)
-        done = number = 0
-        for batch in chain([first], batches):
-            for segment in coder.write(batch):
-                written = write_segment(out, number, segment)
-                size, overhead, number = size + written, overhead + written - len(segment.payload), number + 1
-            done += len(batch.inside)
-            progress(done, total)
-        return Written(size, overhead, kind)
+        coder = self._segment_coder(symbols, layout, lossless=options.lossless, label=options.label)
+        # The header comes first and says which signals were grey, which is known when all have been read.
+        with cast(BinaryIO, tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)) as body:
+            size = overhead = done = number = 0
+            for batch in chain([first], batches):
+                for segment in coder.write(batch):
+                    written = write_segment(body, number, segment)
+                    size, overhead, number = size + written, overhead + written - len(segment.payload), number + 1
+                done += len(batch.mask)
+                progress(done, total)
+            header = Header(
+                fingerprint=self.fingerprint,
+                coder=kind,
+                lossless=options.lossless,
+                codes=codes,
+                label=options.label,
+                sample_rate=self.tokenizer.config.sample_rate,
+                entries=tuple(Entry(s.name, s.size, alike) for s, alike in zip(signals, grey, strict=True)),
+                tables=tables,
+            )
+            head = write_header(out, header)
+            body.seek(0)
+            shutil.copyfileobj(body, out)
+        return Written(head + size, head + overhead, kind)
 
     def read(
-        self,
-        container: Container,
-        *,
-        salvage: bool = False,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Iterator[Found]:
-        """The signals of a file, in order; `progress` hears of blocks.
+        self, container: Container, *, salvage: bool = False, progress: Progress = lambda done, total: None
+    ) -> Iterator[DecodedSignal]:
+        """The signals of a file, in order; `progress` is called with blocks done and blocks in all.
 
-        With `salvage`, blocks that are damaged come back as silence (or grey), and are named; without, they are errors.
+        With `salvage`, damaged blocks become silence (or grey) and are listed; without, they are errors.
 
         Raises:
             ModelError: the file was made with another model, or on a machine whose numbers differ from this one's.
-            DataError: the file is damaged, or claims what cannot be.
+            DataError: the file is damaged, or claims too much.
         """
         header = container.header
         self._must_fit(container)
 
         def layouts() -> Iterator[tuple[Blocks, ...]]:
-            # Anew for each use: there may be a million signals.
-            return (self._layout(entry.size, lossless=header.lossless) for entry in header.entries)
+            # A new iterator for each use: there may be a million signals.
+            return (self._blocks(entry.size, lossless=header.lossless) for entry in header.entries)
 
-        total = sum(len(layout[0]) for layout in layouts())
-        plan = Plan.of(self.model, blocks=total, lossless=header.lossless)
-        segments = container.segments(-(-total // plan.share), salvage=salvage)
-        coder = self._coder(header, symbol_coder(self.model, header, container.place, lanes=plan.lanes), plan)
+        total = sum(len(blocks[0]) for blocks in layouts())
+        layout = Layout.of(self.model, blocks=total, lossless=header.lossless)
+        segments = container.segments(-(-total // layout.blocks_per_segment), salvage=salvage)
+        symbols = coder_of(self.model, header, container.place, batch_size=layout.batch_size)
+        coder = self._segment_coder(symbols, layout, lossless=header.lossless, label=header.label)
 
         def decoded() -> Iterator[Block]:
             done = 0
-            for presence in places(layouts(), plan.lanes):
-                count = len(presence[0])
-                batch, right = coder.read(list(islice(segments, -(-count // plan.share))), *presence)
-                if not (salvage or all(right)):
+            for found in masks(layouts(), layout.batch_size):
+                count = len(found[0])
+                batch, intact = coder.read(list(islice(segments, -(-count // layout.blocks_per_segment))), *found)
+                if not (salvage or all(intact)):
                     raise ModelError(
                         f"{container.place} was written where the network's numbers differ from this machine's in "
-                        f"their last bits, so it cannot be read here; decompress it there, or have it made with "
-                        f"--portable."
+                        f"their last bits, so it cannot be read here; decompress it there, or compress it again as a "
+                        f"portable file."
                     )
                 done += count
                 progress(done, total)
                 for i in range(count):
-                    yield Block(batch.codes[i], None if batch.values is None else batch.values[i], right[i])
+                    yield Block(batch.codes[i], None if batch.values is None else batch.values[i], intact[i])
 
         blocks = decoded()
-        block_size = tuple(n * self.tokenizer.hop for n in plan.block)
-        for entry, layout in zip(header.entries, layouts(), strict=True):
-            own, damaged = islice(blocks, len(layout[0])), list[int]()
-            signal = restored(self.tokenizer, own, layout[0], size=entry.size, label=header.label, damaged=damaged)
-            yield Found(entry, signal, damaged, block_size)
-            for _ in own:  # What the caller left lies before the next signal.
+        values_per_block = tuple(n * self.tokenizer.hop for n in layout.block)
+        for entry, cells in zip(header.entries, (blocks[0] for blocks in layouts()), strict=True):
+            own, damaged = islice(blocks, len(cells)), list[int]()
+            signal = restore_signal(self.tokenizer, own, cells, size=entry.size, label=header.label, damaged=damaged)
+            yield DecodedSignal(entry, signal, damaged, values_per_block)
+            for _ in own:  # Blocks that the caller did not take come before those of the next signal.
                 pass
 
     def _codes(self, options: CompressOptions) -> int:
         all_codes = len(self.tokenizer.quantizer.codebook_sizes)
         codes = all_codes if options.codes is None else options.codes
-        if not self._keeps(codes):
-            raise UsageError(
-                f"This model has {all_codes} codes a cell, of which a file cannot keep {codes}; leave --codes out, or "
+        if not self._serves(codes):
+            raise UnsupportedError(
+                f"This model has {all_codes} codes a cell, of which a file cannot keep {codes}; keep all of them, or "
                 f"use a model that serves several rates."
             )
         return codes
 
-    def _keeps(self, codes: int) -> bool:
-        """Whether the first so many codes of a cell make a signal."""
+    def _serves(self, codes: int) -> bool:
+        """True if the first so many codes of a cell decode."""
         all_codes = len(self.tokenizer.quantizer.codebook_sizes)
         return codes == all_codes or (1 <= codes < all_codes and len(self.tokenizer.quantizer.served_codes) > 1)
 
     def _classes(self) -> int:
-        """How many classes may be told: those that both parts know, where each knows any."""
+        """Number of classes that both parts know, where each knows any."""
         return min((n for n in (self.tokenizer.classes, self.model.prior.classes) if n), default=0)
 
     def _knows(self, label: int | None) -> bool:
         return label is None or 0 <= label < self._classes()
 
-    def _layout(self, size: tuple[int, ...], *, lossless: bool) -> tuple[Blocks, ...]:
-        """How the cells of a signal are cut, and if they are written too, its values."""
-        block = block_of(self.model, lossless=lossless)
+    def _blocks(self, size: tuple[int, ...], *, lossless: bool) -> tuple[Blocks, ...]:
+        """The blocks of a signal's cells, and in a lossless file those of its values."""
+        block = block_size(self.model, lossless=lossless)
         cells = Blocks(self.tokenizer.grid(size), block)
         values = Blocks(size, tuple(n * self.tokenizer.hop for n in block))
         return (cells, values) if lossless else (cells,)
 
-    def _batches(self, signals: Sequence[Signal], plan: Plan, *, lossless: bool, codes: int) -> Iterator[Batch]:
-        if lossless:
-            pieces = (
-                piece
-                for s in signals
-                for piece in value_blocks(self.tokenizer, s, plan.block, codes=codes, lanes=plan.lanes)
-            )
-        else:
-            pieces = (piece for s in signals for piece in code_blocks(self.tokenizer, s, plan.block, codes=codes))
-        for piece in gathered(pieces, plan.lanes):
+    def _batches(
+        self, signals: Sequence[Signal], layout: Layout, *, lossless: bool, codes: int, grey: list[bool]
+    ) -> Iterator[Batch]:
+        """All blocks of the signals, a batch at a time; `grey` becomes False where channels differ."""
+        cut = partial(value_blocks, batch_size=layout.batch_size) if lossless else code_blocks
+        checked = (replace(s, read=partial(_checked, s, number, grey)) for number, s in enumerate(signals))
+        pieces = (piece for s in checked for piece in cut(self.tokenizer, s, layout.block, codes=codes))
+        for piece in regrouped(pieces, layout.batch_size):
             yield Batch(*piece)
 
-    def _coder(self, header: Header, symbols: SymbolCoder, plan: Plan) -> BatchCoder:
-        values = ValueCoder(self.tokenizer, lanes=plan.lanes, label=header.label) if header.lossless else None
-        return BatchCoder(symbols, values, plan.share)
+    def _segment_coder(
+        self, symbols: SymbolCoder, layout: Layout, *, lossless: bool, label: int | None
+    ) -> SegmentCoder:
+        values = ValueCoder(self.tokenizer, batch_size=layout.batch_size, label=label) if lossless else None
+        return SegmentCoder(symbols, values, layout.blocks_per_segment)
 
     def _must_fit(self, container: Container) -> None:
         header, place, config = container.header, container.place, self.tokenizer.config
         if not self.model.is_named_by(header.fingerprint.hex()):
             raise ModelError(
                 f"{place} was made with the model {header.fingerprint.hex()}, and this one is "
-                f"{self.fingerprint.hex()}; give the one it was made with as --model."
+                f"{self.fingerprint.hex()}; give the model that it was made with."
             )
         if any(len(entry.size) != config.ndim for entry in header.entries):
             raise DataError(f"{place} holds signals of another rank than its model's; Codeword did not write it.")
-        if not (self._keeps(header.codes) and self._knows(header.label)):
+        if not (self._serves(header.codes) and self._knows(header.label)):
             raise DataError(f"{place} names codes or a class that its model does not have; Codeword did not write it.")
+
+
+def _checked(signal: Signal, number: int, grey: list[bool]) -> Iterator[Tensor]:
+    """The blocks of a signal, which must have its size. Raises UnreadableSignal."""
+    length = 0
+    try:
+        for x in signal.read():
+            length += x.shape[-1]
+            if tuple(x.shape[1:-1]) != signal.size[:-1] or length > signal.size[-1]:
+                length = -1
+                break
+            grey[number] = grey[number] and bool((x == x[:1]).all())
+            yield x
+    except DataError as error:
+        raise UnreadableSignal(str(error), number) from error
+    if length != signal.size[-1]:
+        raise UnreadableSignal(f"{signal.name} changed its size while it was read; compress it again.", number)

@@ -16,79 +16,81 @@ from codeword.errors import DataError
 
 
 class Batch(NamedTuple):
-    """Blocks of codes (n, *Q, K), where there are any `inside` (n, *Q), and so for values (n, C, *S) if lossless."""
+    """Codes of blocks (n, *Q, K) with a mask (n, *Q) of cells on the grid; in a lossless file also values (n, C, *S)
+    with a mask (n, *S).
+    """
 
     codes: Tensor
-    inside: Tensor
+    mask: Tensor
     values: Tensor | None = None
-    present: Tensor | None = None
+    value_mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class BatchCoder:
-    """`symbols` for the codes, `values` for the signal where it is to be lossless; `share` blocks to a segment."""
+class SegmentCoder:
+    """`symbols` codes the codes of blocks, `values` the signal of a lossless file, into segments of so many blocks."""
 
     symbols: SymbolCoder
     values: ValueCoder | None
-    share: int
+    blocks_per_segment: int
 
     def write(self, batch: Batch) -> list[Segment]:
-        """Each segment says the codes of its blocks, and then their values."""
-        writers = [Writer() for _ in range(0, len(batch.inside), self.share)]
-        self.symbols.write(writers, batch.codes, batch.inside, share=self.share)
+        """Segments that hold first the codes of their blocks and then their values."""
+        per = self.blocks_per_segment
+        writers = [Writer() for _ in range(0, len(batch.mask), per)]
+        self.symbols.write(writers, batch.codes, batch.mask, blocks_per_segment=per)
         if self.values is not None:
             assert batch.values is not None
-            assert batch.present is not None
-            self.values.write(writers, batch.codes, batch.values, batch.present, share=self.share)
-        meanings = self._meanings(batch)
-        return [Segment(writer.content(), m) for writer, m in zip(writers, meanings, strict=True)]
+            assert batch.value_mask is not None
+            self.values.write(writers, batch.codes, batch.values, batch.value_mask, blocks_per_segment=per)
+        return [Segment(w.content(), crc) for w, crc in zip(writers, self._crcs(batch), strict=True)]
 
     def read(
-        self, segments: Sequence[Segment | None], inside: Tensor, present: Tensor | None = None
+        self, segments: Sequence[Segment | None], mask: Tensor, value_mask: Tensor | None = None
     ) -> tuple[Batch, list[bool]]:
-        """What the segments say, None for one that is lost; and for each block whether it came back as it was."""
-        shares = torch.arange(len(inside)) // self.share
-        arrived = torch.tensor([s is not None for s in segments])[shares]
-        # What is lost is not there: nothing is asked of its reader.
-        inside = inside & _beside(arrived, inside)
-        present = None if present is None else present & _beside(arrived, present)
+        """The batch in these segments, None for a lost one; and for each block, True if it is what was written."""
+        numbers = torch.arange(len(mask)) // self.blocks_per_segment
+        arrived = torch.tensor([s is not None for s in segments])[numbers]
+        # The mask of a lost block is empty, so nothing is asked of its reader.
+        mask = mask & _unsqueezed(arrived, mask)
+        value_mask = None if value_mask is None else value_mask & _unsqueezed(arrived, value_mask)
         if not arrived.any():
-            return self._nothing(inside, present), [False] * len(inside)
+            return self._zeros(mask, value_mask), [False] * len(mask)
         readers = [Reader(b"" if s is None else s.payload) for s in segments]
+        per = self.blocks_per_segment
         try:
-            codes = self.symbols.read(readers, inside, share=self.share)
+            codes = self.symbols.read(readers, mask, blocks_per_segment=per)
             values = None
-            if self.values is not None and present is not None:
-                values = self.values.read(readers, codes, present, share=self.share)
+            if self.values is not None and value_mask is not None:
+                values = self.values.read(readers, codes, value_mask, blocks_per_segment=per)
         except DataError:
-            # One reader lost its way, and with it the walk of all.
-            return self._nothing(inside, present), [False] * len(inside)
-        batch = Batch(codes, inside, values, present)
-        meanings = self._meanings(batch)
-        right = [s is not None and s.content_crc == m for s, m in zip(segments, meanings, strict=True)]
-        return batch, [right[share] for share in shares.tolist()]
+            # One corrupt segment breaks the shared decoding loop, so the whole batch is lost.
+            return self._zeros(mask, value_mask), [False] * len(mask)
+        batch = Batch(codes, mask, values, value_mask)
+        intact = [s is not None and s.content_crc == crc for s, crc in zip(segments, self._crcs(batch), strict=True)]
+        return batch, [intact[number] for number in numbers.tolist()]
 
-    def _meanings(self, batch: Batch) -> list[int]:
-        """The CRC-32 of what each segment says."""
-        meanings = []
-        for start in range(0, len(batch.inside), self.share):
-            blocks = slice(start, start + self.share)
-            meaning = zlib.crc32(batch.codes[blocks][batch.inside[blocks]].int().numpy().tobytes())
-            if batch.values is not None and batch.present is not None:
-                values = batch.values[blocks].movedim(1, -1)[batch.present[blocks]]
-                meaning = zlib.crc32(values.int().numpy().tobytes(), meaning)
-            meanings.append(meaning)
-        return meanings
+    def _crcs(self, batch: Batch) -> list[int]:
+        """CRC-32 of the codes, and in a lossless file of the values, of each segment."""
+        crcs = []
+        for start in range(0, len(batch.mask), self.blocks_per_segment):
+            blocks = slice(start, start + self.blocks_per_segment)
+            crc = zlib.crc32(batch.codes[blocks][batch.mask[blocks]].int().numpy().tobytes())
+            if batch.values is not None and batch.value_mask is not None:
+                values = batch.values[blocks].movedim(1, -1)[batch.value_mask[blocks]]
+                crc = zlib.crc32(values.int().numpy().tobytes(), crc)
+            crcs.append(crc)
+        return crcs
 
-    def _nothing(self, inside: Tensor, present: Tensor | None) -> Batch:
-        codes = torch.zeros(*inside.shape, self.symbols.codes, dtype=torch.int64)
-        if self.values is None or present is None:
-            return Batch(codes, inside)
+    def _zeros(self, mask: Tensor, value_mask: Tensor | None) -> Batch:
+        codes = torch.zeros(*mask.shape, self.symbols.codes, dtype=torch.int64)
+        if self.values is None or value_mask is None:
+            return Batch(codes, mask)
         channels = self.values.tokenizer.config.channels
-        values = torch.zeros(len(inside), channels, *present.shape[1:], dtype=torch.int64)
-        return Batch(codes, inside, values, present)
+        values = torch.zeros(len(mask), channels, *value_mask.shape[1:], dtype=torch.int64)
+        return Batch(codes, mask, values, value_mask)
 
 
-def _beside(flags: Tensor, like: Tensor) -> Tensor:
+def _unsqueezed(flags: Tensor, like: Tensor) -> Tensor:
     """(n,) to (n, 1, ...)."""
     return flags.view(-1, *[1] * (like.ndim - 1))

@@ -1,42 +1,49 @@
-"""How codes become bytes: under a table that any machine reads alike, or under the prior, by the walk that samples."""
+"""Coders of codes: under a table that every machine computes alike, or under the prior, by the walk that samples."""
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from math import log
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from codeword.codec.blocks import padded
+from codeword.codec.format import Coder, Header
+from codeword.codec.layout import padded
 from codeword.codec.range_coder import Reader, Table, Writer, probabilities
-from codeword.coding.determinism import deterministic
+from codeword.coding import deterministic
 from codeword.errors import DataError
+from codeword.model import Model
 from codeword.nn.walk import Choose
-from codeword.priors import Prior, walk
+from codeword.priors import Prior, Uniform, walk
 
 _HIGHEST_WEIGHT = 65535
 
+# The number of blocks on which the prior is compared with tables.
+_TRIED = 8
+
 
 class SymbolCoder(ABC):
-    """Codes of blocks (N, *Q, K) in and out of coders, `share` consecutive blocks to each.
+    """Codes of blocks (N, *Q, K) in and out of range coders, `blocks_per_segment` consecutive blocks in each.
 
-    `inside` (N, *Q) tells which cells there are; the others are 0, cost nothing, and come back as 0. `codes` is K.
+    The mask (N, *Q) is True for cells on the grid; other cells are 0, cost nothing, and come back as 0. `codes` is K.
     """
 
     codes: int
 
     @abstractmethod
-    def write(self, writers: Sequence[Writer], codes: Tensor, inside: Tensor, *, share: int) -> None:
-        """Write blocks, the first `share` of them to the first writer, and so on."""
+    def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
+        """Write blocks, the first `blocks_per_segment` of them to the first writer, and so on."""
 
     @abstractmethod
-    def read(self, readers: Sequence[Reader], inside: Tensor, *, share: int) -> Tensor:
-        """Read what `write` wrote, (N, *Q, K) int64. Raises DataError."""
+    def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
+        """Read the codes (N, *Q, K) int64 that `write` wrote. Raises DataError."""
 
 
 class TableCoder(SymbolCoder):
-    """One table for each of the K codes of a cell: every weight an integer, so that any machine computes the same."""
+    """One table for each of the K codes of a cell; weights are integers, so every machine computes the same bits."""
 
     def __init__(self, weights: Sequence[np.ndarray]) -> None:
         self.weights, self.codes = tuple(weights), len(weights)
@@ -44,12 +51,12 @@ class TableCoder(SymbolCoder):
 
     @classmethod
     def uniform(cls, codebook_sizes: Sequence[int]) -> "TableCoder":
-        """All codes alike."""
+        """Every codeword equally likely."""
         return cls([np.ones(n, np.uint16) for n in codebook_sizes])
 
     @classmethod
     def histogram(cls, codes: Tensor, codebook_sizes: Sequence[int]) -> "TableCoder":
-        """As often as in codes (n, K), plus one for those that are yet to come."""
+        """Counts of codes (n, K), with add-one smoothing."""
         weights = []
         for k, n in enumerate(codebook_sizes):
             counts = 1 + torch.bincount(codes[:, k], minlength=n).double()
@@ -59,7 +66,7 @@ class TableCoder(SymbolCoder):
 
     @classmethod
     def unpack(cls, content: bytes, codebook_sizes: Sequence[int]) -> "TableCoder":
-        """From what `pack` made. Raises DataError."""
+        """The coder from the bytes of `pack`. Raises DataError."""
         size = 2 * sum(codebook_sizes)
         try:
             inflate = zlib.decompressobj()
@@ -71,7 +78,7 @@ class TableCoder(SymbolCoder):
         ends = np.cumsum(codebook_sizes)[:-1]
         weights = np.split(np.frombuffer(plain, "<u2"), ends)
         if min(int(w.min()) for w in weights) < 1:
-            raise DataError("its tables call a codeword impossible")
+            raise DataError("its tables give a codeword no probability")
         return cls(weights)
 
     def pack(self) -> bytes:
@@ -79,76 +86,131 @@ class TableCoder(SymbolCoder):
         return zlib.compress(np.concatenate(self.weights).astype("<u2").tobytes(), 9)
 
     def bits(self, codes: Tensor) -> float:
-        """What codes (n, K) cost."""
+        """Cost of codes (n, K) under the tables, in bits."""
         total = 0.0
         for k, w in enumerate(self.weights):
             total -= float(np.log2(w / w.sum(dtype=np.float64))[codes[:, k].numpy()].sum())
         return total
 
-    def write(self, writers: Sequence[Writer], codes: Tensor, inside: Tensor, *, share: int) -> None:
+    def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
         for n, writer in enumerate(writers):
-            shared = slice(n * share, (n + 1) * share)
-            symbols = codes[shared][inside[shared]].numpy().astype(np.int32)
+            blocks = slice(n * blocks_per_segment, (n + 1) * blocks_per_segment)
+            symbols = codes[blocks][mask[blocks]].numpy().astype(np.int32)
             for k, table in enumerate(self._tables):
                 table.write(writer, np.ascontiguousarray(symbols[:, k]))
 
-    def read(self, readers: Sequence[Reader], inside: Tensor, *, share: int) -> Tensor:
-        codes = torch.zeros(*inside.shape, len(self._tables), dtype=torch.int64)
+    def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
+        codes = torch.zeros(*mask.shape, len(self._tables), dtype=torch.int64)
         for n, reader in enumerate(readers):
-            shared = slice(n * share, (n + 1) * share)
-            count = int(inside[shared].sum())
+            blocks = slice(n * blocks_per_segment, (n + 1) * blocks_per_segment)
+            count = int(mask[blocks].sum())
             columns = [table.read(reader, count) for table in self._tables]
-            codes[shared][inside[shared]] = torch.from_numpy(np.stack(columns, -1).astype(np.int64))
+            codes[blocks][mask[blocks]] = torch.from_numpy(np.stack(columns, -1).astype(np.int64))
         return codes
 
 
 class PriorCoder(SymbolCoder):
-    """Every symbol under the prior's probabilities given all before it in its block: one walk for `lanes` blocks.
+    """Every symbol under the prior's probabilities given all symbols before it in its block: one walk over all blocks.
 
-    The walk has `lanes` lanes even where there are fewer blocks, because the numbers that a network gives depend, in
-    their last bit, on the shape of the batch; and it runs in one thread, for the same reason.
+    The walk always has `batch_size` blocks, also where there are fewer, because the last bit of a network's output
+    depends on the shape of the batch; and it runs in one thread, for the same reason.
     """
 
-    def __init__(self, prior: Prior, *, lanes: int, label: int | None) -> None:
-        self.prior, self.lanes, self.codes = prior, lanes, len(prior.codebook_sizes)
-        self.label = None if label is None or not prior.classes else torch.full((lanes,), label)
+    def __init__(self, prior: Prior, *, batch_size: int, label: int | None) -> None:
+        self.prior, self.batch_size, self.codes = prior, batch_size, len(prior.codebook_sizes)
+        self.label = None if label is None or not prior.classes else torch.full((batch_size,), label)
 
-    def write(self, writers: Sequence[Writer], codes: Tensor, inside: Tensor, *, share: int) -> None:
-        symbols = padded(codes, self.lanes).view(self.lanes, -1)
-        steps = iter(_steps(inside, share, len(self.prior.codebook_sizes)))
+    def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
+        symbols = padded(codes, self.batch_size).view(self.batch_size, -1)
+        blocks_of = _blocks_by_cell(mask, blocks_per_segment)
 
         def put(logits: Tensor, i: int) -> Tensor:
-            _, shares = next(steps)
             rows, taken = probabilities(logits), symbols[:, i]
             written = taken.numpy().astype(np.int32)
-            for writer, lanes in zip(writers, shares, strict=True):
-                writer.write(written[lanes], rows[lanes])
+            for writer, blocks in zip(writers, blocks_of[i // self.codes], strict=True):
+                writer.write(written[blocks], rows[blocks])
             return taken
 
-        self._walk(put, tuple(inside.shape[1:]))
+        self._walk(put, tuple(mask.shape[1:]))
 
-    def read(self, readers: Sequence[Reader], inside: Tensor, *, share: int) -> Tensor:
-        steps = iter(_steps(inside, share, len(self.prior.codebook_sizes)))
+    def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
+        blocks_of = _blocks_by_cell(mask, blocks_per_segment)
 
         def get(logits: Tensor, i: int) -> Tensor:
-            _, shares = next(steps)
-            rows, taken = probabilities(logits), np.zeros(self.lanes, np.int64)
-            for reader, lanes in zip(readers, shares, strict=True):
-                taken[lanes] = reader.read(rows[lanes])
+            rows, taken = probabilities(logits), np.zeros(self.batch_size, np.int64)
+            for reader, blocks in zip(readers, blocks_of[i // self.codes], strict=True):
+                taken[blocks] = reader.read(rows[blocks])
             return torch.from_numpy(taken)
 
-        return self._walk(get, tuple(inside.shape[1:]))[: len(inside)]
+        return self._walk(get, tuple(mask.shape[1:]))[: len(mask)]
 
     def _walk(self, choose: Choose, block: tuple[int, ...]) -> Tensor:
         with deterministic():
-            return walk(self.prior, self.lanes, choose, label=self.label, grid=block)
+            return walk(self.prior, self.batch_size, choose, label=self.label, grid=block)
 
 
-def _steps(inside: Tensor, share: int, codes: int) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Symbol after symbol of a walk: its number, and for each share of the blocks (N, *Q) the lanes where it is."""
-    cells = inside.flatten(1).t().contiguous().numpy()
-    starts = range(0, len(inside), share)
-    for cell, present in enumerate(cells):
-        shares = [start + np.flatnonzero(present[start : start + share]) for start in starts]
-        for k in range(codes):
-            yield cell * codes + k, shares
+def _blocks_by_cell(mask: Tensor, blocks_per_segment: int) -> list[list[np.ndarray]]:
+    """For each cell of the walk and each segment, the blocks of the mask (N, *Q) that have this cell."""
+    cells = mask.flatten(1).t().contiguous().numpy()
+    starts = range(0, len(mask), blocks_per_segment)
+    return [[start + np.flatnonzero(cell[start : start + blocks_per_segment]) for start in starts] for cell in cells]
+
+
+class Chosen(NamedTuple):
+    """A coder, its name in the header, and the tables that reading it needs."""
+
+    name: Coder
+    coder: SymbolCoder
+    tables: bytes = b""
+
+
+def choose_coder(
+    model: Model,
+    codes: Tensor,
+    mask: Tensor,
+    *,
+    share_of_all: float,
+    batch_size: int,
+    label: int | None,
+    portable: bool,
+) -> Chosen:
+    """The coder with the smallest expected file, judged by the first blocks (n, *Q, K), this share of all blocks.
+
+    The prior is a candidate only if the file need not be `portable` and keeps all codes of a cell.
+    """
+    prior, cells = model.prior, codes[mask]
+    codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: cells.shape[-1]]
+    uniform, histogram = TableCoder.uniform(codebook_sizes), TableCoder.histogram(cells, codebook_sizes)
+    tables = histogram.pack()
+    # The part of the tables' cost that the first blocks have to pay.
+    table_bits = 8 * len(tables) * share_of_all
+    pays = histogram.bits(cells) + table_bits < uniform.bits(cells)
+    if not portable and not isinstance(prior, Uniform) and codebook_sizes == prior.codebook_sizes:
+        tried, tried_mask = codes[:_TRIED], mask[:_TRIED]
+        labels = None if label is None else torch.full((len(tried),), label)
+        with deterministic():
+            nats = -float(prior.log_prob(tried, labels).sum())
+        # The prior also predicts cells beyond the edges, which will cost nothing.
+        bits = nats / log(2) * float(tried_mask.double().mean())
+        known = tried[tried_mask]
+        rival = histogram.bits(known) + table_bits * len(known) / len(cells) if pays else uniform.bits(known)
+        if bits < rival:
+            return Chosen("prior", PriorCoder(prior, batch_size=batch_size, label=label))
+    return Chosen("histogram", histogram, tables) if pays else Chosen("uniform", uniform)
+
+
+def coder_of(model: Model, header: Header, place: str, *, batch_size: int) -> SymbolCoder:
+    """The coder that a file was written with. Raises DataError."""
+    codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: header.codes]
+    match header.coder:
+        case "uniform":
+            return TableCoder.uniform(codebook_sizes)
+        case "histogram":
+            try:
+                return TableCoder.unpack(header.tables, codebook_sizes)
+            except DataError as error:
+                raise DataError(f"{place} cannot be read: {error}; copy it again.") from error
+        case "prior":
+            if header.codes != len(model.prior.codebook_sizes):
+                raise DataError(f"{place} lacks codes that its prior predicts; Codeword did not write it.")
+            return PriorCoder(model.prior, batch_size=batch_size, label=header.label)

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.codec.blocks import Blocks, padded
-from codeword.codec.pieces import gathered, places
+from codeword.codec.layout import Blocks, padded, regrouped
+from codeword.codec.signals import masks
 
 
 @st.composite
@@ -31,32 +31,32 @@ def test_what_is_cut_lies_in_its_place(blocks: Blocks, rest: list[int]) -> None:
 
 @given(layouts(), st.data())
 def test_inside_is_the_grid_and_nothing_else(blocks: Blocks, data: st.DataObject) -> None:
-    inside = blocks.inside()
-    assert inside.shape == (len(blocks), *blocks.block)
-    assert int(inside.sum()) == prod(blocks.grid)
-    # Every place of the grid stands once in what is inside, and what is beyond repeats one of them.
+    mask = blocks.mask()
+    assert mask.shape == (len(blocks), *blocks.block)
+    assert int(mask.sum()) == prod(blocks.grid)
+    # Every place of the grid stands once in what is mask, and what is beyond repeats one of them.
     places_of_grid = blocks.cut(torch.arange(prod(blocks.grid)).view(blocks.grid))
-    assert sorted(places_of_grid[inside].tolist()) == list(range(prod(blocks.grid)))
+    assert sorted(places_of_grid[mask].tolist()) == list(range(prod(blocks.grid)))
     start = data.draw(st.integers(0, len(blocks)))
     stop = data.draw(st.integers(start, len(blocks)))
-    assert torch.equal(blocks.inside(start, stop), inside[start:stop])
+    assert torch.equal(blocks.mask(start, stop), mask[start:stop])
 
 
 @given(st.lists(layouts().filter(lambda b: len(b.grid) == 1), min_size=1, max_size=4), st.integers(1, 9))
-def test_places_of_several_signals_come_in_order(several: list[Blocks], lanes: int) -> None:
+def test_masks_of_several_signals_come_in_order(several: list[Blocks], batch_size: int) -> None:
     several = [Blocks(blocks.grid, (3,)) for blocks in several]
-    batches = [batch for (batch,) in places([(blocks,) for blocks in several], lanes)]
-    assert all(len(batch) == lanes for batch in batches[:-1])
-    assert 1 <= len(batches[-1]) <= lanes
-    assert torch.equal(torch.cat(batches), torch.cat([blocks.inside() for blocks in several]))
+    batches = [batch for (batch,) in masks([(blocks,) for blocks in several], batch_size)]
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert 1 <= len(batches[-1]) <= batch_size
+    assert torch.equal(torch.cat(batches), torch.cat([blocks.mask() for blocks in several]))
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 7))
-def test_gathered_pieces_are_the_same_rows(lengths: list[int], count: int) -> None:
+def test_regrouped_pieces_are_the_same_rows(lengths: list[int], count: int) -> None:
     rows = torch.arange(sum(lengths))
-    gathered_rows = [piece for (piece,) in gathered(((part,) for part in rows.split(lengths)), count)]
-    assert torch.equal(torch.cat(gathered_rows), rows)
-    assert {len(piece) for piece in gathered_rows[:-1]} <= {count}
+    regrouped_rows = [piece for (piece,) in regrouped(((part,) for part in rows.split(lengths)), count)]
+    assert torch.equal(torch.cat(regrouped_rows), rows)
+    assert {len(piece) for piece in regrouped_rows[:-1]} <= {count}
 
 
 def test_padding_is_zeros_behind() -> None:

@@ -6,17 +6,16 @@ import pytest
 import torch
 from tiny.codec_models import model
 
-from codeword.codec.coder_choice import choose_coder
 from codeword.codec.range_coder import Writer
 from codeword.codec.segments import Batch
-from codeword.codec.symbol_coders import PriorCoder, SymbolCoder, TableCoder
+from codeword.codec.symbol_coders import PriorCoder, SymbolCoder, TableCoder, choose_coder
 from codeword.model import Model
 from codeword.priors import Sampler, walk
 
 
 def cost_bytes(coder: SymbolCoder, batch: Batch, tables: bytes = b"") -> int:
     writer = Writer()
-    coder.write([writer], batch.codes, batch.inside, share=len(batch.codes))
+    coder.write([writer], batch.codes, batch.mask, blocks_per_segment=len(batch.codes))
     return len(writer.content()) + len(tables)
 
 
@@ -38,11 +37,11 @@ def test_no_other_coder_makes_a_smaller_file(ndim: int, blocks: int, sharpness: 
         shape = (blocks, *chosen.prior.grid, len(chosen.prior.codebook_sizes))
         codes = torch.randint(2, shape, generator=generator)
     batch = Batch(codes, torch.ones(codes.shape[:-1], dtype=torch.bool))
-    choice = choose_coder(chosen, batch, share_of_all=1.0, lanes=blocks, label=None, portable=False)
+    choice = choose_coder(chosen, codes, batch.mask, share_of_all=1.0, batch_size=blocks, label=None, portable=False)
     codebook_sizes = chosen.prior.codebook_sizes
     histogram = TableCoder.histogram(codes.flatten(0, -2), codebook_sizes)
     others = [
-        cost_bytes(PriorCoder(chosen.prior, lanes=blocks, label=None), batch),
+        cost_bytes(PriorCoder(chosen.prior, batch_size=blocks, label=None), batch),
         cost_bytes(TableCoder.uniform(codebook_sizes), batch),
         cost_bytes(histogram, batch, histogram.pack()),
     ]
