@@ -14,6 +14,7 @@ from codeword.tokenizer import Tokenizer
 TOKENIZER, PRIOR = "tokenizer", "prior"
 CARD_FILE = "README.md"
 ALIASES_FILE = "aliases.json"
+RECIPE_FILE = "recipe.json"
 
 _FILES = (ALIASES_FILE, *(f"{part}{name}" for part in ("", f"{PRIOR}/") for name in (CONFIG_FILE, WEIGHTS_FILE)))
 
@@ -46,6 +47,8 @@ class Model:
         """
         folder = locate(place, _FILES)
         own = folder / TOKENIZER if (folder / TOKENIZER / CONFIG_FILE).is_file() else folder
+        if own is folder and (folder / RECIPE_FILE).is_file():
+            raise ModelError(f"{folder} has no trained tokenizer yet; resume its training first.")
         tokenizer = Tokenizer.from_pretrained(own)
         prior = load_prior(folder / PRIOR) if (folder / PRIOR / CONFIG_FILE).is_file() else uniform(tokenizer)
         known = read_json(folder / ALIASES_FILE) if (folder / ALIASES_FILE).is_file() else {}

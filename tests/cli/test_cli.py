@@ -133,7 +133,7 @@ def test_info_tells_runs_and_models_apart(run: Run, capsys: pytest.CaptureFixtur
         (["train", "cifar10", "--out", "x", "--set", "tokenizer.foo=1"], 2, "tokenizer.foo is not a known field"),
         (["train", "cifar10"], 2, "out"),
         (["evaluate", "nowhere"], 2, "There is no run at nowhere"),
-        (["decode", "nowhere", "codes.npz", "--out", "x"], 2, "There is no run at nowhere"),
+        (["decode", "nowhere", "codes.npz", "--out", "x"], 1, "There is no model folder 'nowhere'"),
         (["info", "nowhere"], 2, "There is no run at nowhere"),
         (["frobnicate"], 2, "frobnicate"),
         (["data", "fetch", "imagenet"], 2, "no data set 'imagenet'"),

@@ -157,7 +157,10 @@ def test_what_cannot_be_is_said_in_one_sentence(
         (["compress", wave, "--out", archive, "--model", painter], "is a recording by its suffix"),
         (["compress", wave, "--out", archive, "--model", speaker, "--lossless"], "lossless needs"),
         (["compress", wave, "--out", archive, "--model", speaker, "--speaker", "x"], "knows no speaker 'x'"),
-        (["compress", pictures / "colour.png", "--out", archive, "--model", painter, "--codes", "1"], "keep all of them"),
+        (
+            ["compress", pictures / "colour.png", "--out", archive, "--model", painter, "--codes", "1"],
+            "keep all of them",
+        ),
         (["compress", wave, "--out", wave, "--model", speaker], "would be overwritten"),
         (["decompress", wave, "--out", tmp_path / "x"], "is not a file that `codeword compress` wrote"),
         (["decompress", tmp_path / "none.cw", "--out", tmp_path / "x"], "There is no file"),

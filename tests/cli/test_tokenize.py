@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiny.tokens import save_tokenizer, write_files
 
-from codeword.cli.show import Outcome
 from codeword.cli.tokenizing import Selection, Work, detokenize, tokenize
-from codeword.errors import UsageError
+from codeword.errors import UnsupportedError, UsageError
+from codeword.files import Outcome
 from codeword.media.audio import read_audio
 from codeword.media.images import read_image
 from codeword.tokenizer import Tokenizer
@@ -96,7 +96,7 @@ def test_wishes_that_cannot_be(tokens: Path, tmp_path: Path, ndim: int) -> None:
     torch.manual_seed(0)
     config = Tokenizer.from_pretrained(tmp_path / "model").config.model_copy(update={"values": 200})
     Tokenizer(config).save_pretrained(tmp_path / "odd")
-    with pytest.raises(UsageError, match="are in no file"):
+    with pytest.raises(UnsupportedError, match="are in no file"):
         tokenize(
             tmp_path / "odd", str(tmp_path / "files"), tokens,
             which=Selection(), how=Work(), progress=ignore,

@@ -15,7 +15,7 @@ from tiny.golden import GOLDEN
 from tiny.tokenizers import SPEECH, TRUNKS
 from torch import Tensor, nn
 
-from codeword.cli.media import MEDIA
+from codeword.coding import decode_signal, encode_signal
 from codeword.coding.tiles import decode_tiles, encode_tiles
 from codeword.config import (
     CategoricalConfig,
@@ -34,6 +34,7 @@ from codeword.config import (
 )
 from codeword.data.cifar10 import Cifar10
 from codeword.errors import UnsupportedError, UsageError
+from codeword.media import MEDIA
 from codeword.media.images import read_image, write_image
 from codeword.media.mosaic import mosaic
 from codeword.nn.conv import reach
@@ -210,10 +211,11 @@ def test_real_pictures_side_by_side(cifar_root: Path, tmp_path: Path) -> None:
     size = tuple(photo.shape[1:])
     assert min(size) > 256  # So that the command line's own tiles are several.
     write_image(tmp_path / "photo.png", photo)
-    found, codes = MEDIA[2].encode(tokenizer, tmp_path / "photo.png")
-    assert found == size
+    images, config = MEDIA["images"], tokenizer.config
+    assert images.size(tmp_path / "photo.png", config) == size
+    codes = encode_signal(tokenizer, images.read(tmp_path / "photo.png", config))
     assert_same_codes(tokenizer, photo, codes, whole)
-    MEDIA[2].decode(tokenizer, codes, tmp_path / "decoded.png", size=size, label=None)
+    images.write(tmp_path / "decoded.png", decode_signal(tokenizer, codes, size=size), config)
     error = read_image(tmp_path / "decoded.png") - tokenizer.decode(codes[None], size=size)[0]
     assert int(error.abs().max()) <= 1
     assert float((error != 0).float().mean()) < 1e-3

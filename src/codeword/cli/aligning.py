@@ -4,12 +4,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from codeword.cli.files import files_of, noting
-from codeword.cli.show import Outcome
 from codeword.data.phones.alignment import Phone, align, write_alignments
 from codeword.errors import DataError, UsageError
-from codeword.media.audio import AUDIO_SUFFIXES
-from codeword.media.images import IMAGE_SUFFIXES
+from codeword.files import Outcome, media_files
+from codeword.media import MEDIA
 
 
 def align_files(
@@ -21,8 +19,7 @@ def align_files(
     What is aligned when the command is interrupted is written.
     """
     done = Outcome()
-    images = dict.fromkeys(IMAGE_SUFFIXES, "an image")
-    files = list(files_of(inputs, done, suffixes=AUDIO_SUFFIXES, kind="recordings", others=images))
+    files = list(media_files(inputs, done, MEDIA["audio"]))
     if transcript is not None and len(files) + len(done.failures) > 1:
         raise UsageError(
             "--transcript is for one recording; put each one's words into a .txt of the same name beside it."
@@ -31,7 +28,7 @@ def align_files(
     try:
         for count, (path, _) in enumerate(files, start=1):
             # What is wrong with one recording is a DataError; without an aligner none can be aligned.
-            with noting(done, path, DataError):
+            with done.noting(path, DataError):
                 if path.stem in alignments:
                     raise DataError(f"{path}: another recording is called {path.stem} too; give one another name.")
                 words = _transcript(path) if transcript is None else transcript

@@ -236,7 +236,6 @@ def info(model: Path, *, json: Json = False) -> None:
         model: A run, tokenizer or prior folder, or what `codeword compress` wrote.
         json: Print a JSON object.
     """
-    from codeword.cli import compressing, work
+    from codeword.cli.info import describe
 
-    describe = compressing.describe if model.is_file() else work.describe
     show.pairs(describe(model), as_json=json)

@@ -35,10 +35,10 @@ def reconstruct(
         json: Print a JSON object of how far each is from its original: PSNR, or log-mel distance in nepers.
     """
     _share_processors()
-    from codeword.cli import work
+    from codeword import files
 
-    options = work.DecodeOptions(codes, speaker, format_)
-    sys.exit(show.outcome(work.reconstruct(model, inputs, out, options), as_json=json))
+    options = files.DecodeOptions(codes, speaker, format_)
+    sys.exit(show.outcome(files.reconstruct(model, inputs, out, options), as_json=json))
 
 
 @app.command
@@ -65,10 +65,10 @@ def convert(
         json: Print a JSON object of what was written.
     """
     _share_processors()
-    from codeword.cli import work
+    from codeword import files
 
-    options = work.DecodeOptions(codes, speaker, format_)
-    sys.exit(show.outcome(work.convert(model, inputs, out, options), as_json=json))
+    options = files.DecodeOptions(codes, speaker, format_)
+    sys.exit(show.outcome(files.convert(model, inputs, out, options), as_json=json))
 
 
 @app.command
@@ -83,9 +83,9 @@ def encode(model: Path, inputs: list[Path], /, *, out: Path, codes: int | None =
         json: Print a JSON object of each file's code grid.
     """
     _share_processors()
-    from codeword.cli import work
+    from codeword import files
 
-    sys.exit(show.outcome(work.encode(model, inputs, out, work.DecodeOptions(codes)), as_json=json))
+    sys.exit(show.outcome(files.encode_files(model, inputs, out, files.DecodeOptions(codes)), as_json=json))
 
 
 @app.command
@@ -112,10 +112,10 @@ def decode(
         json: Print a JSON object of what was written.
     """
     _share_processors()
-    from codeword.cli import work
+    from codeword import files
 
-    options = work.DecodeOptions(codes, speaker, format_)
-    sys.exit(show.outcome(work.decode(model, codes_file, out, options), as_json=json))
+    options = files.DecodeOptions(codes, speaker, format_)
+    sys.exit(show.outcome(files.decode_files(model, codes_file, out, options), as_json=json))
 
 
 @app.command
@@ -144,12 +144,19 @@ def compress(
         json: Print a JSON object of the bytes.
     """
     _share_processors()
-    from codeword.cli import compressing
-    from codeword.codec import CompressOptions
+    from codeword import files
 
-    options = CompressOptions(portable, lossless, codes)
     with show.bar("compressing") as progress:
-        done = compressing.compress(inputs, out, model, options=options, speaker=speaker, progress=progress)
+        done = files.compress(
+            inputs,
+            out,
+            model=model,
+            lossless=lossless,
+            portable=portable,
+            codes=codes,
+            speaker=speaker,
+            progress=progress,
+        )
     sys.exit(show.outcome(done, as_json=json))
 
 
@@ -175,10 +182,10 @@ def decompress(
         json: Print a JSON object of what was written, and of what was lost.
     """
     _share_processors()
-    from codeword.cli import compressing
+    from codeword import files
 
     with show.bar("decompressing") as progress:
-        done = compressing.decompress(file, out, model, salvage=salvage, format_=format_, progress=progress)
+        done = files.decompress(file, out, model=model, salvage=salvage, format=format_, progress=progress)
     sys.exit(show.outcome(done, as_json=json))
 
 

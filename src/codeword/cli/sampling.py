@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 
 from codeword.cli import show
-from codeword.cli.media import medium_of
+from codeword.coding import decode_signal
 from codeword.errors import DataError, UsageError
+from codeword.files import listed
+from codeword.media import medium_of
 from codeword.priors import Sampler, walk
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run
@@ -31,7 +33,7 @@ def sample(
         raise UsageError(f"-n must be 1 or more, not {n}.")
     run = Run.open(folder)
     tokenizer, prior = run.tokenizer(), run.prior()
-    medium = medium_of(tokenizer)
+    medium = medium_of(tokenizer.config)
     n = n or medium.samples
     if seconds is None:
         size = tuple(cells * tokenizer.hop for cells in prior.grid)
@@ -50,7 +52,8 @@ def sample(
     )
     # The voice too, where the decoder can be told one.
     told = number if tokenizer.classes else None
-    return medium.write_samples(tokenizer, codes, out, size=size, label=told)
+    signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=told)), -1) for one in codes]
+    return medium.write_samples(out, signals, tokenizer.config)
 
 
 def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> int:
@@ -72,4 +75,4 @@ def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> i
         return names.index(label)
     if numbered:
         return int(label)
-    raise UsageError(f"There is no class {label!r}; there are {show.listed(names)} (or numbers 0 to {count - 1}).")
+    raise UsageError(f"There is no class {label!r}; there are {listed(names)} (or numbers 0 to {count - 1}).")

@@ -2,34 +2,21 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from codeword.evaluation import Evaluation, Metric
-
-
-@dataclass
-class Outcome:
-    """What happened to each of several inputs: results by name, and a sentence for each that failed."""
-
-    results: dict[str, Any] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    from codeword.files import Outcome
 
 
 def say(text: str) -> None:
     """One line for a person, on stderr."""
     print(text, file=sys.stderr)
-
-
-def listed(names: Sequence[str], *, most: int = 20) -> str:
-    """Names with commas between, the first `most` of them, and how many more there are."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def pairs(values: Mapping[str, Any], *, as_json: bool) -> None:
@@ -111,7 +98,7 @@ def validation(last: dict[str, dict[str, Any]], *, as_json: bool) -> None:
         print(f"{part}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
-def outcome(done: Outcome, *, as_json: bool) -> int:
+def outcome(done: "Outcome", *, as_json: bool) -> int:
     """Results on stdout and failures on stderr; the exit code: 1 if anything failed."""
     if as_json:
         print(json.dumps({"results": done.results, "failures": done.failures}, indent=2))

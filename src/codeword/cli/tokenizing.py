@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from codeword.cli.files import Targets, noting
-from codeword.cli.media import medium_of
-from codeword.cli.show import Outcome
+from codeword.coding import decode_signal
 from codeword.errors import DataError, UsageError
-from codeword.model import Model
+from codeword.files import Outcome, Targets
+from codeword.media import medium_of
+from codeword.pretrained import load
 from codeword.tokens import list_items, read_shard, shard_paths
 from codeword.tokens import tokenize as tokenize_items
 from codeword.tokens.export import info_of, read_manifest
@@ -39,8 +39,8 @@ def tokenize(
     """Write or finish the shards of a data set; results count them, failures name what could not be read."""
     if which.limit is not None and which.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {which.limit}.")
-    tokenizer = Model.load(model).tokenizer
-    medium_of(tokenizer)
+    tokenizer = load(model).tokenizer
+    medium_of(tokenizer.config)
     items = list_items(data, ndim=tokenizer.config.ndim, split=which.split, subsets=which.subsets, limit=which.limit)
     summary = tokenize_items(model, items, out, **asdict(how), progress=progress)
     return Outcome({"shards": summary.shards, "signals": summary.signals, "codes": summary.codes}, summary.skipped)
@@ -50,8 +50,8 @@ def detokenize(
     place: Path, tokens: Path, out: Path, *, format_: str | None, progress: Callable[[int, int], None]
 ) -> Outcome:
     """Write the signal of every row into the folder `out`; a shard that cannot be read is named, the rest goes on."""
-    model, done = Model.load(place), Outcome()
-    medium, like = medium_of(model.tokenizer), info_of(model)
+    model, done = load(place), Outcome()
+    medium, like = medium_of(model.tokenizer.config), info_of(model)
     format_ = format_ or medium.formats[0]
     if format_ not in medium.formats:
         raise UsageError(
@@ -62,15 +62,16 @@ def detokenize(
     for missing in _missing(tokens):
         done.failures[str(missing)] = f"{missing} is not there; finish it with `codeword tokenize`."
     for count, path in enumerate(paths, start=1):
-        with noting(done, path):
+        with done.noting(path):
             shard = read_shard(path)
             must_be_codes_of(path, shard.info, like)
             for row in shard.rows:
-                with noting(done, Path(row.id)):
+                with done.noting(row.id):
                     if row.id in done.results:
                         raise DataError(f"{path} holds {row.id}, which another shard holds too.")
                     target = targets.path(row.id)
-                    medium.decode(model.tokenizer, row.codes, target, size=row.size, label=None)
+                    blocks = decode_signal(model.tokenizer, row.codes, size=row.size)
+                    medium.write(target, blocks, model.tokenizer.config)
                     done.results[row.id] = {"out": str(target), "size": list(row.size)}
         progress(count, len(paths))
     return done

@@ -1,1 +1,37 @@
-"""Signals on disk: reading and writing them as integer tensors."""
+"""Media: the kinds of signal that have files, one row each, and the medium of a tokenizer or a file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from codeword.config import TokenizerConfig
+from codeword.errors import UnsupportedError, UsageError
+from codeword.media.audio import Audio
+from codeword.media.base import Medium
+from codeword.media.images import Images
+
+__all__ = ["MEDIA", "Medium", "medium_of", "medium_of_files"]
+
+MEDIA: dict[str, Medium] = {medium.name: medium for medium in (Images(), Audio())}
+"""By name; further media are added here."""
+
+
+def medium_of(config: TokenizerConfig) -> Medium:
+    """The medium whose files this tokenizer codes. Raises UnsupportedError where there is none."""
+    for medium in MEDIA.values():
+        if medium.ndim == config.ndim and medium.fits(config):
+            return medium
+    raise UnsupportedError(
+        f"This tokenizer's signals (rank {config.ndim}, {config.channels} channels of {config.values} values, sample "
+        f"rate {config.sample_rate}) are in no file that can be read; use it from Python."
+    )
+
+
+def medium_of_files(paths: Iterable[Path]) -> Medium:
+    """The medium of the first of these files that has the suffix of one. Raises UsageError."""
+    first = None
+    for path in paths:
+        first = first or path
+        for medium in MEDIA.values():
+            if path.suffix.lower() in medium.suffixes:
+                return medium
+    raise UsageError(f"Neither {first} nor another input has the suffix of a medium; rename it, or name a model.")

@@ -1,6 +1,6 @@
-"""Audio on disk: whatever libsndfile reads becomes one channel of integers, and no header is trusted.
+"""Audio: every format that libsndfile reads becomes one channel of integers; claims of headers are checked.
 
-Waves are float32 arrays in [-1, 1]; signals are the integers that the rest of Codeword works with.
+Waves are float32 arrays in [-1, 1]; signals are the integers that the rest of Codeword uses.
 """
 
 import os
@@ -19,7 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codeword.config import TokenizerConfig
 from codeword.errors import CodewordError, DataError, UsageError
+from codeword.media.base import Medium
+from codeword.spectra.distance import log_mel_distance
 
 Wave = NDArray[np.float32]
 
@@ -31,6 +34,9 @@ AUDIO_SUFFIXES = frozenset(
 
 MAX_SAMPLES = 1 << 29
 """The longest recording that is read in one piece, 9 hours at 16 kHz; `read_blocks` has no such limit."""
+
+BLOCK_SAMPLES = 163_840
+"""About 10 s at 16 kHz."""
 
 MU = 255
 
@@ -47,9 +53,52 @@ _CUT_WAV = re.compile(r"^data : (\d+) \(should be (\d+)\)$", re.MULTILINE)
 _UNKNOWN_BYTES = 0x7FFFF000
 
 
+class Audio(Medium):
+    """Recordings of any length, rate and number of channels, as one channel at the tokenizer's rate, in blocks."""
+
+    name, one, many, ndim = "audio", "a recording", "recordings", 1
+    axes, cell_axes, dimension = ("samples",), ("cells",), "sample"
+    suffixes, formats = AUDIO_SUFFIXES, ("wav", "flac")
+    pretrained, hub_feature = "speech", "Audio"
+    samples, shard_items = 8, 200
+
+    def fits(self, config: TokenizerConfig) -> bool:
+        return config.channels == 1 and config.values in (256, 65536) and config.sample_rate is not None
+
+    def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
+        return (audio_length(path, _rate(config)),)
+
+    def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
+        return read_blocks(path, sample_rate=_rate(config), values=config.values)
+
+    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False) -> None:
+        write_blocks(path, blocks, sample_rate=_rate(config), values=config.values)
+
+    def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
+        """The log-mel distance in nepers, in blocks of about 10 s, each weighted by its length."""
+        rate, total, samples = _rate(config), 0.0, 0
+        pairs = (read_blocks(path, sample_rate=rate, values=65536) for path in (reconstruction, original))
+        for found, wanted in zip(*pairs, strict=True):
+            waves = (dequantise(x[0], 65536) for x in (found, wanted))
+            total += log_mel_distance(*waves, sample_rate=rate) * wanted.shape[1]
+            samples += wanted.shape[1]
+        return {"log_mel_distance": round(total / samples, 3)}
+
+    def size_of(self, seconds: float, config: TokenizerConfig) -> tuple[int, ...]:
+        samples = round(seconds * _rate(config)) if 0 < seconds < float("inf") else 0
+        if samples < 1:
+            raise UsageError(f"The length must be above 0 seconds, not {seconds:g}.")
+        return (samples,)
+
+
+def _rate(config: TokenizerConfig) -> int:
+    assert config.sample_rate is not None
+    return config.sample_rate
+
+
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself: `frames` at its own `sample_rate` in Hz, and its channels."""
+    """Contents of a file's header: `frames` at its own `sample_rate` in Hz, and its channels."""
 
     frames: int
     sample_rate: int
@@ -93,10 +142,12 @@ def read_wave(path: str | Path, *, sample_rate: int, start: int = 0, count: int 
         return wave[skip : skip + stop - start]
 
 
-def read_blocks(path: str | Path, *, sample_rate: int, values: int, block_samples: int) -> Iterator[Tensor]:
+def read_blocks(
+    path: str | Path, *, sample_rate: int, values: int, block_samples: int = BLOCK_SAMPLES
+) -> Iterator[Tensor]:
     """A recording of any length in (1, block_samples) int64 blocks, the last one shorter, in bounded memory.
 
-    Laid end to end they are exactly what `read_audio` gives.
+    Joined, they equal the result of `read_audio`.
 
     Raises:
         DataError: as `read_audio`, when the damage is reached.

@@ -1,22 +1,29 @@
-"""Images on disk: whatever Pillow reads becomes uint8 RGB, and a file is never trusted before its header is."""
+"""Images: every format that Pillow reads becomes uint8 RGB; the header of a file is checked before its pixels."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from math import log10
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from codeword.config import TokenizerConfig
 from codeword.errors import DataError, UsageError
+from codeword.media.base import Medium
+from codeword.media.mosaic import mosaic
 from codeword.store import write_atomically
 
 T = TypeVar("T")
 
 # The largest cameras stay below this; decoded as RGB it is 192 MB, which several threads at once can hold.
 MAX_PIXELS = 64_000_000
+
+# Orientations of Exif that turn the picture by a quarter.
+_TURNED = {5, 6, 7, 8}
 
 # Pillow recognises these but cannot decode them by itself, or, for EPS, starts Ghostscript on the file.
 _NOT_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
@@ -43,12 +50,12 @@ def read_image(path: str | Path) -> Tensor:
 
 
 def read_image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of the stored picture, from the header alone.
+    """Height and width of the picture that `read_image` gives, from the header alone.
 
     Raises:
-        DataError: as `read_image`, but damage behind the header goes unnoticed.
+        DataError: as `read_image`, but damage after the header goes unnoticed.
     """
-    return _open(Path(path), lambda image: (image.height, image.width))
+    return _open(Path(path), _upright_size)
 
 
 def write_image(path: str | Path, image: Tensor) -> None:
@@ -75,6 +82,41 @@ def write_image(path: str | Path, image: Tensor) -> None:
             f"{path}: {name} cannot hold an image of {image.shape[2]} x {image.shape[1]} ({error}); try .png."
         ) from error
     write_atomically(path, encoded.getvalue())
+
+
+class Images(Medium):
+    """RGB images of any size; samples go into one picture, side by side."""
+
+    name, one, many, ndim = "images", "an image", "images", 2
+    axes, cell_axes = ("height", "width"), ("rows", "columns")
+    suffixes, formats = IMAGE_SUFFIXES, ("png",)
+    pretrained, hub_feature = "images", "Image"
+
+    def fits(self, config: TokenizerConfig) -> bool:
+        return (config.channels, config.values) == (3, 256)
+
+    def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
+        return read_image_size(path)
+
+    def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
+        yield read_image(path)
+
+    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False) -> None:
+        image = torch.cat(list(blocks), -1)
+        if grey:
+            image = image.float().mean(0, keepdim=True).round()
+        write_image(path, image.to(torch.uint8))
+
+    def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
+        found, wanted = read_image(reconstruction), read_image(original)
+        # Row by row: in wider integers a large photo takes half a gigabyte each time.
+        rows = zip(found.unbind(1), wanted.unbind(1), strict=True)
+        error = sum(int((a.int() - b.int()).square().sum()) for a, b in rows) / (found.numel() * 255**2)
+        return {"psnr_db": round(-10 * log10(max(error, 1e-10)), 3)}
+
+    def write_samples(self, out: Path, signals: list[Tensor], config: TokenizerConfig) -> list[Path]:
+        write_image(out, mosaic(torch.stack(signals).to(torch.uint8)))
+        return [out]
 
 
 def fit(image: Tensor, size: int, *, generator: torch.Generator | None = None) -> Tensor:
@@ -115,6 +157,12 @@ def _open(path: Path, use: Callable[[Image.Image], T]) -> T:
         raise DataError(f"{path} cannot be read as an image ({error}); remove it or fetch it again.") from error
 
 
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width once the orientation in the header is applied."""
+    size = (image.height, image.width)
+    return size[::-1] if image.getexif().get(ExifTags.Base.Orientation) in _TURNED else size
+
+
 def _too_large(path: Path, found: str) -> DataError:
     return DataError(f"{path} has {found}, more than the {MAX_PIXELS:,} that are allowed; shrink it first.")
 
@@ -133,7 +181,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     low, high = values.min(), values.max()
     if not np.isfinite(low + high):
         raise ValueError("it holds values that are not finite")
-    if image.mode != "F" and low >= 0 and high <= 65535:  # Pillow's "I" is mostly 16 bits in wider clothes.
+    if image.mode != "F" and low >= 0 and high <= 65535:  # Pillow's mode I is 32-bit but usually holds 16-bit data.
         low, high = 0, 65535
     scaled = (values - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
     return Image.fromarray(np.rint(scaled).astype(np.uint8))

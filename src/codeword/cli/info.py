@@ -1,0 +1,34 @@
+"""Descriptions of runs, model folders and compressed files, for `codeword info`."""
+
+from pathlib import Path
+from typing import Any
+
+from codeword.config import PriorModelConfig, TokenizerConfig
+from codeword.errors import ModelError
+from codeword.files import describe_compressed
+from codeword.store import CONFIG_FILE, read_config
+from codeword.training import Run
+
+
+def describe(place: Path) -> dict[str, Any]:
+    """Contents of a run, a model folder or a compressed file, in plain values. Raises CodewordError."""
+    if place.is_file():
+        return describe_compressed(place)
+    if (place / CONFIG_FILE).is_file():
+        for part, config_class in (("tokenizer", TokenizerConfig), ("prior", PriorModelConfig)):
+            try:
+                config = read_config(place, config_class)
+            except ModelError:
+                continue
+            return {"holds": part, **config.model_dump(mode="json")}
+        raise ModelError(f"{place / CONFIG_FILE} describes neither a tokenizer nor a prior of ours.")
+    run = Run.open(place)
+    recipe = run.recipe()
+    parts = {"tokenizer": run.tokenizer_path, "prior": run.prior_path}
+    found: dict[str, Any] = {"holds": "run", "recipe": recipe.name, "seed": recipe.seed, **run.environment()}
+    for part, path in parts.items():
+        found[part] = "trained" if run.holds(path) else "not trained yet"
+        if records := list(run.records(part, "valid")):
+            found[f"{part}_validation"] = {k: v for k, v in records[-1].items() if k not in ("part", "split")}
+    found["evaluated"] = run.evaluation_path.is_file()
+    return found
