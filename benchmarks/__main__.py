@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reports = []
     for part in chosen.part or PARTS:
         say(f"{part} ...")
-        # A library that prints must not end up in the JSON.
+        # Output that a library prints must not end up in the JSON.
         with contextlib.redirect_stdout(sys.stderr):
             reports.append(PARTS[part](quick=chosen.quick))
     where = machine() + (" (--quick: tiny sizes, the ratios mean nothing)" if chosen.quick else "")

@@ -1,7 +1,7 @@
 """Codes to bytes and back: the codec's batches against one signal, one symbol and one bit at a time.
 
-The prior is that of the recipe `cifar10`, with random weights; the peer, EnCodec's published way, takes the same codes
-under the same probabilities (benchmarks/naive_codec.py).
+The prior is that of the recipe `cifar10`, with random weights; the peer, EnCodec's published method, codes the same
+codes under the same probabilities (benchmarks/naive_codec.py).
 """
 
 import torch
@@ -19,10 +19,10 @@ BATCH = 64
 
 
 def measure(*, quick: bool) -> Report:
-    """Symbols per second of `BATCH` signals at a time; the peer takes fewer signals, each as it takes any."""
+    """Symbols per second of `BATCH` signals at a time; the peer codes fewer signals, because it codes each alone."""
     prior = build(layers=2, width=8, grid=(3, 3), codewords=16) if quick else build(layers=12)
     few = 1 if quick else 4
-    # On the CPU wherever training is: whoever decompresses must get the same numbers.
+    # On the CPU even if training runs on a GPU: the decompressing machine must compute the same numbers.
     prior = prior.cpu()
     codes = walk(prior, BATCH, draw())
     ours, tables = PriorCoder(prior, batch_size=BATCH, label=None), TableCoder.uniform(prior.codebook_sizes)
@@ -50,7 +50,7 @@ def measure(*, quick: bool) -> Report:
 
 
 def run(prior: PixelCNN, codes: Tensor, few: int, coders: dict[str, SymbolCoder], *, rounds: int) -> Times:
-    """Every way there and back; what comes back is checked to be the codes."""
+    """Times of each coder in both directions; the decompressed codes are checked."""
     naive = naive_compress(prior, codes[:few])
     must_be(naive_decompress(prior, naive), codes[:few])
     runs = {
@@ -81,5 +81,5 @@ def everywhere(codes: Tensor) -> Tensor:
 
 
 def must_be(codes: Tensor, expected: Tensor) -> None:
-    """A way that is fast and wrong is not measured."""
+    """Assert that a coder returns the right codes before its speed is measured."""
     assert torch.equal(codes, expected)

@@ -1,4 +1,4 @@
-"""The speed limit: products of square matrices, the most arithmetic that this machine and library give."""
+"""The speed limit: products of square matrices, the highest arithmetic rate of this machine and library."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from benchmarks.report import Report
 from benchmarks.timing import device, interleaved
 from codeword.training.recipe import resolve_precision
 
-# A name for each type, as figures have it.
+# The name of each dtype in the figures.
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
@@ -23,7 +23,7 @@ def measure(*, quick: bool) -> Report:
 
 
 def side(*, quick: bool) -> int:
-    """How many rows and columns the matrices have."""
+    """Number of rows and columns of the matrices."""
     return 128 if quick else 4096
 
 
@@ -35,10 +35,10 @@ def product(n: int, dtype: torch.dtype) -> Callable[[], Tensor]:
 
 
 def gflops_per_s(n: int, elapsed_s: float) -> float:
-    """Of one product. Given the fastest run and not the median, because a peak is a peak."""
+    """Rate of one product. Callers give the time of the fastest run instead of the median, because it is a peak."""
     return 2 * n**3 / elapsed_s / 1e9
 
 
 def training_dtype(precision: str) -> torch.dtype:
-    """What a recipe's `precision` multiplies in on this machine."""
+    """The dtype of matrix products under a recipe's `precision` on this machine."""
     return torch.bfloat16 if resolve_precision(precision) == "bf16-mixed" else torch.float32

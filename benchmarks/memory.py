@@ -1,6 +1,6 @@
-"""How much memory `nearest` takes beyond its inputs: `python -m benchmarks.memory N K` prints bytes.
+"""Memory that `nearest` takes beyond its inputs: `python -m benchmarks.memory N K` prints bytes.
 
-In a process of its own, because one that has freed memory before gives it out again without growing.
+It runs in a new process, because a process that has freed memory before reuses it without growing.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ UNKNOWN = "unknown"
 
 
 def growth_in_a_new_process(vectors: int, codewords: int) -> int | None:
-    """Bytes, or None where the system does not tell (it takes Linux, or a GPU)."""
+    """Growth in bytes, or None where the system does not report it (it needs Linux or a GPU)."""
     answer = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", str(vectors), str(codewords)],
         cwd=Path(__file__).parents[1],
@@ -25,13 +25,13 @@ def growth_in_a_new_process(vectors: int, codewords: int) -> int | None:
 
 
 def growth(vectors: int, codewords: int) -> int | None:
-    """Highest memory in use during one search less that before it, in bytes; the codes (N,) are in it."""
+    """Highest memory in use during one search minus the memory before it, in bytes; it includes the codes (N,)."""
     from benchmarks.nearest import data
     from codeword.quantizers import nearest
 
     z, codebook = data(vectors, codewords)
-    # Threads and kernels are there from the first search on, and are not its cost. A tiny one, because
-    # what it frees could be used again unseen.
+    # The first search also pays for threads and kernels, so one runs before the measurement. It is tiny, because the
+    # memory that it frees could be reused without being counted.
     nearest(z[:8], codebook[:8])
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -39,7 +39,7 @@ def growth(vectors: int, codewords: int) -> int | None:
         nearest(z, codebook)
         return torch.cuda.max_memory_allocated() - before
     try:
-        # Makes the kernel forget the highest so far (proc(5), clear_refs, 5).
+        # Resets the kernel's record of the peak (proc(5), clear_refs, 5).
         Path("/proc/self/clear_refs").write_text("5")
         before = _status_bytes("VmRSS")
         nearest(z, codebook)

@@ -1,4 +1,4 @@
-"""The usual public code, written again from its description, as the peer that speed is measured against.
+"""The usual public code, re-implemented from its description, as the peer for measurements of speed.
 
 `NaiveTokenizer` and `naive_step` reproduce the model and training step of the most copied PyTorch VQ-VAE,
 the notebook of github.com/zalandoresearch/pytorch-vq-vae: float32, contiguous NCHW, distances by the full
@@ -25,7 +25,10 @@ TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d}
 
 
 class NaiveSizes(NamedTuple):
-    """The sizes of the tokenizer, as in the notebook; `ndim` 1 is the same code on waveforms, as the report has it."""
+    """The sizes of the tokenizer in the notebook; `ndim` 1 is the same code on waveforms.
+
+    Rank 1 is the course report's (Kalal, Karuturi and Budireddy 2024, "VQVAE - Images & Audio").
+    """
 
     ndim: int = 2
     channels: int = 3
@@ -39,7 +42,7 @@ class NaiveSizes(NamedTuple):
 
 
 class NaiveResidual(nn.Module):
-    """ReLU-3x3-ReLU-1x1 without biases, added to an input that the first ReLU, in place, has changed too."""
+    """ReLU-3x3-ReLU-1x1 without biases, added to its input, which the first ReLU has changed in place."""
 
     def __init__(self, ndim: int, width: int, hidden: int) -> None:
         super().__init__()
@@ -146,7 +149,7 @@ def one_hot(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def naive_quantize(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
-    """The one-hot way to codes (N,) and codewords (N, D)."""
+    """Codes (N,) and codewords (N, D) by one-hot matrices."""
     codes, encodings = one_hot(z, codebook)
     return codes.squeeze(1), torch.matmul(encodings, codebook)
 
@@ -166,7 +169,7 @@ def naive_logits(prior: CellPrior, codes: Tensor, i: int) -> Tensor:
 
 @torch.no_grad()
 def naive_sample(prior: CellPrior, batch: int, choose: Choose) -> Tensor:
-    """What `walk` gives, codes (B, *G, K), by one whole pass for each symbol."""
+    """Codes (B, *G, K) as `walk` gives them, by one whole pass for each symbol."""
     where = prior.head.weight.device
     symbols = torch.zeros(batch, prior.symbols, dtype=torch.int64, device=where)
     codes = symbols.view(batch, *prior.grid, len(prior.codebook_sizes))
@@ -177,9 +180,9 @@ def naive_sample(prior: CellPrior, batch: int, choose: Choose) -> Tensor:
 
 @torch.no_grad()
 def naive_continue(prior: WaveNet, codes: Tensor, cells: int, choose: Choose) -> Tensor:
-    """Codes (B, T, 1) and so many more cells, each from a pass over the cells before that it can see."""
+    """Codes (B, T, 1) continued by `cells` cells, each from one pass over its receptive field."""
     for i in range(cells):
-        # One place more than it sees, which is the one to be read; nothing looks at what stands there.
+        # One position more than the receptive field: its logits are read, its value has no influence.
         window = torch.cat([codes, torch.zeros_like(codes[:, -1:])], 1)[:, -prior.receptive_field - 1 :]
         symbols = choose(next(prior.all_logits(window))[:, -1], i)
         codes = torch.cat([codes, symbols[:, None, None]], 1)

@@ -1,8 +1,8 @@
-"""Entropy coding as EnCodec publishes it, written again from its description (Défossez et al. 2022, sec. 3.3).
+"""Entropy coding as EnCodec publishes it, re-implemented from its description (Défossez et al. 2022, sec. 3.3).
 
 As in github.com/facebookresearch/encodec: for each cell of each signal, one at a time, a step of the language model at
 batch 1; for each symbol the probabilities, rounded to a multiple of 1e-8, become a cumulative table of integers below
-2^24, none narrower than 2; an arithmetic coder on Python's integers narrows its range by that table, and puts out one
+2^24, none narrower than 2; an arithmetic coder on Python's integers narrows its range by that table, and writes one
 bit at a time. The decoder finds the symbol by bisection of the table. None of it is slowed on purpose, and none of it
 is tuned; the model's step is our cached walk.
 """
@@ -20,7 +20,7 @@ _ROUNDED_TO = 1e-8
 
 
 def integer_table(probabilities: Tensor) -> Tensor:
-    """Probabilities (n,) to where the range of each symbol ends (n,) int64, out of 2^24."""
+    """Probabilities (n,) to the end of the range of each symbol (n,) int64, out of 2^24."""
     total = 1 << RANGE_BITS
     rounded = torch.floor(probabilities / _ROUNDED_TO) * _ROUNDED_TO
     free = total - _NARROWEST * len(probabilities)
@@ -28,7 +28,7 @@ def integer_table(probabilities: Tensor) -> Tensor:
 
 
 class _Range:
-    """Where the coder is: the integers from `low` to `high`, of `bits` bits that are not settled yet."""
+    """State of the coder: the integers from `low` to `high`, with `bits` bits that are not settled yet."""
 
     def __init__(self) -> None:
         self.low = self.high = self.bits = 0
@@ -41,14 +41,14 @@ class _Range:
         self.low, self.high, self.bits = 2 * self.low, 2 * self.high + 1, self.bits + 1
 
     def part(self, ends: Tensor, symbol: int) -> tuple[int, int]:
-        """What of the range belongs to the symbol."""
+        """The part of the range that belongs to the symbol, as its new `low` and `high`."""
         share = (self.high - self.low + 1) / (1 << RANGE_BITS)
         start = 0 if symbol == 0 else int(ends[symbol - 1].item())
         stop = int(ends[symbol].item()) - 1
         return self.low + ceil(start * share), self.low + floor(stop * share)
 
     def settled(self) -> list[int]:
-        """Take off the leading bits that `low` and `high` share."""
+        """Remove and return the leading bits that `low` and `high` share."""
         bits = []
         while self.bits and self.low >> (self.bits - 1) == self.high >> (self.bits - 1):
             self.bits -= 1
@@ -59,7 +59,7 @@ class _Range:
 
 
 class NaiveEncoder:
-    """Symbols in, bits out."""
+    """The arithmetic encoder: symbols to bits."""
 
     def __init__(self) -> None:
         self._range, self._bits = _Range(), list[int]()
@@ -71,7 +71,7 @@ class NaiveEncoder:
         self._bits += self._range.settled()
 
     def content(self) -> bytes:
-        """All that was written; nothing may be pushed afterwards."""
+        """All bytes written; no symbol may be pushed afterwards."""
         last = [(self._range.low >> place) & 1 for place in reversed(range(self._range.bits))]
         bits = self._bits + last
         bits += [0] * (-len(bits) % 8)
@@ -81,7 +81,7 @@ class NaiveEncoder:
 
 
 class NaiveDecoder:
-    """Bits in, symbols out."""
+    """The arithmetic decoder: bits to symbols."""
 
     def __init__(self, content: bytes) -> None:
         self._range, self._value = _Range(), 0
@@ -124,7 +124,7 @@ def naive_compress(prior: Prior, codes: Tensor) -> list[bytes]:
 
 
 def naive_decompress(prior: Prior, contents: list[bytes]) -> Tensor:
-    """What `naive_compress` wrote, codes (B, *G, K)."""
+    """Bytes of `naive_compress` back to codes (B, *G, K)."""
     signals = []
     for content in contents:
         decoder = NaiveDecoder(content)

@@ -1,4 +1,4 @@
-"""Nearest-codeword search, ours against vector-quantize-pytorch, `torch.cdist` and the one-hot way."""
+"""Nearest-codeword search, ours against vector-quantize-pytorch, `torch.cdist` and one-hot matrices."""
 
 import torch
 from torch import Tensor
@@ -12,13 +12,13 @@ from codeword.config import VectorQuantizerConfig
 from codeword.quantizers import VectorQuantizer, nearest
 
 DIM = 64
-# K codewords to N vectors. At the larger K the peer holds four N x K matrices, so that N is kept at 2 GB.
+# K codewords to N vectors. At the larger K the peer holds four N x K matrices, so N is limited to 2 GB.
 SIZES = {512: 65536, 8192: 16384}
 QUICK = {16: 64, 32: 64}
 
 
 def measure(*, quick: bool) -> Report:
-    """At a small and a large codebook, on Gaussian data: the time of a search does not depend on them."""
+    """Searches in a small and a large codebook, on Gaussian data: the time does not depend on the data."""
     reports = [_at(vectors, codewords, quick) for codewords, vectors in (QUICK if quick else SIZES).items()]
     figures = {name: value for report in reports for name, value in report.figures.items()}
     return Report([ratio for report in reports for ratio in report.ratios], figures)
@@ -32,14 +32,14 @@ def data(vectors: int, codewords: int) -> tuple[Tensor, Tensor]:
 
 
 def peer(codebook: Tensor) -> VectorQuantize:
-    """vector-quantize-pytorch with our codebook (K, D), evaluating."""
+    """vector-quantize-pytorch with our codebook (K, D), in eval mode."""
     vq = VectorQuantize(dim=codebook.shape[1], codebook_size=len(codebook)).to(codebook.device).eval()
     vq.codebook = codebook
     return vq
 
 
 def equally_near(z: Tensor, codebook: Tensor, codes: Tensor, others: Tensor) -> bool:
-    """Whether codes (N,) and others (N,) differ only where rounding cannot tell which codeword is nearer."""
+    """True if codes (N,) and others (N,) differ only where two codewords are equally near up to rounding."""
     differ = codes != others
     distance, other = ((z[differ] - codebook[c[differ]]).double().square().sum(1) for c in (codes, others))
     return bool(((distance - other).abs() <= 1e-4 * other).all())
@@ -63,7 +63,7 @@ def _at(vectors: int, codewords: int, quick: bool) -> Report:
         "ours": lambda: nearest(z, codebook),
         "cdist": lambda: naive_nearest(z, codebook),
         "one_hot": lambda: naive_quantize(z, codebook),
-        # The peer's forward also looks the codewords up; this is our call that does as much.
+        # The peer's forward also looks up the codewords; this is our equivalent call.
         "quantizer": lambda: quantizer(z),
     }
     times = interleaved(runs, rounds=2 if quick else 7)

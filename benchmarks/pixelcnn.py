@@ -10,7 +10,7 @@ from codeword.priors import PixelCNN, Sampler, walk
 
 
 def measure(*, quick: bool) -> Report:
-    """Both draw from the same network with the same generator; every cell is run, nothing is scaled up."""
+    """Both sample from the same network with the same generator; every cell is computed, no time is extrapolated."""
     prior = build(layers=2, width=8, grid=(3, 3), codewords=16) if quick else build()
     batch = 2 if quick else 64
     runs = {"naive": lambda: naive_sample(prior, batch, draw()), "ours": lambda: walk(prior, batch, draw())}
@@ -34,15 +34,15 @@ def measure(*, quick: bool) -> Report:
 
 
 def build(*, layers: int = 15, width: int = 64, grid: tuple[int, ...] = (8, 8), codewords: int = 512) -> PixelCNN:
-    """A network with random weights, which cost what trained ones cost."""
+    """A network with random weights, which cost as much time as trained ones."""
     architecture = PixelCNNConfig(layers=layers, width=width, kernel=3, conditional=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         prior = PixelCNN(PriorModelConfig(architecture=architecture, grid=grid, codebook_sizes=(codewords,)))
-    # The layout in which training leaves it.
+    # The memory layout after training.
     return prior.to(device()).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
 
 def draw() -> Sampler:
-    """The same draws each time."""
+    """A sampler with the same seed each time."""
     return Sampler(generator=torch.Generator().manual_seed(0))

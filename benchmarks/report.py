@@ -1,4 +1,4 @@
-"""What a part of the benchmarks found, as one JSON object or as a table."""
+"""Results of the parts of the benchmarks, as one JSON object or as a table."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times the peer's speed ours is; `ours` and `peer` say in words what was compared."""
+    """Our speed divided by the peer's; `ours` and `peer` describe the two."""
 
     name: str
     value: float
@@ -20,14 +20,14 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Report:
-    """Ratios, and the figures behind them, whose names end in their units."""
+    """Ratios and the figures behind them; the names of figures end in their units."""
 
     ratios: list[Ratio] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
 
 def as_json(reports: Sequence[Report], machine: str) -> str:
-    """One object: every ratio and every figure by name, and the machine in words."""
+    """One object: every ratio and every figure by name, and the machine as text."""
     tree: dict[str, Any] = {
         "ratios": {ratio.name: rounded(ratio.value) for report in reports for ratio in report.ratios},
         "figures": {name: rounded(value) for report in reports for name, value in report.figures.items()},
@@ -40,7 +40,7 @@ def as_tables(reports: Sequence[Report], machine: str) -> list[Table]:
     """A table of the ratios, each row naming its peer, and one of the figures."""
     ratios = Table(title=machine, title_justify="left")
     for name in ("ratio", "value", "ours", "peer"):
-        # A name cut short cannot be looked up.
+        # A truncated name cannot be looked up.
         ratios.add_column(name, no_wrap=name in ("ratio", "value"))
     figures = Table("figure", "value")
     for report in reports:
@@ -52,5 +52,5 @@ def as_tables(reports: Sequence[Report], machine: str) -> list[Table]:
 
 
 def rounded(value: float) -> float:
-    """To four significant digits: a timing holds no more."""
+    """Rounded to four significant digits: a timing has no more."""
     return float(f"{value:.4g}")

@@ -1,7 +1,7 @@
-"""Speech: a training step of the report's model against its notebook's code, and the codec's speed in real time.
+"""Speech: a training step of the course report's model against its notebook's code, and the codec's real-time factor.
 
-The step's model is pinned by `NaiveSizes`; the codec is that of the recipe `librispeech`, untrained, for its speed
-does not depend on what it has learned.
+The course report is Kalal, Karuturi and Budireddy 2024, "VQVAE - Images & Audio". `NaiveSizes` fixes the model of the
+step; the codec is that of the recipe `librispeech`, untrained, because its speed does not depend on the weights.
 """
 
 import torch
@@ -19,7 +19,7 @@ QUICK = NaiveSizes(ndim=1, channels=1, width=16, residual_width=8, codewords=16)
 
 
 def measure(*, quick: bool) -> Report:
-    """Both steps take the same crops of a second, already in memory; the codec takes one recording."""
+    """Times of both steps on the same crops of one second, already in memory, and of the codec on one recording."""
     sizes = QUICK if quick else NaiveSizes(ndim=1, channels=1)
     number, crop_samples, seconds = (2, 800, 0.5) if quick else (16, 16_000, 10.0)
     training = load_recipe("librispeech-report").tokenizer_training
@@ -37,13 +37,13 @@ def measure(*, quick: bool) -> Report:
     ways = {"encode": lambda: tokenizer.encode(x), "decode": lambda: tokenizer.decode(codes, size=(samples,))}
     coding = interleaved(ways, rounds=2 if quick else 7)
     return Report(
-        # The codec's speeds are no ratios to a peer: times real time, of one recording.
+        # The codec's speeds have no peer: they are multiples of real time, for one recording.
         [
             Ratio(
                 "speech_train_step_vs_report",
                 times.ratio("naive", "ours"),
                 f"codeword's training step, batch {number} of {crop_samples} samples",
-                "the report's notebook code at rank 1 (benchmarks/naive.py), fp32",
+                "the course report's notebook code at rank 1 (benchmarks/naive.py), fp32",
             )
         ],
         {
@@ -56,7 +56,7 @@ def measure(*, quick: bool) -> Report:
 
 
 def codec() -> Tokenizer:
-    """The tokenizer of the recipe `librispeech`, its codebooks placed on noise."""
+    """The tokenizer of the recipe `librispeech`, its codebooks initialised on noise."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         tokenizer = Tokenizer(load_recipe("librispeech").tokenizer)

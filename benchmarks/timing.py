@@ -1,4 +1,4 @@
-"""Timing that is fair on a machine whose speed drifts: what is compared takes turns."""
+"""Timing that is fair on a machine whose speed drifts: the compared runs are interleaved."""
 
 import sys
 import time
@@ -24,12 +24,12 @@ class Times:
         return min(self.seconds[name])
 
     def ratio(self, peer: str, ours: str) -> float:
-        """How many times faster ours is."""
+        """Speed of ours divided by the peer's."""
         return self.median_s(peer) / self.median_s(ours)
 
 
 def interleaved(runs: Mapping[str, Run], *, rounds: int, warmup: int = 1) -> Times:
-    """Call every run once a round, in the order given; the first `warmup` rounds are not counted."""
+    """Call every run once per round, in the given order; the first `warmup` rounds are not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(warmup + rounds):
         for name, run in runs.items():
@@ -42,12 +42,12 @@ def interleaved(runs: Mapping[str, Run], *, rounds: int, warmup: int = 1) -> Tim
 
 
 def device() -> torch.device:
-    """Where everything is measured: the GPU if there is one, as in training."""
+    """The device of all measurements: the GPU if there is one, as in training."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def say(message: str) -> None:
-    """Progress, beside the results and never among them."""
+    """Print progress to stderr, separate from the results."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -60,6 +60,6 @@ def _seconds(run: Run) -> float:
 
 
 def _finish() -> None:
-    # A GPU works on after the call returns.
+    # A GPU continues to compute after the call returns.
     if torch.cuda.is_available():
         torch.cuda.synchronize()

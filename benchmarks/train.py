@@ -1,7 +1,7 @@
-"""One training step of the report's CIFAR-10 tokenizer, ours against the usual public code.
+"""One training step of the course report's CIFAR-10 tokenizer, ours against the usual public code.
 
-The model is pinned here, by `NaiveSizes`, and trained as the recipe `cifar10` says: tuning that recipe's
-model does not move this figure.
+The course report is Kalal, Karuturi and Budireddy 2024, "VQVAE - Images & Audio". `NaiveSizes` fixes the model, and the
+recipe `cifar10` gives the training: changes of that recipe's model do not change this figure.
 """
 
 from collections.abc import Callable
@@ -36,9 +36,9 @@ QUICK = NaiveSizes(width=16, residual_width=8, codewords=16)
 
 
 def measure(*, quick: bool) -> Report:
-    """Both take the same images, already in memory; reading data is in neither time."""
+    """Times of both steps on the same images, already in memory; neither includes reading data."""
     sizes = QUICK if quick else NaiveSizes()
-    # Without the average of the weights, which the peer does not keep either.
+    # Without averaged weights, which the peer does not compute either.
     training = load_recipe("cifar10", overrides=["tokenizer_training.ema_decay=0"]).tokenizer_training
     size, number = (16, 4) if quick else (32, 256)
     images = SyntheticImages(SyntheticImagesConfig(size=size, train=number, valid=1, test=1), "train")
@@ -48,7 +48,7 @@ def measure(*, quick: bool) -> Report:
     runs = {
         "naive": peer_step(sizes, batch.x),
         "ours": step,
-        # In the same rounds, so that the fraction of the peak is taken of the peak at that time.
+        # In the same rounds, so that step and peak are measured at the same speed of the machine.
         "gemm": product(n, dtype),
     }
     times = interleaved(runs, rounds=2 if quick else 9, warmup=1 if quick else 3)
@@ -83,19 +83,19 @@ def measure(*, quick: bool) -> Report:
 
 
 def our_step(tokenizer: TokenizerConfig, training: TrainingConfig, batch: Batch) -> Callable[[], float]:
-    """A step of the loop that `fit` runs, on one batch; each call returns its loss."""
+    """One step of the loop of `fit`, on one batch; each call returns the loss."""
     fabric = Fabric(accelerator=device().type, devices=1, precision=resolve_precision(training.precision))
     fabric.launch()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         task = TokenizerTask(Tokenizer(tokenizer))
-    # A run that nothing is written to: only steps are taken, nothing is logged or saved.
+    # The run folder stays empty: the loop only takes steps, without logs or checkpoints.
     fitting = Fitting(task, training, run=Run("nowhere"), fabric=fabric, seed=0)
     return lambda: float(fitting.step(batch.to(fabric.device))["loss"])
 
 
 def peer_step(sizes: NaiveSizes, signals: Tensor, *, values: int = 256) -> Callable[[], tuple[float, float]]:
-    """The same for the usual code, on signals (B, C, *S) that are centred floats before the clock starts."""
+    """One step of the usual code, on signals (B, C, *S) that are centred floats before the clock starts."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = NaiveTokenizer(sizes).to(device()).train()
@@ -106,7 +106,7 @@ def peer_step(sizes: NaiveSizes, signals: Tensor, *, values: int = 256) -> Calla
 
 
 def our_config(sizes: NaiveSizes, *, values: int = 256) -> TokenizerConfig:
-    """The peer's model in our words, so that both train the same; all else as it comes."""
+    """The peer's model as our config, so that both train the same model; all other fields have their defaults."""
     return TokenizerConfig(
         ndim=1 if sizes.ndim == 1 else 2,
         values=values,

@@ -13,9 +13,9 @@ DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) * 3
 
 
 def measure(*, quick: bool) -> Report:
-    """Seconds for each step of one signal, from the same network, where the peer's past fills its receptive field.
+    """Seconds per step of one signal, from the same network; the peer's past fills its receptive field.
 
-    A cached step costs the same wherever it is; all of `steps` are run from the start, and the start is in the time.
+    A cached step costs the same at any position; all `steps` run from the start, and the time includes the start.
     """
     prior = build(dilations=(1, 2, 4), width=8) if quick else build()
     steps, naive_steps = (30, 3) if quick else (2048, 16)
@@ -40,7 +40,7 @@ def measure(*, quick: bool) -> Report:
 
 
 def build(*, dilations: tuple[int, ...] = DILATIONS, width: int = 64, codewords: int = 256) -> WaveNet:
-    """A network with random weights, which cost what trained ones cost."""
+    """A network with random weights, which cost as much time as trained ones."""
     architecture = WaveNetConfig(
         dilations=dilations, width=width, skip_width=width, head_width=width, conditional=False
     )
@@ -51,5 +51,5 @@ def build(*, dilations: tuple[int, ...] = DILATIONS, width: int = 64, codewords:
 
 
 def draw() -> Sampler:
-    """The same draws each time."""
+    """A sampler with the same seed each time."""
     return Sampler(generator=torch.Generator().manual_seed(0))
