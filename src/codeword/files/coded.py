@@ -1,0 +1,173 @@
+"""Signals of files encoded and decoded: read, reconstructed, converted, and as codes in a .npz file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from codeword.coding import decode_signal, encode_signal
+from codeword.errors import DataError, UnsupportedError, UsageError
+from codeword.files.places import (
+    Outcome,
+    Place,
+    Targets,
+    class_number,
+    default_model,
+    is_one_file,
+    media_files,
+    must_be_format,
+    must_not_overwrite,
+)
+from codeword.media import Medium, medium_of
+from codeword.model import Model
+from codeword.pretrained import load
+from codeword.tokenizer import Tokenizer
+from codeword.tokens.npz import CodedSignal, read_codes, write_codes
+
+
+def read(path: Place, model: Place | None = None) -> Tensor:
+    """A file's signal (C, *S) as integers, as `model` takes it; by default the model in the package for its medium.
+
+    Raises:
+        UsageError: the suffix is of no medium.
+        DataError: the file cannot be read.
+    """
+    config = (load(model) if model is not None else default_model([Path(path)])).tokenizer.config
+    return torch.cat(list(medium_of(config).read(Path(path), config)), -1)
+
+
+def encode(model: Model | Tokenizer, x: Tensor) -> Tensor:
+    """A signal (C, *S) of any size to codes (*G, K) int64, in bounded memory."""
+    return encode_signal(_tokenizer(model), x)
+
+
+def decode(model: Model | Tokenizer, codes: Tensor, *, size: Sequence[int], label: int | None = None) -> Tensor:
+    """Codes (*G, K) to the signal (C, *S) of this size, conditioned on the class `label`. Raises UsageError."""
+    return torch.cat(list(decode_signal(_tokenizer(model), codes, size=tuple(size), label=label)), -1)
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """Options of decoding to files, None for the default of model and medium.
+
+    The first `codes` of each cell, the speaker (or other class) by name, and the format of files by suffix without dot.
+    """
+
+    codes: int | None = None
+    speaker: str | None = None
+    format: str | None = None
+
+
+def reconstruct(model: Place, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
+    """Encode and decode each file into the folder `out`; results are distances from the original."""
+    coder, done = _FileCoder(model, options), Outcome()
+    targets = Targets(out, f".{coder.format}")
+    for path, name in media_files(inputs, done, coder.medium):
+        with done.noting(path):
+            target = targets.path(name, source=path)
+            coder.transcode(path, target)
+            distances = coder.medium.compare(path, target, coder.tokenizer.config)
+            done.results[str(path)] = {"out": str(target), **distances}
+    return done
+
+
+def convert(model: Place, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
+    """Decode each file in the voice of another speaker, into the file or folder `out`."""
+    coder, done = _FileCoder(model, options), Outcome()
+    files = list(media_files(inputs, done, coder.medium))
+    one = is_one_file(out, coder.medium, len(files) + len(done.failures), options.format)
+    targets = Targets(out, f".{coder.format}")
+    for path, name in files:
+        with done.noting(path):
+            target = out if one else targets.path(name, source=path)
+            must_not_overwrite(target, path)
+            coder.transcode(path, target)
+            done.results[str(path)] = {"out": str(target), "speaker": options.speaker}
+    return done
+
+
+def encode_files(model: Place, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
+    """Write the codes of every readable file into the .npz file `out`; results are the shapes of the codes."""
+    coder, done = _FileCoder(model, options), Outcome()
+    coded = []
+    for path, name in media_files(inputs, done, coder.medium):
+        with done.noting(path):
+            size, codes = coder.encode(path)
+            coded.append(CodedSignal(name, size, codes))
+            done.results[str(path)] = {"grid": list(codes.shape)}
+    if coded:
+        write_codes(out, coded, codebook_sizes=coder.tokenizer.quantizer.codebook_sizes[: coder.codes])
+    return done
+
+
+def decode_files(model: Place, codes_file: Path, out: Path, options: DecodeOptions) -> Outcome:
+    """Write the signal of every entry of a .npz file of codes into the folder `out`."""
+    coder, done = _FileCoder(model, options), Outcome()
+    targets, tokenizer = Targets(out, f".{coder.format}"), coder.tokenizer
+    quantizer = tokenizer.quantizer
+    signals = read_codes(
+        codes_file, codebook_sizes=quantizer.codebook_sizes, hop=tokenizer.hop, prefix=len(quantizer.served_codes) > 1
+    )
+    for signal in signals:
+        with done.noting(signal.name):
+            if len(signal.size) != tokenizer.config.ndim:
+                raise DataError(
+                    f"{codes_file}: {signal.name} has rank {len(signal.size)}, but this model codes "
+                    f"{coder.medium.many}."
+                )
+            if options.codes is not None and options.codes > signal.codes.shape[-1]:
+                raise UsageError(
+                    f"{codes_file} holds {signal.codes.shape[-1]} codes a cell, fewer than the "
+                    f"{options.codes} asked for."
+                )
+            target = targets.path(signal.name)
+            coder.decode(signal.codes, target, signal.size)
+            done.results[signal.name] = {"out": str(target), "size": list(signal.size)}
+    return done
+
+
+class _FileCoder:
+    """A model's tokenizer and its medium, with the options of decoding. Raises UsageError, UnsupportedError."""
+
+    def __init__(self, model: Place, options: DecodeOptions) -> None:
+        self.tokenizer = load(model).tokenizer
+        self.medium: Medium = medium_of(self.tokenizer.config)
+        self.codes = _codes_of_cell(self.tokenizer, options.codes)
+        self.label = None if options.speaker is None else class_number(self.tokenizer, model, options.speaker)
+        self.format = options.format or self.medium.formats[0]
+        must_be_format(self.medium, self.format)
+
+    def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor]:
+        """The size of the signal, and the first codes of its cells."""
+        config = self.tokenizer.config
+        size = self.medium.size(path, config)
+        codes = encode_signal(self.tokenizer, self.medium.read(path, config))
+        return size, codes[..., : self.codes]
+
+    def decode(self, codes: Tensor, target: Path, size: tuple[int, ...]) -> None:
+        blocks = decode_signal(self.tokenizer, codes[..., : self.codes], size=size, label=self.label)
+        self.medium.write(target, blocks, self.tokenizer.config)
+
+    def transcode(self, path: Path, target: Path) -> None:
+        size, codes = self.encode(path)
+        self.decode(codes, target, size)
+
+
+def _tokenizer(model: Model | Tokenizer) -> Tokenizer:
+    return model.tokenizer if isinstance(model, Model) else model
+
+
+def _codes_of_cell(tokenizer: Tokenizer, wanted: int | None) -> int:
+    available = len(tokenizer.quantizer.codebook_sizes)
+    if wanted is None or wanted == available:
+        return available
+    if not 1 <= wanted <= available:
+        raise UsageError(f"The codes of a cell are 1 to {available}, not {wanted}.")
+    if len(tokenizer.quantizer.served_codes) == 1:
+        raise UnsupportedError(
+            f"This model serves one rate only, all {available} codes of a cell; use all of them, or train one with "
+            f"tokenizer.quantizer.served_codes."
+        )
+    return wanted
