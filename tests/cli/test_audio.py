@@ -282,7 +282,7 @@ def test_what_cannot_be_aligned_is_named(tmp_path: Path, capsys: pytest.CaptureF
     assert run_cli("align", *inputs, "--out", tmp_path / "phones.txt", "--json") == 1
     results, failures = outcome(capsys)
     assert results == {}
-    assert "has no transcript: neither a.txt nor a line of a *.trans.txt" in failures["a.wav"]
+    assert "has no transcript: there is neither a.txt nor a *.trans.txt" in failures["a.wav"]
     assert "is empty" in failures["b.flac"]
     assert "There is no file" in failures["none.wav"]
     assert not (tmp_path / "phones.txt").exists()

@@ -60,7 +60,7 @@ def _explain(error: Exception) -> int:
 
 
 def _be_quiet() -> None:
-    """Keep other libraries' chatter out of the way of ours."""
+    """Silence the warnings and logs of other libraries."""
     import logging
     import warnings
 

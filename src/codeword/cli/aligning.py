@@ -1,4 +1,4 @@
-"""Finding out which phone is spoken when, for many recordings at once."""
+"""Alignment of many recordings with the phones of their transcripts."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,21 +13,21 @@ from codeword.media import MEDIA
 def align_files(
     inputs: list[Path], out: Path, *, transcript: str | None, progress: Callable[[int, int], None]
 ) -> Outcome:
-    """Write the phones of recordings into one file; results are how many phones each has.
+    """Write the phones of recordings into one file; results are the number of phones of each.
 
-    The words are `transcript`, a .txt beside the recording, or its line of a *.trans.txt there, as LibriSpeech has it.
-    What is aligned when the command is interrupted is written.
+    The words are `transcript`, a .txt next to the recording, or its line of a *.trans.txt there, as in LibriSpeech.
+    Recordings that are aligned before an interrupt are written.
     """
     done = Outcome()
     files = list(media_files(inputs, done, MEDIA["audio"]))
     if transcript is not None and len(files) + len(done.failures) > 1:
         raise UsageError(
-            "--transcript is for one recording; put each one's words into a .txt of the same name beside it."
+            "--transcript is for one recording; put the words of each one into a .txt of the same name next to it."
         )
     alignments: dict[str, tuple[Phone, ...]] = {}
     try:
         for count, (path, _) in enumerate(files, start=1):
-            # What is wrong with one recording is a DataError; without an aligner none can be aligned.
+            # Only a DataError concerns one recording; without an aligner none can be aligned.
             with done.noting(path, DataError):
                 if path.stem in alignments:
                     raise DataError(f"{path}: another recording is called {path.stem} too; give one another name.")
@@ -45,13 +45,13 @@ def _transcript(path: Path) -> str:
     """The words of a recording. Raises DataError where none are found."""
     if not path.exists():
         raise DataError(f"There is no file {path}; check the path.")
-    beside = path.with_suffix(".txt")
-    if beside.is_file():
-        return _text(beside)
+    own = path.with_suffix(".txt")
+    if own.is_file():
+        return _text(own)
     words = _transcripts(path.parent).get(path.stem)
     if not words:
         raise DataError(
-            f"{path} has no transcript: neither {beside.name} nor a line of a *.trans.txt is beside it; add one."
+            f"{path} has no transcript: there is neither {own.name} nor a *.trans.txt with a line for it; add one."
         )
     return words
 

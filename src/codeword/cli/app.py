@@ -1,4 +1,4 @@
-"""The commands themselves."""
+"""The commands on recipes and runs."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,6 @@ app.command(data)
 RESULTS = Group("Results", sort_key=1)
 Json = Annotated[bool, Parameter(name="--json", negative="", group=RESULTS)]
 Flag = Annotated[bool, Parameter(negative="")]
-Format = Annotated[str | None, Parameter(name="--format")]
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)]
 
 
@@ -65,7 +64,7 @@ def fetch(
     subset: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
     out: Path | None = None,
 ) -> None:
-    """Download a data set from its official address, resuming what a cut left behind.
+    """Download a data set from its official address, resuming an interrupted download.
 
     Args:
         name: The data set: cifar10 or librispeech.
@@ -91,7 +90,7 @@ def fetch(
 
 @data.command
 def check(recipe: str = "cifar10", *, set_: Set = None, json: Json = False) -> None:
-    """Open every split of a recipe's data and say what is there.
+    """Open every split of a recipe's data and describe it.
 
     Args:
         recipe: A shipped recipe's name or a TOML file.
@@ -115,7 +114,7 @@ def train(
         out: The run folder.
         resume: Go on where a stopped training of the same recipe left off.
         set_: Override one field, as in tokenizer.quantizer.codebook_sizes=[1024]; repeat for more.
-        devices: How many devices to train on; by default one CPU, or every GPU.
+        devices: Number of devices to train on; by default one CPU, or every GPU.
         json: Print the last validation figures as JSON.
     """
     from codeword.config import load_recipe
@@ -177,9 +176,9 @@ def sample(
 
     Args:
         run: The run folder.
-        n: How many; by default 64 images or 8 recordings.
-        label: A class (a speaker), by name or number; without it neither prior nor decoder is told one.
-        seconds: How long each recording is to be, where the prior draws any length; by default as in training.
+        n: Number of samples; by default 64 images or 8 recordings.
+        label: A class (a speaker) that conditions prior and decoder, by name or number; by default none.
+        seconds: Length of each recording, if the prior draws any length; by default as in training.
         temperature: Below 1 sharper, 0 always the likeliest.
         top_k: Draw only among the k likeliest codes.
         top_p: Draw only among the likeliest codes that hold this mass.
@@ -197,9 +196,9 @@ def sample(
 
 @app.command
 def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, json: Json = False) -> None:
-    """Find out which phone is spoken when in recordings of English whose words are known (needs codeword[speech]).
+    """Align recordings of English with the phones of their transcripts (needs codeword[speech]).
 
-    The words come from a .txt of the same name beside a recording, or from a *.trans.txt there, as in LibriSpeech.
+    The words come from a .txt of the same name next to a recording, or from a *.trans.txt there, as in LibriSpeech.
 
     Args:
         inputs: Recordings, or folders of recordings.
@@ -230,7 +229,7 @@ def upgrade(model: Path, *, out: Path, json: Json = False) -> None:
 
 @app.command
 def info(model: Path, *, json: Json = False) -> None:
-    """Say what a run, a model folder or a compressed file holds.
+    """Describe a run, a model folder or a compressed file.
 
     Args:
         model: A run, tokenizer or prior folder, or what `codeword compress` wrote.

@@ -1,4 +1,4 @@
-"""A finished run as a model folder: what is shared, shipped and served."""
+"""Export of a finished run as a model folder with its card."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ ONNX_FOLDER = "onnx"
 
 
 def export_run(run: Path, out: Path, *, compact: bool, onnx: bool) -> dict[str, Any]:
-    """Write the run's model and its card into the new folder `out`, with `onnx` also as ONNX files in `onnx/` there.
+    """Write the run's model and its card into the new folder `out`, with `onnx` also as ONNX files in its `onnx/`.
 
-    Returns what was written: size, fingerprint, and how far ONNX Runtime is from PyTorch.
+    Returns size, fingerprint, and the differences between ONNX Runtime and PyTorch.
 
     Raises:
         UsageError: the run is not finished, `out` holds something, or the extra `onnx` is not installed.
@@ -27,7 +27,7 @@ def export_run(run: Path, out: Path, *, compact: bool, onnx: bool) -> dict[str, 
     trained = Model(opened.tokenizer(), opened.prior())
     with staged(out) as staging:
         trained.save_pretrained(staging, compact=compact)
-        # Loaded again, for a card speaks of what is stored.
+        # Loaded again, because the card describes the stored model.
         stored = Model.load(staging)
         weights_bytes = sum(path.stat().st_size for path in staging.rglob(WEIGHTS_FILE))
         text = card(opened, stored, weights_bytes=weights_bytes, compact=compact)

@@ -8,31 +8,40 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from codeword.cli import show
-from codeword.cli.app import Flag, Format, Json, app
+from codeword.cli.app import Flag, Json, app
+
+AnyModel = Annotated[Path, Parameter(help="A run, a model folder, or images or speech for a model in the package.")]
+OwnModel = Annotated[Path | None, Parameter(help="A run or a model folder; by default the model in the package.")]
+Inputs = Annotated[list[Path], Parameter(help="Images or recordings, as the model codes them, or folders of those.")]
+Codes = Annotated[
+    int | None, Parameter(help="Use only the first codes of each cell, this many, if the model serves several rates.")
+]
+Speaker = Annotated[
+    str | None, Parameter(help="Condition the decoder on this speaker, by name; by default it is unconditional.")
+]
+Format = Annotated[
+    str | None, Parameter(name="--format", help="png for images, wav (the default) or flac for recordings.")
+]
+Subsets = Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)]
 
 
 @app.command
 def reconstruct(
-    model: Path,
-    inputs: list[Path],
+    model: AnyModel,
+    inputs: Inputs,
     /,
     *,
     out: Path,
-    codes: int | None = None,
-    speaker: str | None = None,
+    codes: Codes = None,
+    speaker: Speaker = None,
     format_: Format = None,
     json: Json = False,
 ) -> None:
-    """Encode and decode images or recordings of any size; a file that cannot be read is named, the rest goes on.
+    """Encode and decode images or recordings of any size; a file that cannot be read is named, the others are coded.
 
     Args:
-        model: A run or a tokenizer folder.
-        inputs: Images or recordings, as the model codes them, or folders of those.
         out: The folder for the reconstructions.
-        codes: Use only the first so many codes of each cell, where the model serves several rates.
-        speaker: Tell the decoder who speaks, by name; without it the decoder is not told.
-        format_: How to write them: png for images, wav (the default) or flac for recordings.
-        json: Print a JSON object of how far each is from its original: PSNR, or log-mel distance in nepers.
+        json: Print a JSON object of the distances from the originals: PSNR, or log-mel distance in nepers.
     """
     _share_processors()
     from codeword import files
@@ -43,26 +52,22 @@ def reconstruct(
 
 @app.command
 def convert(
-    model: Path,
-    inputs: list[Path],
+    model: AnyModel,
+    inputs: Inputs,
     /,
     *,
     speaker: str,
     out: Path,
-    codes: int | None = None,
+    codes: Codes = None,
     format_: Format = None,
     json: Json = False,
 ) -> None:
-    """Say recordings again in another speaker's voice, with a model whose decoder is told who speaks.
+    """Convert recordings to the voice of another speaker, with a model whose decoder is conditioned on speakers.
 
     Args:
-        model: A run or a tokenizer folder.
-        inputs: Recordings, or folders of recordings.
-        speaker: Whose voice, by the name or number that the training data gives them.
+        speaker: The target speaker, by the name that the training data gives them.
         out: A .wav or .flac file for one recording, a folder for several.
-        codes: Use only the first so many codes of each cell: less of the source's voice comes through.
-        format_: What to write into a folder: wav (the default) or flac.
-        json: Print a JSON object of what was written.
+        json: Print a JSON object of the written files.
     """
     _share_processors()
     from codeword import files
@@ -72,14 +77,11 @@ def convert(
 
 
 @app.command
-def encode(model: Path, inputs: list[Path], /, *, out: Path, codes: int | None = None, json: Json = False) -> None:
+def encode(model: AnyModel, inputs: Inputs, /, *, out: Path, codes: Codes = None, json: Json = False) -> None:
     """Write the codes of images or recordings into one .npz file.
 
     Args:
-        model: A run or a tokenizer folder.
-        inputs: Images or recordings, as the model codes them, or folders of those.
         out: The .npz file.
-        codes: Keep only the first so many codes of each cell, where the model serves several rates.
         json: Print a JSON object of each file's code grid.
     """
     _share_processors()
@@ -90,26 +92,22 @@ def encode(model: Path, inputs: list[Path], /, *, out: Path, codes: int | None =
 
 @app.command
 def decode(
-    model: Path,
+    model: AnyModel,
     codes_file: Path,
     /,
     *,
     out: Path,
-    codes: int | None = None,
-    speaker: str | None = None,
+    codes: Codes = None,
+    speaker: Speaker = None,
     format_: Format = None,
     json: Json = False,
 ) -> None:
     """Turn the codes of an .npz file back into images or recordings.
 
     Args:
-        model: The run or tokenizer folder that the codes were made with.
-        codes_file: The .npz file that `codeword encode` wrote.
-        out: The folder for what is decoded.
-        codes: Use only the first so many codes of each cell, where the model serves several rates.
-        speaker: Tell the decoder who speaks, by name; without it the decoder is not told.
-        format_: How to write them: png for images, wav (the default) or flac for recordings.
-        json: Print a JSON object of what was written.
+        codes_file: The .npz file that `codeword encode` wrote with the same model.
+        out: The folder for the decoded files.
+        json: Print a JSON object of the written files.
     """
     _share_processors()
     from codeword import files
@@ -120,27 +118,23 @@ def decode(
 
 @app.command
 def compress(
-    inputs: list[Path],
+    inputs: Inputs,
     /,
     *,
     out: Path,
-    model: Path | None = None,
+    model: OwnModel = None,
     lossless: Flag = False,
     portable: Flag = False,
-    codes: int | None = None,
-    speaker: str | None = None,
+    codes: Codes = None,
+    speaker: Speaker = None,
     json: Json = False,
 ) -> None:
     """Compress images or recordings of any size into one file, with the model that comes with Codeword or your own.
 
     Args:
-        inputs: Images, or recordings, or folders of those.
-        out: The compressed file, .cw by custom.
-        model: A run or a model folder; by default the shipped model for images or for speech.
-        lossless: Keep every pixel (or mu-law sample), not only what the codes say.
-        portable: Leave the prior's network out: somewhat larger, but readable on any machine.
-        codes: Keep only the first so many codes of each cell, where the model serves several rates.
-        speaker: Tell prior and decoder who speaks, by name.
+        out: The compressed file, .cw by convention.
+        lossless: Keep every pixel (or mu-law sample), not only the codes.
+        portable: Leave out the prior's network: somewhat larger, but readable on every machine.
         json: Print a JSON object of the bytes.
     """
     _share_processors()
@@ -166,7 +160,7 @@ def decompress(
     /,
     *,
     out: Path,
-    model: Path | None = None,
+    model: OwnModel = None,
     salvage: Flag = False,
     format_: Format = None,
     json: Json = False,
@@ -174,12 +168,10 @@ def decompress(
     """Turn a compressed file back into images or recordings.
 
     Args:
-        file: What `codeword compress` wrote.
-        out: A file, where it holds one signal, or a folder.
-        model: The run or model folder it was made with; by default the shipped model that it names.
-        salvage: Of a damaged file, save what is whole; silence (or grey) stands where something is lost.
-        format_: How to write into a folder: png for images, wav (the default) or flac for recordings.
-        json: Print a JSON object of what was written, and of what was lost.
+        file: The file that `codeword compress` wrote.
+        out: A file, if it holds one signal, or a folder.
+        salvage: Keep the intact parts of a damaged file; lost parts become silence (or grey).
+        json: Print a JSON object of the written files and of the lost parts.
     """
     _share_processors()
     from codeword import files
@@ -194,7 +186,7 @@ def export(run: Path, *, out: Path, compact: Flag = False, onnx: Flag = False, j
     """Write a finished run as a model folder with its model card, to load, share, or upload to the Hugging Face Hub.
 
     Args:
-        run: The run folder; evaluated first, its numbers are in the card.
+        run: The run folder; its last evaluation is in the card.
         out: The folder to write, which must be new or empty.
         compact: Round large weights to 8 bits a number, for a quarter of the size.
         onnx: Also write OUT/onnx/encoder.onnx and decoder.onnx, checked against PyTorch (needs codeword[onnx]).
@@ -207,34 +199,33 @@ def export(run: Path, *, out: Path, compact: Flag = False, onnx: Flag = False, j
 
 @app.command
 def tokenize(
-    model: Path,
+    model: AnyModel,
     data_: Annotated[str, Parameter(name="data")],
     /,
     *,
     out: Path,
     split: str | None = None,
-    subset: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
+    subset: Subsets = None,
     limit: int | None = None,
     shard_items: int | None = None,
     workers: int = 1,
     engine: str = "local",
     json: Json = False,
 ) -> None:
-    """Write the codes of a whole data set as Parquet shards, or go on where a run of the same command was stopped.
+    """Write the codes of a whole data set as Parquet shards, or continue where a run of the same command stopped.
 
     Args:
-        model: A run, a model folder, or a repository of the Hugging Face Hub.
         data_: A folder of images or recordings (subfolders are labels), cifar10, librispeech or their folder, tar
             archives as in shard-{000..003}.tar, a .parquet file, hf:owner/name, or a folder of those.
         out: The folder for the shards and their manifest.
         split: train, valid or test of CIFAR-10, or any split of a data set of the Hub, by default train; of a folder,
             the files that recipes give to that split, by default all.
-        subset: A part of LibriSpeech, dev-clean for one; repeat for more. By default all that are there.
-        limit: Only the first so many.
-        shard_items: How many images or recordings a shard is of; by default 1000 images or 200 recordings.
-        workers: How many processes, of one thread each.
+        subset: A part of LibriSpeech, dev-clean for one; repeat for more. By default all that are present.
+        limit: The number of signals, the first ones of the data; by default all.
+        shard_items: Signals in a shard; by default 1000 images or 200 recordings.
+        workers: Number of processes, of one thread each.
         engine: local, or ray for Ray Data, on the cluster of RAY_ADDRESS or on this machine.
-        json: Print a JSON object of how much was written, and of what could not be read.
+        json: Print a JSON object of the written amounts, and of the signals that could not be read.
     """
     _share_processors()
     from codeword.cli import tokenizing
@@ -247,15 +238,13 @@ def tokenize(
 
 
 @app.command
-def detokenize(model: Path, tokens: Path, /, *, out: Path, format_: Format = None, json: Json = False) -> None:
+def detokenize(model: AnyModel, tokens: Path, /, *, out: Path, format_: Format = None, json: Json = False) -> None:
     """Turn shards of tokens back into images or recordings, named by their ids.
 
     Args:
-        model: The model that the tokens were made with.
-        tokens: The folder that `codeword tokenize` wrote, or one of its shards.
-        out: The folder for what is decoded.
-        format_: How to write them: png for images, wav (the default) or flac for recordings.
-        json: Print a JSON object of what was written.
+        tokens: The folder that `codeword tokenize` wrote with the same model, or one of its shards.
+        out: The folder for the decoded files.
+        json: Print a JSON object of the written files.
     """
     _share_processors()
     from codeword.cli import tokenizing

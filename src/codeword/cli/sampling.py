@@ -28,7 +28,7 @@ def sample(
     out: Path,
     progress: Callable[[int, int], None],
 ) -> list[Path]:
-    """Write n samples of a class, of a length where signals have one; returns the paths of what was written."""
+    """Write n samples of a class, of a given length if signals have one; returns the paths of the files."""
     if n is not None and n < 1:
         raise UsageError(f"-n must be 1 or more, not {n}.")
     run = Run.open(folder)
@@ -50,9 +50,9 @@ def sample(
         grid=grid,
         progress=lambda done: progress(done, symbols),
     )
-    # The voice too, where the decoder can be told one.
-    told = number if tokenizer.classes else None
-    signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=told)), -1) for one in codes]
+    # The decoder is conditioned on the same class, if it knows any.
+    label_of_decoder = number if tokenizer.classes else None
+    signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), -1) for one in codes]
     return medium.write_samples(out, signals, tokenizer.config)
 
 

@@ -1,4 +1,4 @@
-"""How results are printed: values on stdout, all else on stderr."""
+"""Printing of results: values on stdout, everything else on stderr."""
 
 import json
 import sys

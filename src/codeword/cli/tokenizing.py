@@ -17,7 +17,7 @@ from codeword.tokens.shards import must_be_codes_of, shard_path
 
 @dataclass(frozen=True)
 class Selection:
-    """Which signals of a data set: of a split, of subsets of LibriSpeech, the first so many."""
+    """The signals of a data set to code: of a split, of subsets of LibriSpeech, the first `limit`."""
 
     split: str | None = None
     subsets: tuple[str, ...] = ()
@@ -26,7 +26,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Work:
-    """How shards are made: of how many signals each (None: as suits the medium), by how many processes of what."""
+    """Signals in a shard (None: the default of the medium), number of processes, and the engine that runs them."""
 
     shard_items: int | None = None
     workers: int = 1

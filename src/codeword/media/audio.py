@@ -108,13 +108,13 @@ class Header:
 def read_audio(path: str | Path, *, sample_rate: int, values: int, start: int = 0, count: int | None = None) -> Tensor:
     """A recording, or `count` samples of it from `start` on (fewer where it ends): (1, T) int64 in [0, values).
 
-    Channels are averaged, another rate is resampled to `sample_rate` (soxr, high quality), numbers are
-    `quantise`d. Only the part asked for is read. Where that means to resample, the part may differ from the same
-    part of the whole by rounding, one step of 65536 at most.
+    Channels are averaged, another rate is resampled to `sample_rate` (soxr, high quality), values are
+    quantised as by `quantise`. Only the requested part is read. A part that is resampled may differ from the same part
+    of the whole recording by rounding, by at most one step of 65536.
 
     Raises:
         DataError: the file is missing, empty, cut short, no audio, longer than `MAX_SAMPLES`, or holds samples that
-            are not finite; or `start` lies behind its end.
+            are not finite; or `start` lies after its end.
     """
     wave = read_wave(path, sample_rate=sample_rate, start=start, count=count)
     return torch.from_numpy(quantise_wave(wave, values))[None]
@@ -172,10 +172,10 @@ def read_blocks(
 
 
 def read_header(path: str | Path) -> Header:
-    """What a file says of itself, once its last frame has proved to be there.
+    """Contents of a file's header, after a check that its last frame exists.
 
     Raises:
-        DataError: as `read_audio`, but damage in the middle goes unnoticed.
+        DataError: as `read_audio`, but damage in the middle is not noticed.
     """
     path = Path(path)
     with _opened(path) as file:
@@ -187,13 +187,13 @@ def read_header(path: str | Path) -> Header:
 
 
 def audio_length(path: str | Path, sample_rate: int) -> int:
-    """How many samples `read_audio` gives, from the header. Raises DataError."""
+    """Number of samples that `read_audio` gives, from the header. Raises DataError."""
     header = read_header(path)
     return resampled_length(header.frames, header.sample_rate, sample_rate)
 
 
 def resampled_length(frames: int, rate: int, sample_rate: int) -> int:
-    """Length of `frames` at `rate` when resampled: the nearest whole number, halves up, as soxr has it."""
+    """Length of `frames` at `rate` when resampled: the nearest whole number, halves up, as in soxr."""
     return (2 * frames * sample_rate + rate) // (2 * rate)
 
 
@@ -280,7 +280,7 @@ def _to_pcm16(x: Tensor, values: int) -> NDArray[np.int16]:
 
 
 def _span(start: int, stop: int, header: Header, sample_rate: int) -> tuple[int, int, int]:
-    """First and last + 1 frame to read for samples `start` to `stop`, and how many samples come out before them."""
+    """First and last + 1 frame to read for samples `start` to `stop`, and the number of samples decoded before them."""
     rate = header.sample_rate
     if rate == sample_rate:
         return start, stop, 0
@@ -315,7 +315,7 @@ def _waves(
 
 
 def _header(path: Path, file: soundfile.SoundFile) -> Header:
-    """The header of an open file, when what it claims can be. Raises DataError."""
+    """The header of an open file, if its claims are possible. Raises DataError."""
     header = Header(int(file.frames), int(file.samplerate), int(file.channels))
     cut = _CUT_WAV.search(file.extra_info)
     if cut and int(cut[1]) > int(cut[2]) and int(cut[1]) < _UNKNOWN_BYTES:
@@ -335,7 +335,7 @@ def _header(path: Path, file: soundfile.SoundFile) -> Header:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    """An audio file, open; whatever goes wrong with it becomes one sentence."""
+    """An open audio file; every error of libsndfile becomes a DataError of one sentence."""
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty; remove it or fetch it again.")

@@ -135,7 +135,7 @@ def fit(image: Tensor, size: int, *, generator: torch.Generator | None = None) -
 
 
 def _open(path: Path, use: Callable[[Image.Image], T]) -> T:
-    """Open a file whose header passes, hand it to `use`, and turn whatever goes wrong into one sentence."""
+    """Open a file, check its header and pass it to `use`; every error becomes a DataError of one sentence."""
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty; remove it or fetch it again.")

@@ -1,4 +1,4 @@
-"""Many pictures as one."""
+"""Many pictures side by side in one."""
 
 from math import ceil, sqrt
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def mosaic(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
-    """Images (N, C, H, W) side by side on white, row by row: uint8 (C, H', W'); square unless told `columns`."""
+    """Images (N, C, H, W) side by side on white, row by row: uint8 (C, H', W'); square unless `columns` is given."""
     n, channels, height, width = images.shape
     columns = columns or ceil(sqrt(n))
     rows = ceil(n / columns)
