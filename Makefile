@@ -17,7 +17,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell src tests benchmarks examples docs README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/codespell src tests benchmarks examples tools docs README.md CHANGELOG.md CONTRIBUTING.md
+	-$(BIN)/python tools/check_docstrings.py --count
+	-$(BIN)/python tools/check_structure.py --count
 
 clean:
 	rm -rf $(VENV) demo
