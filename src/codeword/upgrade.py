@@ -1,6 +1,6 @@
-"""Models and runs of format 1, converted once: the same weights under today's names.
+"""Convert models and runs of format 1: the same weights under the names of the current format.
 
-A converted model remembers the fingerprint that it had, because files and tokens written before name it by that.
+A converted model keeps its old fingerprint in `aliases.json`, because existing files and tokens name it by that.
 """
 
 import hashlib
@@ -9,11 +9,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from torch import Tensor
 
 from codeword.config import Config, PriorModelConfig, TokenizerConfig, UniformPriorConfig, validate
-from codeword.errors import ModelError, UsageError
+from codeword.errors import UsageError
 from codeword.model import ALIASES_FILE, PRIOR, TOKENIZER
 from codeword.quantizers import build_quantizer
 from codeword.store import (
@@ -22,6 +21,8 @@ from codeword.store import (
     WEIGHTS_FILE,
     digest_tensors,
     read_json,
+    read_metadata,
+    read_stored,
     restored,
     write_json,
     write_tensors,
@@ -40,9 +41,7 @@ _TENSORS = (
 
 
 def upgrade(folder: Path, out: Path) -> list[str]:
-    """Convert a run, a model folder, a tokenizer or a prior of format 1 into the new folder `out`.
-
-    All other files are copied.
+    """Convert a run, a model folder, a tokenizer or a prior of format 1 into the new folder `out`; copy other files.
 
     Returns:
         The converted files, as paths below `out`.
@@ -63,8 +62,8 @@ def upgrade(folder: Path, out: Path) -> list[str]:
         elif path.name == "recipe.json":
             write_json(path, _renamed_keys(read_json(path)))
         elif path.suffix == ".safetensors":
-            tensors, metadata = _tensors(path)
-            write_tensors(path, {_renamed(name): tensor for name, tensor in tensors.items()}, metadata=metadata)
+            tensors = {_renamed(name): tensor for name, tensor in read_stored(path).items()}
+            write_tensors(path, tensors, metadata=read_metadata(path))
         else:
             continue
         converted.append(str(path.relative_to(out)))
@@ -91,22 +90,13 @@ def _renamed(name: str) -> str:
     return name
 
 
-def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-            return tensors, dict(file.metadata() or {})
-    except Exception as error:  # safetensors and the operating system raise errors of many classes.
-        raise ModelError(f"{path} is not a readable safetensors file ({error}); fetch or save it again.") from error
-
-
 def _old_fingerprint(tokenizer: Path, prior: Path) -> str:
     """The fingerprint that format 1 gave a tokenizer folder and a prior folder, which need not exist."""
     config = validate(TokenizerConfig, _renamed_keys(read_json(tokenizer / CONFIG_FILE)), place=str(tokenizer))
-    own = _part_fingerprint(config, _tensors(tokenizer / WEIGHTS_FILE)[0])
+    own = _part_fingerprint(config, read_stored(tokenizer / WEIGHTS_FILE))
     if (prior / CONFIG_FILE).is_file():
         fitted = validate(PriorModelConfig, _renamed_keys(read_json(prior / CONFIG_FILE)), place=str(prior))
-        theirs = _part_fingerprint(fitted, _tensors(prior / WEIGHTS_FILE)[0])
+        theirs = _part_fingerprint(fitted, read_stored(prior / WEIGHTS_FILE))
     else:
         sizes = build_quantizer(config.quantizer).codebook_sizes
         grid = (1,) * config.ndim
