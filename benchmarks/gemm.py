@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.report import Report
 from benchmarks.timing import device, interleaved
-from codeword.training.recipe import resolve_precision
+from codeword.training.stages import resolve_precision
 
 # The name of each dtype in the figures.
 NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}

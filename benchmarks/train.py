@@ -27,9 +27,9 @@ from codeword.config import (
 from codeword.data import Batch
 from codeword.data.synthetic.images import SyntheticImages
 from codeword.tokenizer import Tokenizer
-from codeword.training.loop import Fitting
-from codeword.training.recipe import resolve_precision
+from codeword.training.loop import Trainer
 from codeword.training.run import Run
+from codeword.training.stages import resolve_precision
 from codeword.training.tasks import TokenizerTask
 
 QUICK = NaiveSizes(width=16, residual_width=8, codewords=16)
@@ -89,9 +89,9 @@ def our_step(tokenizer: TokenizerConfig, training: TrainingConfig, batch: Batch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         task = TokenizerTask(Tokenizer(tokenizer))
-    # The run folder stays empty: the loop only takes steps, without logs or checkpoints.
-    fitting = Fitting(task, training, run=Run("nowhere"), fabric=fabric, seed=0)
-    return lambda: float(fitting.step(batch.to(fabric.device))["loss"])
+    # The run folder stays empty: the trainer only takes steps, without logs or checkpoints.
+    trainer = Trainer(task, training, run=Run("nowhere"), fabric=fabric, seed=0)
+    return lambda: float(trainer.step(batch.to(fabric.device))["loss"])
 
 
 def peer_step(sizes: NaiveSizes, signals: Tensor, *, values: int = 256) -> Callable[[], tuple[float, float]]:

@@ -57,7 +57,7 @@ def test_train_prints_results_on_stdout_alone(tmp_path: Path, capsys: pytest.Cap
     assert run_cli("train", "demo-images", "--out", tmp_path / "run", "--json", *overrides) == 0
     assert json.loads(capsys.readouterr().out).keys() == {"tokenizer", "prior"}
     assert run_cli("train", "demo-images", "--out", tmp_path / "run", *overrides) == 1
-    assert "--resume" in capsys.readouterr().err
+    assert "resume its training" in capsys.readouterr().err
 
 
 def test_evaluate_and_report(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,13 +107,13 @@ def test_killed_at_any_moment_and_resumed_ends_bit_for_bit_the_same(undisturbed:
 
 
 def test_stopped_and_resumed_is_bit_for_bit_the_same(undisturbed: Run, tmp_path: Path) -> None:
-    """SIGINT: the step is finished, the state saved, the exit code 130, and --resume goes on from there."""
+    """SIGINT: the step is finished, the state saved, the exit code 130, and a resumed training continues from there."""
     process = start(tmp_path / "run")
     until_it_works(process, tmp_path / "run" / "metrics.jsonl")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     if process.returncode != 0:  # It may have been done already.
-        assert b"--resume" in errors
+        assert b"resume the training" in errors
     run = train(tiny(), tmp_path / "run", resume=True)
     assert_equal(weights(undisturbed), weights(run))
 
@@ -125,7 +125,7 @@ def test_resuming_a_finished_run_changes_nothing(undisturbed: Run) -> None:
 
 
 def test_a_run_folder_is_never_overwritten(undisturbed: Run) -> None:
-    with pytest.raises(TrainingError, match="already holds a run; add --resume"):
+    with pytest.raises(TrainingError, match="already holds a run; resume its training"):
         train(tiny(), undisturbed.folder)
     with pytest.raises(TrainingError, match="another recipe"):
         train(tiny("seed=5"), undisturbed.folder, resume=True)
@@ -156,7 +156,7 @@ def test_missing_and_unfinished_runs_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There is no run at"):
         Run.open(tmp_path)
     Run.create(tmp_path / "run", tiny(), resume=False)
-    with pytest.raises(UsageError, match=r"no trained tokenizer yet.*--resume"):
+    with pytest.raises(UsageError, match=r"no trained tokenizer yet; resume its training"):
         Run.open(tmp_path / "run").tokenizer()
 
 

@@ -83,7 +83,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise RecipeError(
-            f"--set {override!r} is not of the form field.name=value, for example "
+            f"The override {override!r} is not of the form field.name=value, for example "
             f"tokenizer.quantizer.codebook_sizes=[1024]."
         )
     try:
@@ -93,7 +93,9 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     for key in keys[:-1]:
         branch = tree.setdefault(key, {})
         if not isinstance(branch, dict):
-            raise RecipeError(f"--set {override!r}: {key} holds {branch!r}, which has no fields of its own.")
+            raise RecipeError(
+                f"The override {override!r} fails: {key} holds {branch!r}, which has no fields of its own."
+            )
         tree = branch
     tree[keys[-1]] = value
 

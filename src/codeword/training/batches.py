@@ -1,4 +1,4 @@
-"""Batches for training: an order that depends only on the seed and the step, prepared ahead of time."""
+"""Training batches, prepared ahead of time in an order that depends only on the seed and the step."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +10,8 @@ from codeword.data import Batch, Dataset
 
 
 def step_generator(seed: int, step: int, purpose: int) -> torch.Generator:
-    """The source of all that is random in one step; `purpose` keeps independent uses apart."""
-    # Mixed, because generators of neighbouring seeds are not independent in their first draws.
+    """The generator for one step; `purpose` separates independent uses."""
+    # Mixed, because the first draws of generators with neighbouring seeds are correlated.
     mixed = (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + purpose * 0x94D049BB133111EB) % (1 << 63)
     generator = torch.Generator()
     generator.manual_seed(mixed ^ (mixed >> 31))
@@ -19,7 +19,7 @@ def step_generator(seed: int, step: int, purpose: int) -> torch.Generator:
 
 
 def step_indices(length: int, batch_size: int, *, seed: int, step: int) -> list[int]:
-    """Which of `length` signals step `step` reads: epochs of random permutations, laid end to end."""
+    """Indices, out of `length` signals, of the batch of step `step`: random permutations, one epoch after another."""
     first = step * batch_size
     indices: list[int] = []
     while len(indices) < batch_size:
@@ -37,14 +37,14 @@ def _epoch_order(length: int, seed: int, epoch: int) -> torch.Tensor:
 def training_batches(
     dataset: Dataset, batch_size: int, *, seed: int, first_step: int, steps: int, rank: int = 0, ranks: int = 1
 ) -> Iterator[Batch]:
-    """The batches of steps first_step .. steps - 1; on several ranks, this rank's share of each."""
+    """The batches of steps first_step to steps - 1; with several ranks, this rank's share of each."""
 
     def prepare(step: int) -> Batch:
         indices = step_indices(len(dataset), batch_size, seed=seed, step=step)[rank::ranks]
         return dataset.take(indices, generator=step_generator(seed, step * ranks + rank, purpose=1))
 
     if dataset.in_memory:
-        # A second thread that computes has its own pool of workers, which take the cores from the training step.
+        # A second thread has its own pool of workers, which would compete with the training step for the cores.
         yield from map(prepare, range(first_step, steps))
         return
     with ThreadPoolExecutor(1) as ahead:

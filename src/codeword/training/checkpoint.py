@@ -1,7 +1,6 @@
-"""What a stopped training needs to go on bit for bit: one safetensors file, written atomically.
+"""The checkpoint from which a stopped training resumes bit for bit: one safetensors file, written atomically.
 
-There is no random state in it: every draw of a step comes from a generator seeded by the run's seed and the
-step's number, so the step's number is enough.
+It holds no random state: all draws of a step come from a generator seeded by the run's seed and the step's number.
 """
 
 import json
@@ -18,7 +17,7 @@ from codeword.store import read_metadata, read_tensors, write_tensors
 
 @dataclass
 class TrainingState:
-    """Everything that changes while training: `step` is how many have been done."""
+    """All state that changes in training; `step` is the number of finished steps."""
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
@@ -27,7 +26,7 @@ class TrainingState:
     elapsed_s: float = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors by name, the optimizer's included."""
+        """All tensors by name, including those of the optimizer."""
         named = {f"model.{name}": t for name, t in self.module.state_dict().items()}
         if self.average is not None:
             named |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
@@ -37,10 +36,10 @@ class TrainingState:
         return named
 
     def prime(self) -> None:
-        """Make the optimizer's state exist, as AdamW would on its first step, so that it can be filled."""
+        """Create the optimizer's state as AdamW does on its first step, so that `load` can fill it."""
         for parameter in self.module.parameters():
             self.optimizer.state[parameter] = {
-                # Where AdamW is fused its step counter is a float32 tensor on the parameter's device.
+                # The step counter of a fused AdamW is a float32 tensor on the parameter's device.
                 "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
                 "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
@@ -50,7 +49,7 @@ class TrainingState:
         """Write the checkpoint.
 
         Raises:
-            TrainingError: a weight is not finite; the checkpoint before is kept.
+            TrainingError: a weight is not finite; the last checkpoint is kept.
         """
         tensors = self.tensors()
         for name, tensor in tensors.items():
@@ -67,7 +66,7 @@ class TrainingState:
             progress = json.loads(read_metadata(path)["progress"])
             self.step, self.elapsed_s = int(progress["step"]), float(progress["elapsed_s"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path} does not say which step it is from; delete it to start again.") from error
+            raise ModelError(f"{path} does not hold its step number; delete it to start again.") from error
         with torch.no_grad():
             for name, tensor in tensors.items():
                 tensor.copy_(stored[name])
@@ -78,6 +77,6 @@ def not_finite(what: str, step: int, checkpoint: Path) -> TrainingError:
     kept = "The last good checkpoint is kept" if checkpoint.exists() else "No checkpoint had been written yet"
     return TrainingError(
         f"{what} is not finite at step {step}; training stopped. {kept}: lower the learning rate "
-        f"(--set tokenizer_training.learning_rate=..., or that of encoder_training or prior_training) and start again, "
+        f"(tokenizer_training.learning_rate, or that of encoder_training or prior_training) and start again, "
         f"or set precision to '32'."
     )

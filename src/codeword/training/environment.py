@@ -1,4 +1,4 @@
-"""What a number depends on beside its recipe and seed: the commit, the versions, the machine."""
+"""The environment of a result: the commit, the library versions and the machine."""
 
 import os
 import platform
@@ -10,12 +10,12 @@ import torch
 
 
 def environment() -> dict[str, str]:
-    """The commit of this source tree ("unknown" outside one), library versions and the machine in words."""
+    """The commit of this source tree ("unknown" outside one), library versions and the machine as text."""
     return {"commit": _commit(), "codeword": version("codeword"), "torch": torch.__version__, "machine": machine()}
 
 
 def machine() -> str:
-    """The processor or GPU, and how many cores may be used."""
+    """The processor or GPU, and the number of cores that may be used."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -39,7 +39,7 @@ def _commit() -> str:
         return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        # A checkout that merely surrounds an installed copy (a virtual environment, say) is not our commit.
+        # An installed copy inside another checkout (in a virtual environment, say) does not have that commit.
         git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):

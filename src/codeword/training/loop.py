@@ -1,4 +1,4 @@
-"""The one training loop: any task, any device that Fabric knows, bit-exact resume on a CPU."""
+"""The training loop for every task, on any device that Fabric supports, with bit-exact resume on a CPU."""
 
 import signal
 import threading
@@ -28,48 +28,8 @@ LOG_EVERY = 50
 M = TypeVar("M", bound=nn.Module)
 
 
-def fit(
-    task: Task[M], config: TrainingConfig, *, train: Dataset, valid: Dataset, run: Run, fabric: Fabric, seed: int
-) -> M:
-    """Train `task.module`, from its checkpoint in `run` if there is one; returns the module to keep.
-
-    That is the averaged one where `config.ema_decay` asks for it. Every `checkpoint_every` steps the state is
-    saved, every `evaluate_every` steps the validation split is measured.
-
-    Raises:
-        TrainingError: the loss or a weight is not finite, or (`Interrupted`) a signal asked to stop.
-    """
-    fitting = Fitting(task, config, run=run, fabric=fabric, seed=seed)
-    batches = training_batches(
-        train,
-        config.batch_size,
-        seed=seed,
-        first_step=fitting.state.step,
-        steps=config.steps,
-        rank=fabric.global_rank,
-        ranks=fabric.world_size,
-    )
-    bar = Progress(task.part, config, fitting.state.step, enabled=fabric.is_global_zero)
-    with bar as progress, _stop_signal() as stop:
-        for batch in batches:
-            figures = fitting.step(batch.to(fabric.device))
-            step, last = fitting.state.step, fitting.state.step == config.steps
-            if step % LOG_EVERY == 0 or last:
-                progress.update(step, fitting.log_step(figures))
-            if step % config.evaluate_every == 0 or last:
-                progress.validated(step, fitting.validate(valid))
-            if step % config.checkpoint_every == 0 or last or stop.is_set():
-                fitting.save()
-            if stop.is_set() and not last:
-                raise Interrupted(
-                    f"Stopped at step {step} of {config.steps} ({task.part}) and saved; "
-                    f"add --resume to the same command to go on."
-                )
-    return fitting.kept.eval()
-
-
-class Fitting(Generic[M]):
-    """One `fit` under way: what a step, a log record, a validation and a checkpoint share."""
+class Trainer(Generic[M]):
+    """The training of one task's module, from its checkpoint in `run` if there is one."""
 
     def __init__(self, task: Task[M], config: TrainingConfig, *, run: Run, fabric: Fabric, seed: int) -> None:
         self.task, self.config, self.run, self.fabric, self.seed = task, config, run, fabric, seed
@@ -91,12 +51,48 @@ class Fitting(Generic[M]):
         self.module.train()
         self.started = time.perf_counter() - self.state.elapsed_s
 
+    def fit(self, train: Dataset, valid: Dataset) -> M:
+        """Train to the last step; returns the module to keep, the averaged one if `config.ema_decay` is set.
+
+        The state is saved every `checkpoint_every` steps, the validation split measured every `evaluate_every` steps.
+
+        Raises:
+            TrainingError: the loss or a weight is not finite, or (`Interrupted`) a signal stopped the training.
+        """
+        config, fabric = self.config, self.fabric
+        batches = training_batches(
+            train,
+            config.batch_size,
+            seed=self.seed,
+            first_step=self.state.step,
+            steps=config.steps,
+            rank=fabric.global_rank,
+            ranks=fabric.world_size,
+        )
+        bar = Progress(self.task.part, config, self.state.step, enabled=fabric.is_global_zero)
+        with bar as progress, _stop_signal() as stop:
+            for batch in batches:
+                figures = self.step(batch.to(fabric.device))
+                step, last = self.state.step, self.state.step == config.steps
+                if step % LOG_EVERY == 0 or last:
+                    progress.update(step, self.log_step(figures))
+                if step % config.evaluate_every == 0 or last:
+                    progress.validated(step, self.validate(valid))
+                if step % config.checkpoint_every == 0 or last or stop.is_set():
+                    self.save()
+                if stop.is_set() and not last:
+                    raise Interrupted(
+                        f"Stopped at step {step} of {config.steps} ({self.task.part}) and saved; "
+                        f"resume the training to continue."
+                    )
+        return self.kept.eval()
+
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimizer step; returns the loss and the task's figures (), still on the device."""
         rate = learning_rate(self.state.step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        # Each rank draws for itself, from its own place in the sequence of all steps and ranks.
+        # Each rank has its own generator, numbered over all steps and ranks.
         place = self.state.step * self.fabric.world_size + self.fabric.global_rank
         loss, figures = self.task.loss(self.module, batch, step_generator(self.seed, place, purpose=2))
         self.fabric.backward(loss)
@@ -112,7 +108,7 @@ class Fitting(Generic[M]):
         return {"loss": loss.detach(), **{name: value.detach() for name, value in figures.items()}}
 
     def log_step(self, figures: dict[str, Tensor]) -> dict[str, float]:
-        """Log the figures of the step just done. Raises TrainingError where one is not finite."""
+        """Log the figures of the last step. Raises TrainingError if one is not finite."""
         values = {name: float(value) for name, value in figures.items()} | self.task.recent()
         if not all(map(isfinite, values.values())):
             raise not_finite("The loss", self.state.step, self.path)
@@ -121,7 +117,7 @@ class Fitting(Generic[M]):
 
     @torch.no_grad()
     def validate(self, valid: Dataset) -> dict[str, float]:
-        """Measure the module to keep on the validation split, and log it."""
+        """Measure the module to keep on the validation split, and log the figures."""
         self.kept.eval()
         batches = evaluation_batches(valid, self.config.batch_size, limit=self.config.valid_signals)
         values = self.task.evaluate(self.kept, (batch.to(self.fabric.device) for batch in batches))
@@ -130,7 +126,7 @@ class Fitting(Generic[M]):
         return values
 
     def save(self) -> None:
-        """Write the checkpoint. Raises TrainingError where a weight is not finite."""
+        """Write the checkpoint. Raises TrainingError if a weight is not finite."""
         self.state.elapsed_s = time.perf_counter() - self.started
         if self.fabric.is_global_zero:
             self.state.save(self.path)
@@ -152,7 +148,7 @@ def _lay_out_channels_last(module: nn.Module) -> None:
 
 @contextmanager
 def _stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that a step is never cut in half; a second Ctrl-C is at once."""
+    """An event that Ctrl-C and SIGTERM set, so that the current step is finished; a second Ctrl-C stops at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -36,7 +36,7 @@ def averaged(module: nn.Module, decay: float) -> AveragedModel:
             for a, c in zip(average, current, strict=True):
                 a.copy_(c)
             return
-        # Young averages forget faster, so that the first weights do not linger.
+        # Faster decay in the first steps, so that the initial weights leave the average soon.
         n = int(updates)
         torch._foreach_lerp_(average, current, 1 - min(decay, (1 + n) / (10 + n)))
 

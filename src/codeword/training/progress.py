@@ -1,4 +1,4 @@
-"""The progress bar: loss, bits or perplexity, signals a second, time left; on stderr, so results stay clean."""
+"""The progress bar with loss, bits or perplexity, speed and time left; on stderr, to keep stdout for results."""
 
 import time
 from types import TracebackType
@@ -21,7 +21,7 @@ VALID_SHOWN = {
 
 
 class Progress:
-    """Shows how one training goes; on a terminal as a bar, elsewhere as a line for each validation."""
+    """Progress of one training: a bar on a terminal, elsewhere a line for each validation."""
 
     def __init__(self, part: str, config: TrainingConfig, first_step: int, *, enabled: bool) -> None:
         self.part, self.config, self.enabled = part, config, enabled
@@ -58,7 +58,7 @@ class Progress:
 
     def validated(self, step: int, values: dict[str, float]) -> None:
         """Print the figures of the validation after training step `step`, and keep them in the bar."""
-        # Validation time is not training speed.
+        # The time of a validation does not count for the training speed.
         self.step, self.when = step, time.perf_counter()
         self.latest_validation = _shown(values, VALID_SHOWN)
         if self.enabled:

@@ -14,11 +14,19 @@ from codeword.training.environment import environment
 
 
 class Run:
-    """Names the files of a run folder, and reads and writes the small ones.
+    """The files of a run folder; this class reads and writes the small ones.
 
-    `recipe.json` is the recipe as it was resolved, `environment.json` the commit and the machine it was
-    started on, `metrics.jsonl` one record a line, `tokenizer/` and
-    `prior/` are model folders, `checkpoints/` holds what `--resume` needs.
+    `recipe.json` is the resolved recipe, `environment.json` the commit and the machine on which the run was started,
+    `metrics.jsonl` has one record per line, `tokenizer/` and `prior/` are model folders, and `checkpoints/` holds the
+    state from which a stopped training resumes.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from codeword.config import load_recipe
+        >>> with TemporaryDirectory() as folder:
+        ...     run = Run.create(folder, load_recipe("demo-images"), resume=False)
+        ...     Run.open(folder).recipe().name, run.holds(run.tokenizer_path)
+        ('demo-images', False)
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -42,13 +50,13 @@ class Run:
         if not run.recipe_path.is_file():
             raise UsageError(
                 f"There is no run at {folder}: {run.recipe_path.name} is not there. "
-                f"Give the folder that `codeword train ... --out` wrote."
+                f"Give a folder that `codeword train` wrote."
             )
         return run
 
     @classmethod
     def create(cls, folder: str | Path, recipe: Recipe, *, resume: bool) -> "Run":
-        """A new run for `recipe`; with `resume`, one that is there already.
+        """Create a run for `recipe` in a new folder; with `resume`, open an existing one.
 
         Raises:
             TrainingError: the folder holds another run, or one with another recipe.
@@ -56,13 +64,11 @@ class Run:
         run = cls(folder)
         if run.recipe_path.is_file():
             if not resume:
-                raise TrainingError(
-                    f"{folder} already holds a run; add --resume to go on with it, or choose another --out."
-                )
+                raise TrainingError(f"{folder} already holds a run; resume its training, or choose another folder.")
             if run.recipe() != recipe:
                 raise TrainingError(
-                    f"{folder} was started with another recipe than this one; "
-                    f"resume it with the same recipe and --set, or choose another --out."
+                    f"{folder} was started with another recipe; resume it with the same recipe and overrides, "
+                    f"or choose another folder."
                 )
         else:
             write_json(run.environment_path, environment())
@@ -70,11 +76,11 @@ class Run:
         return run
 
     def checkpoint_path(self, part: str) -> Path:
-        """Where training keeps the state of `part` ("encoder", "tokenizer" or "prior")."""
+        """The file for the training state of `part` ("encoder", "tokenizer" or "prior")."""
         return self.folder / "checkpoints" / f"{part}.safetensors"
 
     def recipe(self) -> Recipe:
-        """The recipe the run was started with. Raises RecipeError, ModelError."""
+        """The recipe of the run. Raises RecipeError, ModelError."""
         try:
             text = self.recipe_path.read_bytes()
         except OSError as error:
@@ -83,7 +89,7 @@ class Run:
         return recipe
 
     def environment(self) -> dict[str, str]:
-        """The commit, library versions and machine that the run was started with."""
+        """The commit, library versions and machine at the start of the run; "unknown" if they are missing."""
         try:
             stored = json.loads(self.environment_path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -91,24 +97,23 @@ class Run:
         return {name: str(stored.get(name, "unknown")) for name in ("commit", "codeword", "torch", "machine")}
 
     def tokenizer(self) -> Tokenizer:
-        """The trained tokenizer. Raises UsageError where training has not finished it."""
+        """The trained tokenizer. Raises UsageError if its training is not finished."""
         self._must_exist(self.tokenizer_path)
         return Tokenizer.from_pretrained(self.tokenizer_path)
 
     def prior(self) -> Prior:
-        """The trained prior. Raises UsageError where training has not finished it."""
+        """The trained prior. Raises UsageError if its training is not finished."""
         self._must_exist(self.prior_path)
         return load_prior(self.prior_path)
 
     def holds(self, part: Path) -> bool:
-        """Whether the model folder `part` is finished: its config is written last."""
+        """True if the model folder `part` is finished: its config is written last."""
         return (part / CONFIG_FILE).is_file()
 
     def _must_exist(self, path: Path) -> None:
         if not self.holds(path):
             raise UsageError(
-                f"{self.folder} has no trained {path.name} yet; finish it with "
-                f"`codeword train {self.recipe().name} --out {self.folder} --resume`."
+                f"{self.folder} has no trained {path.name} yet; resume its training with `codeword train`."
             )
 
     def log(self, record: dict[str, Any]) -> None:
@@ -123,7 +128,7 @@ class Run:
                 yield record
 
     def forget_after(self, part: str, step: int) -> None:
-        """Drop what was logged for `part` after `step`: a resumed run writes those records again."""
+        """Drop the records of `part` after `step`: a resumed run writes them again."""
         if not self.metrics_path.exists():
             return
         kept = [r for r in self._records() if r["part"] != part or r["step"] <= step]
@@ -136,4 +141,4 @@ class Run:
             try:
                 yield json.loads(line)
             except ValueError:
-                continue  # A kill may cut the last line short; resuming writes it again.
+                continue  # A kill may truncate the last line; a resumed run writes it again.

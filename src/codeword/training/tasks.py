@@ -1,6 +1,6 @@
-"""What is trained: the tokenizer, or a prior over its codes. Each gives a loss, figures, and an evaluation.
+"""Training tasks: the tokenizer, and a prior over its codes. Each gives a loss, figures, and an evaluation.
 
-The encoder alone, where it has targets, is in `encoder`.
+The task of an encoder with targets is in `targets/encoder.py`.
 """
 
 from abc import ABC, abstractmethod
@@ -20,22 +20,22 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Task(ABC, Generic[M]):
-    """One thing to train; `part` names it in logs and files, `module` is what learns."""
+    """One part to train; `part` names it in logs and files, `module` holds the parameters."""
 
     part: str
     module: M
 
     @abstractmethod
     def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss () and figures worth logging (), from `module`, which may be a wrapped `self.module`."""
+        """The loss () and figures to log (), computed with `module`, which may be a wrapped `self.module`."""
 
     def recent(self) -> dict[str, float]:
-        """Figures over all steps since this was last asked."""
+        """Figures over all steps since the last call."""
         return {}
 
     @abstractmethod
     def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
-        """Figures over whole validation batches; `loss` among them."""
+        """Figures over all validation batches, including `loss`."""
 
 
 class TokenizerTask(Task[Tokenizer]):
@@ -53,8 +53,8 @@ class TokenizerTask(Task[Tokenizer]):
 
     def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         for part in self.frozen:
-            part.eval()  # The loop puts all into training, in which codebooks follow the data.
-        label = _some_hidden(batch.label, self.module.classes, self.label_dropout, generator)
+            part.eval()  # The loop sets training mode, in which codebooks would follow the data.
+        label = _drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
         result: Pass = module(batch.x, label, generator=generator)
         self.usage.add(result.codes)
         return result.loss, {"signal_loss": result.signal_loss, "vq_loss": result.vq_loss}
@@ -85,7 +85,7 @@ class TokenizerTask(Task[Tokenizer]):
 
 
 class PriorTask(Task[Prior]):
-    """Nats for each symbol, of codes that a trained tokenizer makes on the way."""
+    """Nats per symbol of the codes, which a trained tokenizer computes in each step."""
 
     part = "prior"
 
@@ -95,7 +95,7 @@ class PriorTask(Task[Prior]):
         self.label_dropout = label_dropout
 
     def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        label = _some_hidden(batch.label, self.module.classes, self.label_dropout, generator)
+        label = _drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
         loss = module(self.tokenizer.encode(batch.x), label)
         return loss, {"bits_per_code": loss.detach() / log(2)}
 
@@ -115,7 +115,7 @@ class PriorTask(Task[Prior]):
         return figures
 
 
-def _some_hidden(label: Tensor, classes: int, dropout: float, generator: torch.Generator) -> Tensor:
-    """Labels (B,), a share `dropout` of them replaced by class number `classes`, which stands for "not told"."""
-    hidden = torch.rand(label.shape, generator=generator).to(label.device) < dropout
-    return torch.where(hidden, classes, label)
+def _drop_labels(label: Tensor, classes: int, dropout: float, generator: torch.Generator) -> Tensor:
+    """Labels (B,), of which a fraction `dropout` is replaced by the null class, number `classes`."""
+    dropped = torch.rand(label.shape, generator=generator).to(label.device) < dropout
+    return torch.where(dropped, classes, label)

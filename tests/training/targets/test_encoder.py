@@ -14,8 +14,8 @@ from codeword.errors import RecipeError
 from codeword.store import WEIGHTS_FILE
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run, train
-from codeword.training.loop import Fitting
-from codeword.training.targets.encoder import EncoderLessons, keep_encoder, prepare_encoder
+from codeword.training.loop import Trainer
+from codeword.training.targets.encoder import PreparedEncoder, keep_encoder, prepare_encoder
 
 FRONTEND = 'tokenizer.frontend={kind="log-mel", n_fft=400, mels=32, normalise=true}'
 TINY = [
@@ -115,15 +115,15 @@ def test_resumed_from_any_part_it_ends_bit_for_bit_the_same(undisturbed: Run, tm
 def test_an_encoder_stopped_on_its_way_goes_on_bit_for_bit(
     undisturbed: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Fitting.step
+    step = Trainer.step
 
-    def kill_at_4(fitting: Fitting[torch.nn.Module], batch: object) -> object:
-        if fitting.state.step == 4:
+    def kill_at_4(trainer: Trainer[torch.nn.Module], batch: object) -> object:
+        if trainer.state.step == 4:
             raise KeyboardInterrupt
-        return step(fitting, batch)  # type: ignore[arg-type]
+        return step(trainer, batch)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(Fitting, "step", kill_at_4)
+        patched.setattr(Trainer, "step", kill_at_4)
         with pytest.raises(KeyboardInterrupt):
             train(tiny(), tmp_path / "run")
     run = train(tiny(), tmp_path / "run", resume=True)
@@ -131,7 +131,7 @@ def test_an_encoder_stopped_on_its_way_goes_on_bit_for_bit(
     assert [r["step"] for r in run.records("encoder", "valid")] == [3, 6]
 
 
-def prepared(*overrides: str) -> tuple[EncoderLessons, Tokenizer, Recordings]:
+def prepared(*overrides: str) -> tuple[PreparedEncoder, Tokenizer, Recordings]:
     recipe = tiny(*overrides)
     train_data, valid_data = open_dataset(recipe.data, "train"), open_dataset(recipe.data, "valid")
     assert isinstance(train_data, Recordings)

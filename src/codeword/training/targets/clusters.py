@@ -1,6 +1,6 @@
-"""Clusters of sounds without a transcript: cells of cepstra, in a space where clusters are round, smoothed in time.
+"""Clusters of sounds, found without a transcript: cells of cepstra in a whitened space, smoothed in time.
 
-Nothing here knows of networks: it says which code each cell of a recording should have.
+The result is a target code for each cell of a recording. No network is involved.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from codeword.spectra.cepstra import cells_of, with_neighbours
 
 KMEANS_ITERATIONS = 30
 
-_UNSEEN = 0.1  # Bigrams that never occurred count as a tenth of one that did once.
+_UNSEEN = 0.1  # The count of a bigram that never occurred.
 
 
 @dataclass(frozen=True)
 class Affine:
-    """X (N, F) to x `weight` (F, D) + `bias` (D,)."""
+    """A map of x (N, F) to x `weight` (F, D) + `bias` (D,)."""
 
     weight: Tensor
     bias: Tensor
@@ -31,11 +31,11 @@ class Affine:
 
 
 def whitening(x: Tensor, labels: Tensor, dim: int, *, shrinkage: float = 1e-3) -> Affine:
-    """The map of x (N, F) to the `dim` numbers that best tell the classes `labels` (N,) apart, and make them round.
+    """The map of x (N, F) to the `dim` numbers that best separate the classes `labels` (N,), each of unit variance.
 
     Linear discriminant analysis (Fisher 1936; for speech Haeb-Umbach and Ney 1992, sec. 2): with the scatter T of all
     and W within classes, the first eigenvectors of T v = e W v, scaled to v' W v = 1. `shrinkage` times the mean
-    variance is added to W, so that it has an inverse.
+    variance is added to W, so that it is invertible.
     """
     x, classes = x.double(), int(labels.max()) + 1
     centre = x.mean(0)
@@ -54,10 +54,10 @@ def whitening(x: Tensor, labels: Tensor, dim: int, *, shrinkage: float = 1e-3) -
 
 
 def ridge(x: Tensor, y: Tensor, *, penalty: float) -> Affine:
-    """The map of x (N, F) nearest to y (N, D), `penalty` times its squared numbers added to the squared errors."""
-    beside = torch.cat([x, x.new_ones(len(x), 1)], 1)
-    gram = beside.t() @ beside + penalty * torch.eye(beside.shape[1])
-    solution: Tensor = torch.linalg.solve(gram, beside.t() @ y)
+    """Ridge regression of y (N, D) on x (N, F): squared errors plus `penalty` times the squared weights."""
+    joined = torch.cat([x, x.new_ones(len(x), 1)], 1)
+    gram = joined.t() @ joined + penalty * torch.eye(joined.shape[1])
+    solution: Tensor = torch.linalg.solve(gram, joined.t() @ y)
     return Affine(solution[:-1], solution[-1])
 
 
@@ -76,7 +76,7 @@ def best_path(scores: Tensor, transitions: Tensor) -> Tensor:
 
 
 def bigrams(codes: Sequence[Tensor], codebook_size: int) -> Tensor:
-    """Logarithms of how probable each code is after each (K from, K to), from sequences of codes (G,)."""
+    """Log-probabilities of each code after each other (K from, K to), from sequences of codes (G,)."""
     counts = torch.full((codebook_size, codebook_size), _UNSEEN)
     for sequence in codes:
         counts.index_put_((sequence[:-1], sequence[1:]), torch.ones(len(sequence) - 1), accumulate=True)
@@ -85,11 +85,12 @@ def bigrams(codes: Sequence[Tensor], codebook_size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which code a cell should have.
+    """The target code of each cell.
 
-    `codewords` (K, D) are everybody's means in the space of `whiten`, `voices` (S, K, D) each speaker's: on the way
-    from everybody's to their own by how much was heard (the MAP estimate of Gauvain and Lee 1994), so that one sound of
-    two speakers is one code. A speaker never heard has everybody's. `variance` is that of one number around them.
+    `codewords` (K, D) are the means over all speakers in the space of `whiten`; `voices` (S, K, D) are the means of
+    each speaker, between the common mean and the speaker's own by the number of cells (the MAP estimate of Gauvain and
+    Lee 1994), so that one sound of two speakers is one code. An unseen speaker has the common means. `variance` is the
+    variance of one number around them.
     """
 
     config: ClustersConfig
@@ -112,25 +113,25 @@ class Clusters:
         dim: int,
         generator: torch.Generator,
     ) -> "Clusters":
-        """`codebook_size` clusters in `dim` dimensions of recordings' cepstra (C, N), `span` frames a cell."""
+        """Find `codebook_size` clusters in `dim` dimensions of recordings' cepstra (C, N), `span` frames per cell."""
         cells = [cells_of(frames, span) for frames in cepstra]
         labels = _kmeans(torch.cat(cells), config.classes, generator)[1]
-        beside = torch.cat([with_neighbours(x, config.context) for x in cells])
-        whiten = whitening(beside, labels, dim)
-        z, lengths = whiten(beside), [len(x) for x in cells]
+        joined = torch.cat([with_neighbours(x, config.context) for x in cells])
+        whiten = whitening(joined, labels, dim)
+        z, lengths = whiten(joined), [len(x) for x in cells]
         spoken_by = torch.tensor(speakers).repeat_interleave(torch.tensor(lengths))
         codewords, codes = _kmeans(z, codebook_size, generator)
 
         def explain(codes: Tensor, codewords: Tensor) -> Clusters:
-            # Next to no weight for the means before: only where a code has no cells, they stay.
-            everybody = _means(z, codes, codewords, weight=1e-6)
+            # Nearly no weight for the old means, which only matter for a code without cells.
+            common = _means(z, codes, codewords, weight=1e-6)
             rows = spoken_by * codebook_size + codes
-            voices = _means(z, rows, everybody.repeat(max(speakers) + 1, 1), weight=config.adaptation)
+            voices = _means(z, rows, common.repeat(max(speakers) + 1, 1), weight=config.adaptation)
             return cls(
                 config,
                 span,
                 whiten,
-                everybody,
+                common,
                 voices.view(-1, codebook_size, dim),
                 (z - voices[rows]).square().mean(),
                 bigrams(codes.split(lengths), codebook_size),
@@ -147,7 +148,7 @@ class Clusters:
         return self.whiten(with_neighbours(cells_of(cepstra, self.span), self.config.context))
 
     def codes(self, cepstra: Tensor, speaker: int) -> Tensor:
-        """The code of the cell that starts at each frame of cepstra (C, N), of a speaker's number: (N - span + 1,)."""
+        """Codes (N - span + 1,) of the cells that start at each frame of cepstra (C, N), given the speaker's number."""
         codes = torch.empty(cepstra.shape[1] - self.span + 1, dtype=torch.int64)
         for first in range(min(self.span, len(codes))):
             codes[first :: self.span] = self._path(self.vectors(cepstra[:, first:]), speaker)
@@ -160,13 +161,13 @@ class Clusters:
 
 
 def _kmeans(x: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Means (count, D) of clusters of x (N, D), and each vector's cluster (N,)."""
+    """Means (count, D) of clusters of x (N, D), and the cluster of each vector (N,)."""
     means = lloyd(x, draw_rows(x, count, generator), generator, iterations=KMEANS_ITERATIONS)
     return means, nearest(x, means)
 
 
 def _means(x: Tensor, rows: Tensor, before: Tensor, *, weight: float) -> Tensor:
-    """Means (R, D) of the vectors x (N, D) of each of the rows (N,), `before` (R, D) counting as `weight` of them."""
+    """Means (R, D) of the vectors x (N, D) by `rows` (N,); `before` (R, D) counts as `weight` vectors of each."""
     counts = torch.bincount(rows, minlength=len(before))[:, None]
     sums = torch.zeros_like(before).index_add_(0, rows, x)
     return (sums + weight * before) / (counts + weight)

@@ -1,4 +1,4 @@
-"""An encoder that learns clusters before there is a decoder: what it is told, the task, and how it starts."""
+"""Training of an encoder on clusters before the decoder: targets, task and initialisation."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -22,12 +22,12 @@ from codeword.training.targets.clusters import Clusters, ridge
 from codeword.training.tasks import Task
 
 _PENALTY = 10.0
-_BEYOND = -1  # The target of a cell behind a recording's end.
+_BEYOND = -1  # The target of a cell after the end of a recording.
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A whole recording as the encoder hears it, `features` (F, N), its `cepstra` (C, N), and its speaker's number."""
+class AnalysedRecording:
+    """A whole recording: the frontend's `features` (F, N), its `cepstra` (C, N), and the number of its speaker."""
 
     features: Tensor
     cepstra: Tensor
@@ -35,18 +35,18 @@ class Heard:
 
 
 class TargetCrops(Dataset):
-    """Crops of features (B, F, span * cells), cut out of whole recordings, so that what is normalised is as it will be.
+    """Crops of features (B, F, span * cells), cut from analysed whole recordings, as normalisation needs.
 
-    In place of a label stands the code that each cell should have (B, cells). With a generator, crops are anywhere in
-    their recording, at any frame, and noisy.
+    The label is the target code of each cell (B, cells). With a generator, a crop starts at a random frame of its
+    recording, and noise is added.
     """
 
     in_memory = True
 
-    def __init__(self, recordings: Sequence[Heard], clusters: Clusters, *, cells: int) -> None:
+    def __init__(self, recordings: Sequence[AnalysedRecording], clusters: Clusters, *, cells: int) -> None:
         self._span, self._noise = clusters.span, clusters.config.noise
-        self._features = [heard.features for heard in recordings]
-        self._codes = [clusters.codes(heard.cepstra, heard.speaker) for heard in recordings]
+        self._features = [recording.features for recording in recordings]
+        self._codes = [clusters.codes(recording.cepstra, recording.speaker) for recording in recordings]
         self._frames = cells * self._span
         self.shape = (len(self._features[0]), self._frames)
         self._ends = list(accumulate(-(-x.shape[1] // self._frames) for x in self._features))
@@ -78,7 +78,7 @@ class TargetCrops(Dataset):
 
 
 class EncoderWithCodewords(nn.Module):
-    """An encoder of features and the codewords (K, D) that its vectors are to lie near; both learn."""
+    """An encoder of features and the codewords (K, D) that its vectors approach; both are trained."""
 
     def __init__(self, encoder: nn.Module, codewords: Tensor) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class EncoderWithCodewords(nn.Module):
         self.codewords = nn.Parameter(codewords.clone())
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, F, N) to (B, K, G): -|z - codeword|^2 / 2, up to a number that all codewords share."""
+        """Features (B, F, N) to scores (B, K, G): -|z - codeword|^2 / 2, up to a term that all codewords share."""
         z = self.encoder(channels_last(features))
         with torch.autocast(z.device.type, enabled=False):
             half_norms = self.codewords.square().sum(1, keepdim=True) / 2
@@ -95,7 +95,7 @@ class EncoderWithCodewords(nn.Module):
 
 
 class EncoderTask(Task[EncoderWithCodewords]):
-    """Cross-entropy of each cell's code, the nearer its codeword the more probable."""
+    """Cross-entropy of the target code of each cell, with the scores of `EncoderWithCodewords` as logits."""
 
     part = "encoder"
 
@@ -120,8 +120,8 @@ class EncoderTask(Task[EncoderWithCodewords]):
 
 
 @dataclass(frozen=True)
-class EncoderLessons:
-    """What `fit` needs to teach an encoder."""
+class PreparedEncoder:
+    """The task and the data on which `Trainer` trains an encoder."""
 
     task: EncoderTask
     train: TargetCrops
@@ -130,32 +130,32 @@ class EncoderLessons:
 
 def prepare_encoder(
     tokenizer: Tokenizer, config: ClustersConfig, *, train: Recordings, valid: Recordings, seed: int
-) -> EncoderLessons:
-    """Find clusters in `train`, and start the tokenizer's encoder as near to them as a linear map of a cell can be."""
+) -> PreparedEncoder:
+    """Find clusters in `train`, and initialise the tokenizer's encoder with their linear regression."""
     generator = torch.Generator().manual_seed(seed)
     (codebook_size,), dim, span = tokenizer.quantizer.codebook_sizes, tokenizer.quantizer.dim, _span(tokenizer)
-    heard, held_out = _listen(tokenizer, train, config), _listen(tokenizer, valid, config)
+    analysed, held_out = _analyse(tokenizer, train, config), _analyse(tokenizer, valid, config)
     clusters = Clusters.fit(
         config,
-        [recording.cepstra for recording in heard],
-        [recording.speaker for recording in heard],
+        [recording.cepstra for recording in analysed],
+        [recording.speaker for recording in analysed],
         span=span,
         codebook_size=codebook_size,
         dim=dim,
         generator=generator,
     )
-    _start(tokenizer, heard, clusters)
+    _initialise(tokenizer, analysed, clusters)
     cells = -(-train.shape[1] // tokenizer.hop)
-    return EncoderLessons(
+    return PreparedEncoder(
         EncoderTask(EncoderWithCodewords(tokenizer.encoder, clusters.codewords)),
-        TargetCrops(heard, clusters, cells=cells),
+        TargetCrops(analysed, clusters, cells=cells),
         TargetCrops(held_out, clusters, cells=cells),
     )
 
 
 @torch.no_grad()
 def keep_encoder(tokenizer: Tokenizer, learned: EncoderWithCodewords) -> None:
-    """Put what was learned into the tokenizer, as a codebook that needs no data to start."""
+    """Copy the trained encoder and codewords into the tokenizer, whose codebook is then initialised."""
     assert isinstance(tokenizer.quantizer, VectorQuantizer)
     tokenizer.encoder.load_state_dict(learned.encoder.state_dict())
     (book,) = tokenizer.quantizer.codebooks
@@ -165,24 +165,24 @@ def keep_encoder(tokenizer: Tokenizer, learned: EncoderWithCodewords) -> None:
     )
 
 
-def _listen(tokenizer: Tokenizer, data: Recordings, config: ClustersConfig) -> list[Heard]:
+def _analyse(tokenizer: Tokenizer, data: Recordings, config: ClustersConfig) -> list[AnalysedRecording]:
     frontend, count = tokenizer.frontend, len(data.recordings)
     assert isinstance(frontend, LogMelFrontend)
-    heard = []
+    analysed = []
     for i in range(0, count, -(-count // config.recordings)):
         signal = tokenizer.likelihood.centred(data.read(i)[None])
         signal = F.pad(signal, (0, -signal.shape[-1] % tokenizer.hop), mode="replicate")
         log_mels = frontend.log_mel(2 * signal[:, 0])[0]
-        heard.append(Heard(frontend(signal)[0], cepstra(log_mels, config.cosines), data.label(i)))
-    return heard
+        analysed.append(AnalysedRecording(frontend(signal)[0], cepstra(log_mels, config.cosines), data.label(i)))
+    return analysed
 
 
 @torch.no_grad()
-def _start(tokenizer: Tokenizer, heard: Sequence[Heard], clusters: Clusters) -> None:
-    """Make the encoder's linear map of a cell the regression of the clusters' space."""
+def _initialise(tokenizer: Tokenizer, analysed: Sequence[AnalysedRecording], clusters: Clusters) -> None:
+    """Set the encoder's linear map of a cell to the regression of the clusters' vectors."""
     assert isinstance(tokenizer.encoder, ConvNeXtEncoder)
-    own = torch.cat([cells_of(recording.features, clusters.span) for recording in heard])
-    wanted = torch.cat([clusters.vectors(recording.cepstra) for recording in heard])
+    own = torch.cat([cells_of(recording.features, clusters.span) for recording in analysed])
+    wanted = torch.cat([clusters.vectors(recording.cepstra) for recording in analysed])
     nearby, patches = ridge(own, wanted, penalty=_PENALTY), tokenizer.encoder.patches
     patches.weight.copy_(nearby.weight.view(clusters.span, -1, wanted.shape[1]).permute(2, 1, 0))
     assert patches.bias is not None
@@ -190,10 +190,10 @@ def _start(tokenizer: Tokenizer, heard: Sequence[Heard], clusters: Clusters) -> 
 
 
 def _span(tokenizer: Tokenizer) -> int:
-    """How many frames of its frontend a cell has."""
+    """Frames of the frontend per cell."""
     return tokenizer.hop // tokenizer.frontend.hop
 
 
 def _agreeing(scores: Tensor, codes: Tensor) -> Tensor:
-    """How many cells of scores (B, K, G) have their code (B, G) on top, ()."""
+    """Number of cells whose target code (B, G) has the highest score (B, K, G), ()."""
     return (scores.argmax(1) == codes).sum()

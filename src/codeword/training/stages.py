@@ -1,0 +1,161 @@
+"""The stages of a recipe: the encoder if it has targets, then the tokenizer, then the prior over its codes."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+
+from codeword.config import LearnedPriorConfig, PriorModelConfig, Recipe, TrainingConfig, load_recipe
+from codeword.data import Dataset, open_dataset
+from codeword.data.recordings import Recordings
+from codeword.errors import RecipeError
+from codeword.priors import Prior, build_prior
+from codeword.tokenizer import Tokenizer
+from codeword.training.loop import Trainer
+from codeword.training.run import Run
+from codeword.training.targets.encoder import keep_encoder, prepare_encoder
+from codeword.training.tasks import PriorTask, TokenizerTask
+
+
+def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, devices: int | str = "auto") -> Run:
+    """Train all parts that `recipe` describes into the folder `out`; returns the run.
+
+    Args:
+        recipe: a recipe, the name of a shipped one, or the path of a TOML file.
+        out: a new folder or, with `resume`, the folder of a stopped training of the same recipe.
+        resume: continue a stopped training; finished parts are not trained again.
+        devices: the number of devices for Fabric.
+
+    Raises:
+        RecipeError: the recipe is invalid or does not fit its data.
+        DataError: the data is missing or damaged.
+        TrainingError: the loss is not finite, or `out` holds another run.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from codeword.config import load_recipe
+        >>> once = ["data.train=4", "data.valid=2", "tokenizer_training.steps=1", 'prior={kind="uniform"}']
+        >>> tiny = ["tokenizer.trunk.width=4", "tokenizer.quantizer.codebook_sizes=[8]"]
+        >>> with TemporaryDirectory() as folder:
+        ...     run = train(load_recipe("demo-images", overrides=[*once, *tiny]), folder)
+        ...     run.tokenizer().hop
+        4
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    stages = _Stages(recipe, Run(out), devices)
+    fabric = stages.fabric(recipe.tokenizer_training)
+    # Launching may start further processes of this same command; only the first one writes to the folder.
+    if fabric.is_global_zero:
+        Run.create(out, recipe, resume=resume)
+    fabric.barrier()
+    if not stages.run.holds(stages.run.tokenizer_path):
+        stages.train_tokenizer(fabric)
+    if not stages.run.holds(stages.run.prior_path):
+        stages.train_prior()
+    return stages.run
+
+
+class _Stages:
+    """The trainings of one recipe, which share its data, its run folder and the devices."""
+
+    def __init__(self, recipe: Recipe, run: Run, devices: int | str) -> None:
+        self.recipe, self.run, self.devices = recipe, run, devices
+        self.train, self.valid = open_dataset(recipe.data, "train"), open_dataset(recipe.data, "valid")
+        _must_fit(recipe, self.train)
+
+    def fabric(self, config: TrainingConfig) -> Fabric:
+        fabric = Fabric(
+            devices=self.devices if self.devices != "auto" or torch.cuda.is_available() else 1,
+            precision=resolve_precision(config.precision),
+            loggers=TensorBoardLogger(self.run.folder, name="tensorboard", version=""),
+        )
+        fabric.launch()
+        return fabric
+
+    def train_tokenizer(self, fabric: Fabric) -> None:
+        recipe = self.recipe
+        config = recipe.tokenizer.model_copy(
+            update={"classes": self.train.classes if recipe.tokenizer.conditional else ()}
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            tokenizer = Tokenizer(config)
+        # A checkpoint of the tokenizer already holds the trained encoder.
+        if recipe.targets is not None and not self.run.checkpoint_path(TokenizerTask.part).exists():
+            self._train_encoder(tokenizer)
+        task = TokenizerTask(tokenizer, frozen_codes=recipe.targets is not None)
+        trainer = Trainer(task, recipe.tokenizer_training, run=self.run, fabric=fabric, seed=recipe.seed)
+        _save(trainer.fit(self.train, self.valid), self.run.tokenizer_path, fabric)
+
+    def _train_encoder(self, tokenizer: Tokenizer) -> None:
+        """Train the encoder on its targets. A resumed run computes the same targets again."""
+        recipe = self.recipe
+        assert recipe.targets is not None
+        assert isinstance(self.train, Recordings)
+        assert isinstance(self.valid, Recordings)
+        fabric = self.fabric(recipe.encoder_training)
+        prepared = prepare_encoder(tokenizer, recipe.targets, train=self.train, valid=self.valid, seed=recipe.seed)
+        trainer = Trainer(prepared.task, recipe.encoder_training, run=self.run, fabric=fabric, seed=recipe.seed + 2)
+        keep_encoder(tokenizer, trainer.fit(prepared.train, prepared.valid))
+        fabric.logger.finalize("success")
+        # All ranks must have read the encoder's checkpoint before the tokenizer's checkpoint makes them skip it.
+        fabric.barrier()
+
+    def train_prior(self) -> None:
+        recipe, fabric = self.recipe, self.fabric(self.recipe.prior_training)
+        tokenizer = self.run.tokenizer().to(fabric.device)
+        config = PriorModelConfig(
+            architecture=recipe.prior,
+            grid=tokenizer.grid(self.train.shape[1:]),
+            codebook_sizes=tokenizer.quantizer.codebook_sizes,
+            classes=len(self.train.classes),
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed + 1)
+            prior = build_prior(config)
+        if list(prior.parameters()):
+            assert isinstance(recipe.prior, LearnedPriorConfig)
+            task = PriorTask(prior, tokenizer, label_dropout=recipe.prior.label_dropout)
+            trainer = Trainer(task, recipe.prior_training, run=self.run, fabric=fabric, seed=recipe.seed + 1)
+            prior = trainer.fit(self.train, self.valid)
+        _save(prior, self.run.prior_path, fabric)
+
+
+def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:
+    """Fabric's name for the recipe's precision; "auto" is bfloat16 if the hardware computes in it."""
+    if precision == "auto":
+        if torch.cuda.is_available():
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16" if fast else "32"
+    return "bf16-mixed" if precision == "bf16" else "32-true"
+
+
+def _save(model: Tokenizer | Prior, folder: Path, fabric: Fabric) -> None:
+    if fabric.is_global_zero:
+        model.save_pretrained(folder)
+        fabric.logger.finalize("success")
+    fabric.barrier()
+
+
+def _must_fit(recipe: Recipe, data: Dataset) -> None:
+    channels, *size = data.shape
+    if recipe.tokenizer.channels != channels or recipe.tokenizer.ndim != len(size):
+        raise RecipeError(
+            f"The recipe's tokenizer takes {recipe.tokenizer.channels} channels of rank {recipe.tokenizer.ndim}, but "
+            f"its data has {channels} of rank {len(size)}; set tokenizer.channels={channels} and "
+            f"tokenizer.ndim={len(size)}."
+        )
+    if recipe.tokenizer.conditional and not data.classes:
+        raise RecipeError(
+            "The recipe's decoder is conditioned on classes, but its data has none; set tokenizer.conditional=false."
+        )
+    for field in ("sample_rate", "values"):
+        # Only recordings have these fields.
+        found = getattr(recipe.tokenizer, field)
+        if (wanted := getattr(recipe.data, field, found)) != found:
+            raise RecipeError(f"data.{field} is {wanted}, but tokenizer.{field} is {found}; set both to the same.")
