@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-# Rows of vectors and of codewords handled at a time. On a CPU one block of distances (4 MiB) stays in
-# cache between the product and the minimum, which is what limits the search; a GPU wants larger blocks.
+# Rows of vectors and of codewords in one block. On a CPU a block of distances (4 MiB) stays in the cache between the
+# product and the minimum, which limits the speed of the search; a GPU is faster with larger blocks.
 TILES = {"cpu": (512, 2048), "cuda": (16384, 8192)}
 LANES = 64
 
@@ -13,9 +13,11 @@ LANES = 64
 def nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """Index of the nearest codeword by Euclidean distance: z (N, D), codebook (K, D) to codes (N,) int64.
 
-    Never holds N x K distances. Computed in float32 whatever the inputs or autocast say: in half precision,
-    features that share an offset get a large part of their codewords wrong.
+    Never holds N x K distances, except in an exported graph, whose N is a symbol. Always computed in float32: in half
+    precision, features that share an offset get a large part of their codewords wrong.
     """
+    if torch.compiler.is_exporting():
+        return (codebook.square().sum(1) / 2 - z @ codebook.t()).argmin(-1)
     rows, columns = TILES.get(z.device.type, TILES["cuda"])
     with torch.autocast(z.device.type, enabled=False):
         z, codebook = z.float(), codebook.float()
@@ -44,14 +46,14 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
 
 
 def _row_minimum(distances: Tensor) -> tuple[Tensor, Tensor]:
-    """The least of each row of distances (N, K), and where it stands: (N,) and (N,)."""
+    """The minimum of each row of distances (N, K) and its index: (N,) and (N,)."""
     size = distances.shape[1]
     if size % LANES or size == LANES:
-        # `min` and not `argmin`, which is several times slower on a CPU.
+        # `argmin` is several times slower than `min` on a CPU.
         least = distances.min(1)
         return least.values, least.indices
-    # A minimum without its place is vectorised and one with it is not. So first the least of each lane
-    # (every 64th distance), then the least lane, and only within that lane the place.
+    # A minimum is vectorised only without its index. So first the minimum of each lane (every 64th
+    # distance), then the lane of the minimum, and only then the index within that lane.
     lanes = distances.view(len(distances), -1, LANES)
     best, lane = lanes.amin(1).min(1)
     inside = lanes.gather(2, lane.view(-1, 1, 1).expand(-1, lanes.shape[1], 1)).squeeze(2)
