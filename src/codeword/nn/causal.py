@@ -10,9 +10,9 @@ from codeword.nn.conv import CONV, same
 class GatedLayer(nn.Module):
     """One residual layer of the stack of one axis (van den Oord et al. 2016, Gated PixelCNN, eq. 2 and fig. 2).
 
-    Along its own axis the convolution reaches back only; along later axes it reaches both ways; along earlier
-    axes not at all, for that is the business of the stacks before, whose output comes in as `above`.
-    Strictness (a place must not see itself) is had by shifting the first layer's input by one.
+    Along its own axis the convolution sees only earlier places, along later axes both sides, along earlier axes only
+    its own place: the stacks of those axes see the rest, and their output is `above`. The input of the first layer is
+    shifted by one, so that a place does not see itself.
     """
 
     def __init__(self, ndim: int, axis: int, width: int, kernel: int) -> None:
@@ -22,14 +22,14 @@ class GatedLayer(nn.Module):
         self.conv = CONV[ndim](width, 2 * width, extent)
         self.above = same(ndim, width, 2 * width, 1) if axis else None
         self.last = axis == ndim - 1
-        # The last stack also feeds the output directly, by a skip connection from each layer.
+        # Each layer of the last stack has a skip connection to the output.
         self.project_out = same(ndim, width, 2 * width if self.last else width, 1)
         pads = [(0, 0)] * axis + [(self.reach, 0)] + [(self.reach, self.reach)] * (ndim - axis - 1)
         # F.pad names the axes from the last to the first.
         self.pads = [n for pair in reversed(pads) for n in pair]
 
     def forward(self, h: Tensor, above: Tensor | None, bias: Tensor) -> tuple[Tensor, Tensor | None]:
-        """From h and `above` (B, W, *G), bias broadcastable to (B, 2W, *G), to the next h and the skip (B, W, *G)."""
+        """Input h and `above` (B, W, *G), bias broadcastable to (B, 2W, *G), to the next h and the skip (B, W, *G)."""
         drive = self.conv(F.pad(h, self.pads)) + bias
         if self.above is not None:
             drive = drive + self.above(above)
@@ -51,6 +51,6 @@ def gate(drive: Tensor, dim: int = 1) -> Tensor:
 
 
 def shift(h: Tensor, axis: int) -> Tensor:
-    """Move h (B, C, *G) by one along grid axis `axis`: place i gets what stood at i - 1, place 0 gets zeros."""
+    """Shift h (B, C, *G) by one along grid axis `axis`: place i gets the value of i - 1, place 0 gets zeros."""
     pads = [0, 0] * (h.ndim - 3 - axis) + [1, 0]
     return F.pad(h, pads).narrow(axis + 2, 0, h.shape[axis + 2])

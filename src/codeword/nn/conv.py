@@ -1,4 +1,4 @@
-"""Convolutions of any rank, with the padding that keeps sizes exact."""
+"""Convolutions of any rank, padded so that sizes are exact multiples."""
 
 from typing import Any
 
@@ -76,14 +76,14 @@ def depthwise(ndim: int, channels: int, kernel: int) -> nn.Module:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """The same numbers (B, C, *S) laid out for fast convolution."""
+    """The same tensor (B, C, *S) in the memory layout of fast convolutions."""
     if x.ndim == 3:
         return x.unsqueeze(2).contiguous(memory_format=torch.channels_last).squeeze(2)
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def reach(module: nn.Module) -> float:
-    """How far, at most, an output of these convolutions in a row sees to each side, in cells of the input."""
+    """Receptive-field radius of a sequence of convolutions, in cells of the input; an upper bound."""
     cell, seen = 1.0, 0.0
     for part in module.modules():
         if isinstance(part, nn.ConvTranspose1d | nn.ConvTranspose2d):

@@ -1,4 +1,4 @@
-"""ConvNeXt blocks of any rank, told or not told about a class."""
+"""ConvNeXt blocks of any rank, optionally conditioned on a class."""
 
 from math import prod
 from typing import cast
@@ -16,7 +16,7 @@ _SMALL = 0.1
 class ConvNeXtBlock(nn.Module):
     """Depthwise convolution, norm, two pointwise layers, residual (Liu et al. 2022, fig. 4).
 
-    With a `condition` its norm is scaled and shifted by what it says (Peebles and Xie 2023, adaLN).
+    With a `condition`, a linear map of it scales and shifts the normalised values (Peebles and Xie 2023, adaLN).
     """
 
     def __init__(self, ndim: int, width: int, hidden: int, kernel: int, condition: int = 0) -> None:
@@ -44,8 +44,8 @@ class ConvNeXtBlock(nn.Module):
 class ConvNeXtEncoder(nn.Module):
     """A wide convolution, the strides, then the blocks at the coarsest resolution. (B, C, *S) to (B, D, *G).
 
-    A linear map of each cell's own patch stands beside them. It learns in minutes what a codec by k-means would do;
-    what the blocks add starts small.
+    A linear map of each cell's own patch is added. It quickly learns what a k-means codec does; the output of the
+    blocks starts small.
     """
 
     def __init__(self, config: ConvNeXtTrunkConfig, ndim: int, channels: int, dim: int) -> None:
@@ -68,9 +68,9 @@ class ConvNeXtEncoder(nn.Module):
 
 
 class ConvNeXtDecoder(nn.Module):
-    """The strides undone, then the blocks at the finest resolution. (B, D, *G) to (B, F, *S).
+    """The transposed strides, then the blocks at the finest resolution. (B, D, *G) to (B, F, *S).
 
-    As in the encoder, a linear map of each cell stands beside them.
+    As in the encoder, a linear map of each cell is added.
     """
 
     def __init__(self, config: ConvNeXtTrunkConfig, ndim: int, dim: int, features: int) -> None:

@@ -1,7 +1,7 @@
 """Dilated causal gated layers: the network of WaveNet (van den Oord et al. 2016), in parallel and step by step.
 
-Channels come last, so that every layer is a few plain matrix products: convolutions of one row of numbers are two
-to three times slower.
+Channels are last, so that every layer is a few matrix products: one-dimensional convolutions are two to three times
+slower.
 """
 
 from typing import NamedTuple, cast
@@ -20,14 +20,15 @@ class DilatedStack(nn.Module):
 
         g[t] = tanh(a) * sigmoid(b)    with    (a, b) = P h[t - d] + N h[t] + C condition + L local[t] + bias
 
-    and hands h + R g on; the output is the sum of S g over all layers. Before the start h is zero, in every layer. The
-    output at t sees `receptive_field` places, t itself among them: who must not see itself shifts the input.
+    and passes h + R g to the next layer; the output is the sum of S g over all layers. Before the start h is zero in
+    every layer. The output at t depends on `receptive_field` places including t; a strictly causal model shifts its
+    input by one.
     """
 
     def __init__(
         self, dilations: tuple[int, ...], *, width: int, skip_width: int, condition: int = 0, local: int = 0
     ) -> None:
-        """`condition` and `local` are how many channels each of these has; 0 is none."""
+        """`condition` and `local` are numbers of channels; 0 means that there is no such input."""
         super().__init__()
         layers = len(dilations)
         self.dilations, self.width, self.skip_width = dilations, width, skip_width
@@ -37,7 +38,7 @@ class DilatedStack(nn.Module):
         self.bias = nn.Parameter(torch.zeros(layers, 2 * width))
         self.condition = nn.Linear(condition, layers * 2 * width, bias=False) if condition else None
         self.local = nn.ModuleList(nn.Linear(local, 2 * width, bias=False) for _ in (dilations if local else ()))
-        # No bias, for the next layer has one; and none after the last layer, for nothing would read it.
+        # No bias, because the next layer has one; no residual after the last layer, because nothing reads it.
         self.residual = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in dilations[1:])
         self.skip = nn.Linear(layers * width, skip_width)
 
@@ -48,7 +49,7 @@ class DilatedStack(nn.Module):
             local = _lowered(local).contiguous()
         gates = []
         for i, dilation in enumerate(self.dilations):
-            # The residual stream itself stays in float32, or many small additions would be lost.
+            # The residual stream itself stays in float32, because half precision loses small additions.
             seen = _lowered(h)
             drive = self.now[i](seen)
             drive = drive + delay(self.past[i](seen), dilation) + biases[:, i, None].to(drive.dtype)
@@ -61,7 +62,7 @@ class DilatedStack(nn.Module):
         return skips
 
     def biases(self, condition: Tensor | None) -> Tensor:
-        """Condition (B, C) to what it adds to every layer (B, layer, 2W); one row for all where there is none."""
+        """Condition (B, C) to the biases of every layer (B, layer, 2W); one row for all if there is no condition."""
         biases: Tensor = self.bias[None]
         if self.condition is not None:
             assert condition is not None
@@ -70,13 +71,13 @@ class DilatedStack(nn.Module):
 
 
 def delay(h: Tensor, places: int) -> Tensor:
-    """Move h (B, T, W) later by so many places, with zeros before the start."""
+    """Shift h (B, T, W) later by a number of places, with zeros before the start."""
     kept = max(h.shape[1] - places, 0)
     return F.pad(h[:, :kept], (0, 0, h.shape[1] - kept, 0))
 
 
 class _Layer(NamedTuple):
-    """One layer of the walk: its weights, and its places in the buffers that all layers share."""
+    """One layer of the walk: its weights, and views of the buffers that all layers share."""
 
     now: Tensor
     residual: Tensor | None
@@ -89,12 +90,12 @@ class _Layer(NamedTuple):
 
 
 class DilatedWalk:
-    """A `DilatedStack` walked one place at a time: a step costs the same however long the past is.
+    """A `DilatedStack` evaluated one place at a time, at a constant cost per step.
 
-    Each layer keeps its last d inputs in a ring; all rings lie in one tensor (sum of d, B, W). What the past gives to
-    all layers is one batched product, since none of it depends on this step. With sigmoid(b) = (1 + tanh(b / 2)) / 2,
-    and these halves put into the weights, a layer is left with four operations: at a batch of one their number is
-    what a step costs. Weights are copied when the walk begins; nothing here is differentiable.
+    Each layer keeps its last d inputs in a ring buffer; all rings lie in one tensor (sum of d, B, W). The contribution
+    of the past to all layers is one batched product, since it does not depend on this step. With
+    sigmoid(b) = (1 + tanh(b / 2)) / 2 and these halves put into the weights, each layer needs four operations; their
+    number determines the cost of a step at batch size 1. Weights are copied at the start, and no gradient flows.
     """
 
     def __init__(self, stack: DilatedStack, batch: int, *, condition: Tensor | None = None) -> None:
@@ -132,7 +133,7 @@ class DilatedWalk:
         ]
 
     def drives(self, local: Tensor) -> Tensor:
-        """What `local` (B, T, C) adds at each of T places, for `step`: (T, layer, B, 2W)."""
+        """Local conditioning (B, T, C) to the drives of T steps, for `step`: (T, layer, B, 2W)."""
         assert self._local is not None
         added = local.detach().float() @ self._local
         drives: Tensor = added.unflatten(2, (len(self._layers), -1)).permute(1, 2, 0, 3) + self._biases
@@ -140,7 +141,7 @@ class DilatedWalk:
 
     @torch.no_grad()
     def step(self, h: Tensor, drives: Tensor | None = None) -> Tensor:
-        """The next input (B, W) to the sum of the skips there (B, S); `drives` are those of its place."""
+        """The next input (B, W) to the sum of the skips at its place (B, S); `drives` are those of that place."""
         torch.baddbmm(
             self._biases if drives is None else drives,
             self._rings.index_select(0, self._slots),
@@ -150,7 +151,7 @@ class DilatedWalk:
         self._inputs[0] = h
         for layer in self._layers:
             layer.drive.addmm_(layer.h, layer.now).tanh_()
-            # Twice the gate: the halves are in the weights that read it.
+            # This is twice the gate; the weights that read it hold the factor 1/2.
             torch.addcmul(layer.signal, layer.signal, layer.openness, out=layer.gate)
             if layer.residual is not None:
                 torch.addmm(layer.h, layer.gate, layer.residual, out=cast(Tensor, layer.following))
@@ -161,6 +162,6 @@ class DilatedWalk:
 
 
 def _lowered(h: Tensor) -> Tensor:
-    """The same in the type that autocast multiplies in: once, and not again for each product that reads it."""
+    """`h` in the type of autocast, converted once instead of in each product that reads it."""
     kind = h.device.type
     return h.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else h

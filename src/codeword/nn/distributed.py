@@ -1,4 +1,4 @@
-"""What must agree on every rank of a multi-process run; all of it does nothing in a single process."""
+"""Collectives for values that must agree on all ranks; they do nothing in a single process."""
 
 import torch.distributed as dist
 from torch import Tensor

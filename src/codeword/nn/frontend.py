@@ -1,4 +1,4 @@
-"""Frontends (analysis) and heads (synthesis): what stands between a signal and its trunk.
+"""Frontends (analysis, before the encoder) and heads (synthesis, after the decoder).
 
 A frontend gives the encoder frames of a signal (B, C, *S); a head turns the decoder's frames into features at the
 signal's own resolution. `hop` is the number of samples in a frame, `reach` the number of samples beyond its own hop on
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from codeword.config import FrontendConfig, HeadConfig, HoldConfig, ISTFTConfig, LogMelConfig, SamplesConfig
 from codeword.spectra.stft import LogMel, istft
 
-# Log-mels of speech lie around -6 and spread by about 3; put near the unit scale that networks start at.
+# Log-mels of speech have a mean of about -6 and a deviation of about 3; networks expect unit scale.
 _LOG_MEL_CENTRE, _LOG_MEL_SPREAD = -6.0, 3.0
 _LOUDEST = 5.0  # Natural logarithm of the largest magnitude a head may ask for.
 
 
 class Samples(nn.Module):
-    """The signal as it is, both ways."""
+    """The identity, as a frontend and as a head."""
 
     hop, reach = 1, 0.0
 
@@ -44,7 +44,7 @@ class LogMelFrontend(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mels: Tensor = self.log_mel(2 * x[:, 0])
         if self.normalise:
-            # Silence has no scale; the floor keeps it at zero.
+            # The deviation of silence is 0; the floor keeps it at zero.
             spread = mels.std(-1, keepdim=True, correction=0).clamp(min=0.1)
             return (mels - mels.mean(-1, keepdim=True)) / spread
         return (mels - _LOG_MEL_CENTRE) / _LOG_MEL_SPREAD
@@ -66,7 +66,7 @@ class ISTFTHead(nn.Module):
 
 
 class Hold(nn.Module):
-    """Frames (B, F, *N) to features (B, F, *N * hop), each held along every axis."""
+    """Frames (B, F, *N) to features (B, F, *N * hop), each repeated along every axis."""
 
     reach = 0.0
 
@@ -81,7 +81,7 @@ class Hold(nn.Module):
 
 
 def build_frontend(config: FrontendConfig, *, channels: int, sample_rate: int | None) -> Samples | LogMelFrontend:
-    """The frontend of `config`; its `channels` are what the encoder reads."""
+    """The frontend of `config`; its `channels` are the input channels of the encoder."""
     match config:
         case SamplesConfig():
             return Samples(channels)
@@ -93,7 +93,7 @@ def build_frontend(config: FrontendConfig, *, channels: int, sample_rate: int | 
 
 
 def build_head(config: HeadConfig, *, features: int) -> Samples | ISTFTHead | Hold:
-    """The head of `config`; its `channels` are what the decoder gives, `features` what comes out."""
+    """The head of `config`; its `channels` are the output channels of the decoder, `features` its own."""
     match config:
         case SamplesConfig():
             return Samples(features)

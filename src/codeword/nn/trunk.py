@@ -1,6 +1,6 @@
-"""Encoders (B, C, *S) to (B, D, *G) and decoders (B, D, *G) to (B, F, *S), as the recipe says.
+"""Encoders (B, C, *S) to (B, D, *G) and decoders (B, D, *G) to (B, F, *S), built from the recipe.
 
-Decoders also take what they are told of the class, as a vector (B, D).
+Decoders also take a vector (B, D), the embedding of the class.
 """
 
 from math import prod
@@ -15,7 +15,7 @@ from codeword.nn.residual import ResidualBlock, residual_stack
 
 
 def hop(config: TrunkConfig) -> int:
-    """How many signal values one code cell spans along each axis."""
+    """Signal values per code cell along each axis."""
     return prod(config.strides)
 
 
@@ -46,7 +46,10 @@ def build_decoder(config: TrunkConfig, *, ndim: int, dim: int, features: int) ->
 
 
 class ConvEncoder(nn.Module):
-    """The report's encoder (sec. 3.1): strided convs with ReLU, a 3x3, a residual stack, a 1x1 to `dim`."""
+    """The encoder of the VQ-VAE conv trunk (van den Oord et al. 2017, as in Sonnet's example).
+
+    Strided convs with ReLU, a 3x3, a residual stack, a 1x1 to `dim`.
+    """
 
     def __init__(self, config: ConvTrunkConfig, ndim: int, channels: int, dim: int) -> None:
         super().__init__()
@@ -69,7 +72,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The report's decoder (sec. 3.2): a 3x3, a residual stack, transposed convs with ReLU between."""
+    """The decoder of the same trunk: a 3x3, a residual stack, transposed convs with ReLU between."""
 
     def __init__(self, config: ConvTrunkConfig, ndim: int, dim: int, features: int) -> None:
         super().__init__()
@@ -86,19 +89,18 @@ class ConvDecoder(nn.Module):
         )
 
     def forward(self, vectors: Tensor, condition: Tensor) -> Tensor:
-        features: Tensor = self.layers(_told(vectors, condition))
+        features: Tensor = self.layers(_conditioned(vectors, condition))
         return features
 
 
 def _conv_widths(config: ConvTrunkConfig) -> list[int]:
-    # Half the width at the finest resolution, where a layer costs most; as in the report and Sonnet.
-    return (
-        [config.width // 2] + [config.width] * (len(config.strides) - 1) if len(config.strides) > 1 else [config.width]
-    )
+    # Half the width at the finest resolution, where a layer costs most, as in Sonnet.
+    coarser = [config.width] * (len(config.strides) - 1)
+    return [config.width // 2, *coarser] if coarser else [config.width]
 
 
 class ResidualEncoder(nn.Module):
-    """Residual blocks at each resolution, from the finest down."""
+    """Residual blocks at each resolution, from fine to coarse."""
 
     def __init__(self, config: ResidualTrunkConfig, ndim: int, channels: int, dim: int) -> None:
         super().__init__()
@@ -114,7 +116,7 @@ class ResidualEncoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """Residual blocks at each resolution, from the coarsest up."""
+    """Residual blocks at each resolution, from coarse to fine."""
 
     def __init__(self, config: ResidualTrunkConfig, ndim: int, dim: int, features: int) -> None:
         super().__init__()
@@ -125,11 +127,11 @@ class ResidualDecoder(nn.Module):
         self.layers = nn.Sequential(*layers, nn.ReLU(), same(ndim, config.widths[0], features, 1))
 
     def forward(self, vectors: Tensor, condition: Tensor) -> Tensor:
-        features: Tensor = self.layers(_told(vectors, condition))
+        features: Tensor = self.layers(_conditioned(vectors, condition))
         return features
 
 
-def _told(vectors: Tensor, condition: Tensor) -> Tensor:
+def _conditioned(vectors: Tensor, condition: Tensor) -> Tensor:
     return vectors + condition.view(*condition.shape, *[1] * (vectors.ndim - 2))
 
 

@@ -1,4 +1,4 @@
-"""Quantizers: continuous vectors to discrete codes and back, channels last, so that rank never matters."""
+"""Quantizers: continuous vectors to discrete codes and back, channels last, for signals of any rank."""
 
 from typing import assert_never
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def build_quantizer(config: QuantizerConfig) -> Quantizer:
-    """The quantizer that a recipe describes."""
+    """Build the quantizer of a config."""
     match config:
         case VectorQuantizerConfig():
             return VectorQuantizer(config)

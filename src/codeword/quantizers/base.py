@@ -1,4 +1,4 @@
-"""What every quantizer offers."""
+"""The interface of quantizers."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Quantized:
-    """What a quantizer made of `z` (..., D).
+    """Result of quantizing `z` (..., D).
 
-    `vectors` (..., D) carry gradient straight through to z; `codes` (..., K) are int64; the mean
-    of `loss` (...) is what the quantizer asks to be added to the training loss.
+    `vectors` (..., D) pass their gradient straight through to z; `codes` (..., K) are int64; training adds the mean of
+    `loss` (...) to its own loss.
     """
 
     vectors: Tensor
@@ -21,31 +21,43 @@ class Quantized:
 
 
 class Quantizer(nn.Module, ABC):
-    """Maps vectors of `dim` numbers to K codes, code k out of `codebook_sizes[k]`, and back."""
+    """A map from vectors of `dim` numbers to K codes, code k below `codebook_sizes[k]`, and back.
+
+    Example:
+        >>> import torch
+        >>> from codeword.config import FiniteScalarQuantizerConfig
+        >>> from codeword.quantizers import build_quantizer
+        >>> quantizer = build_quantizer(FiniteScalarQuantizerConfig(channel_levels=(8, 5), dim=4))
+        >>> quantizer.codebook_sizes
+        (40,)
+        >>> codes = quantizer.encode(torch.zeros(2, 3, 3, 4))
+        >>> codes.shape, quantizer.decode(codes).shape
+        (torch.Size([2, 3, 3, 1]), torch.Size([2, 3, 3, 4]))
+    """
 
     dim: int
     codebook_sizes: tuple[int, ...]
 
     @property
     def served_codes(self) -> tuple[int, ...]:
-        """The numbers of codes that `decode` serves, the last of them K."""
+        """The numbers of leading codes of a cell that `decode` accepts; the last one is K."""
         return (len(self.codebook_sizes),)
 
     @abstractmethod
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
-        """Quantize z (..., D). In training mode this also lets the codebook learn, drawing from `generator`."""
+        """Quantize z (..., D). In training mode this also updates the codebook, with draws from `generator`."""
 
     @abstractmethod
     def encode(self, z: Tensor) -> Tensor:
-        """(..., D) to codes (..., K) int64; nothing is learned."""
+        """Vectors (..., D) to codes (..., K) int64; the codebook is not updated."""
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (..., K) to the vectors (..., D) that `forward` gives for them."""
+        """Codes (..., K) to the vectors (..., D) of `forward`; fewer leading codes if `served_codes` allows them."""
 
     @abstractmethod
     def codewords(self) -> list[Tensor]:
-        """The codewords of each code, (codebook_sizes[k], d_k), for pictures and statistics."""
+        """The codewords of each code, (codebook_sizes[k], d_k), for figures and statistics."""
 
 
 def straight_through(z: Tensor, quantized: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One codebook: its codewords, how they start, how they follow the data, how dead ones come back."""
+"""One codebook: its codewords, their initialisation and updates, and the revival of unused ones."""
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,11 @@ SMOOTHING = 1e-5
 
 
 class Codebook(nn.Module):
-    """`size` codewords of `dim` numbers, learned by gradient or as moving averages of what they stand for.
+    """`size` codewords of `dim` numbers, learned by gradient or as moving averages of their assigned vectors.
 
     The state is `vectors` (size, dim) and the decayed `counts` (size,) and `sums` (size, dim) of the vectors
     assigned to each codeword (van den Oord et al. 2017, appendix A.1, eq. 6-8). `sums` equals `vectors * counts`
-    from the first step on: averages that start with counts 0 and sums not 0 make nearly every codeword explode.
+    from the first step on: with counts 0 and other sums at the start, nearly every codeword diverges.
     """
 
     counts: Tensor
@@ -37,7 +37,7 @@ class Codebook(nn.Module):
         self.register_buffer("ready", torch.tensor(config.init == "uniform"))
 
     def assign(self, z: Tensor) -> Tensor:
-        """Z (N, dim) to codes (N,)."""
+        """Vectors z (N, dim) to codes (N,)."""
         return nearest(z, self.vectors)
 
     def lookup(self, codes: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def prepare(self, z: Tensor, generator: torch.Generator | None) -> None:
-        """Place the codewords on the first training batch z (N, dim); afterwards does nothing."""
+        """Initialise the codewords from the first training batch z (N, dim); later calls do nothing."""
         if self.ready:
             return
         vectors = draw_rows(z, len(self.vectors), generator)
@@ -68,13 +68,13 @@ class Codebook(nn.Module):
         self.sums.lerp_(sums, 1 - self.config.decay)
         if self.config.update == "ema":
             total = self.counts.sum()
-            # Laplace smoothing keeps the division finite; it must never flow back into the state.
+            # Laplace smoothing keeps the division finite; the state itself is not smoothed.
             smoothed = (self.counts + SMOOTHING) / (total + len(self.counts) * SMOOTHING) * total
             self.vectors.copy_(self._normalise(self.sums / smoothed[:, None]))
         self._revive(z, generator)
 
     def _revive(self, z: Tensor, generator: torch.Generator | None) -> None:
-        # Without a branch on the data, so that a GPU need not wait for the answer at each step.
+        # Without a branch on the data, so that a GPU does not synchronise at each step.
         uniform = self.counts.mean()
         dead = self.counts < self.config.revive_below * uniform
         fresh = copy_from_first_rank(self._normalise(draw_rows(z, len(self.counts), generator)))
@@ -88,8 +88,8 @@ class Codebook(nn.Module):
 
 
 def draw_rows(z: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-    """`count` rows of z (N, D), all different where N allows it."""
-    # Drawn on the CPU, where the generator lives, so that one seed gives one codebook on every device.
+    """`count` random rows of z (N, D), all different if N >= count."""
+    # Drawn on the CPU, so that one seed gives the same codebook on every device.
     if len(z) >= count:
         rows = torch.randperm(len(z), generator=generator)[:count]
     else:
@@ -100,7 +100,7 @@ def draw_rows(z: Tensor, count: int, generator: torch.Generator | None) -> Tenso
 def lloyd(
     z: Tensor, vectors: Tensor, generator: torch.Generator | None, *, iterations: int = KMEANS_ITERATIONS
 ) -> Tensor:
-    """K-means from `vectors` (K, D) on z (N, D); an empty cluster is put onto a random vector."""
+    """K-means from `vectors` (K, D) on z (N, D); an empty cluster moves to a random vector."""
     for _ in range(iterations):
         codes = nearest(z, vectors)
         counts = histogram(codes, len(vectors)).to(z.dtype)

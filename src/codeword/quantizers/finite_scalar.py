@@ -1,4 +1,4 @@
-"""Finite scalar quantization (Mentzer et al. 2023): no codebook to learn, none to collapse."""
+"""Finite scalar quantization (Mentzer et al. 2023), which needs no learned codebook."""
 
 from math import prod
 

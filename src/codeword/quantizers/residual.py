@@ -1,4 +1,4 @@
-"""Residual vector quantization: each codebook codes what those before it left over."""
+"""Residual vector quantization: each codebook codes the residual of the codebooks before it."""
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,9 @@ from codeword.quantizers.vector import CodebookQuantizer, vq_loss
 class ResidualQuantizer(CodebookQuantizer):
     """RVQ (Zeghidour et al. 2021, SoundStream, algorithm 1): the vector is the sum of one codeword from each codebook.
 
-    `decode` takes any prefix of the codes. With `served_codes` in the config, training decodes each signal from a
-    prefix drawn for it (quantizer dropout, sec. III-C there), so that one model serves several rates; the codebooks
-    learn from all residuals all the same. The loss is the sum of every codebook's `vq_loss`.
+    `decode` takes any number of leading codes. With `served_codes` in the config, training draws for each signal the
+    number of codes to decode from (quantizer dropout, sec. III-C there), so that one model serves several rates; the
+    codebooks still learn from all residuals. The loss is the sum of the codebooks' `vq_loss`.
     """
 
     def __init__(self, config: ResidualQuantizerConfig) -> None:
@@ -26,7 +26,7 @@ class ResidualQuantizer(CodebookQuantizer):
         return (*sorted(self.config.served_codes), len(self.codebook_sizes))
 
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
-        # Autocast would put the projection, and so the distances, in half precision.
+        # In half precision the projection, and so the distances, would be too coarse.
         with torch.autocast(z.device.type, enabled=False):
             searched = self._searched(z)
             kept = self._kept(len(z), generator).to(z.device).view(-1, *[1] * (z.ndim - 1))
@@ -68,7 +68,7 @@ class ResidualQuantizer(CodebookQuantizer):
         return F.normalize(searched, dim=-1) if self.config.cosine else searched
 
     def _kept(self, batch: int, generator: torch.Generator | None) -> Tensor:
-        """How many codes each signal of the batch is decoded from (B,)."""
+        """The number of codes from which each signal of the batch is decoded (B,)."""
         everything = torch.full((batch,), len(self.codebook_sizes))
         if not self.training or not self.config.served_codes:
             return everything

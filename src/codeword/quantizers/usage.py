@@ -1,17 +1,17 @@
-"""How much of the codebook is used, counted over a whole split: averages of per-batch figures mislead."""
+"""Codebook usage, counted over a whole split, because averages of figures of single batches are biased."""
 
 import torch
 from torch import Tensor
 
 
 class CodeUsage:
-    """Counts codes over as many batches as are added; K codes, code k out of `codebook_sizes[k]`."""
+    """Counts of codes over all added batches; K codes, code k below `codebook_sizes[k]`."""
 
     def __init__(self, codebook_sizes: tuple[int, ...]) -> None:
         self.counts = [torch.zeros(n, dtype=torch.int64) for n in codebook_sizes]
 
     def add(self, codes: Tensor) -> None:
-        """Count codes (..., K), on whatever device they are."""
+        """Count codes (..., K) on any device."""
         for k, counts in enumerate(self.counts):
             self.counts[k] = counts.to(codes.device) + histogram(codes[..., k].reshape(-1), len(counts))
 
@@ -22,13 +22,13 @@ class CodeUsage:
 
     @property
     def perplexity(self) -> float:
-        """Two to the order-0 entropy in bits; over several codes, of their mean entropy."""
+        """Two to the power of the order-0 entropy in bits; of the mean entropy if there are several codes."""
         return float(2 ** (sum(entropy_bits(c) for c in self.counts) / len(self.counts)))
 
 
 def histogram(codes: Tensor, size: int) -> Tensor:
-    """How often each of `size` codewords occurs in codes (N,), int64."""
-    # Not bincount, which makes a GPU wait to learn the largest code.
+    """Counts (size,) int64 of each codeword in codes (N,)."""
+    # bincount would synchronise with a GPU to find the largest code.
     return torch.zeros(size, dtype=torch.int64, device=codes.device).index_add_(0, codes, torch.ones_like(codes))
 
 

@@ -12,20 +12,20 @@ from codeword.quantizers.codebook import Codebook
 
 
 def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
-    """What finding the codewords `found` for the vectors `searched`, both (..., D), adds to the loss (...).
+    """Loss (...) of the codewords `found` for the vectors `searched`, both (..., D).
 
-    Equation 3 of the VQ-VAE paper without its first term, as means over the vector's numbers. To be taken before the
-    straight-through patch, which would make the distance zero.
+    Equation 3 of the VQ-VAE paper without its first term, as means over the vector's numbers. `found` must not be the
+    straight-through value, whose distance is zero.
     """
     commitment = (searched - found.detach()).square().mean(-1)
     if config.update == "gradient":
         return (found - searched.detach()).square().mean(-1) + config.beta * commitment
-    # No gradient for the codebook: averages do its work. The value stays in, so that losses compare.
+    # The averages train the codebook, so its term has no gradient; its value stays, so that losses are comparable.
     return commitment.detach() + config.beta * commitment
 
 
 class CodebookQuantizer(Quantizer):
-    """What quantizers with codebooks share: a projection into the space searched and back, and the books."""
+    """Base of quantizers with codebooks: a projection into the searched space and back, and the codebooks."""
 
     def __init__(self, config: VectorQuantizerConfig | ResidualQuantizerConfig, *, codebook_dim: int) -> None:
         super().__init__()
@@ -45,8 +45,8 @@ class CodebookQuantizer(Quantizer):
 class VectorQuantizer(CodebookQuantizer):
     """Each of K equal parts of the vector becomes the index of its nearest codeword.
 
-    With `lookup_dim` the search happens in a learned projection of few dimensions (Yu et al. 2021), with
-    `cosine` on the unit sphere. The loss is `vq_loss`.
+    With `lookup_dim` the search runs in a learned projection of few dimensions (Yu et al. 2021), with `cosine` on the
+    unit sphere. The loss is `vq_loss`.
     """
 
     def __init__(self, config: VectorQuantizerConfig) -> None:
@@ -54,7 +54,7 @@ class VectorQuantizer(CodebookQuantizer):
         self.config = config
 
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
-        # Autocast would put the projection, and so the distances, in half precision.
+        # In half precision the projection, and so the distances, would be too coarse.
         with torch.autocast(z.device.type, enabled=False):
             parts = self._parts(z)
             flats = [part.detach().reshape(-1, part.shape[-1]) for part in parts]
@@ -68,7 +68,7 @@ class VectorQuantizer(CodebookQuantizer):
             loss = vq_loss(self.config, searched, found)
             quantized = Quantized(self.project_out(straight_through(searched, found)), torch.stack(codes, -1), loss)
             if self.training:
-                # Last, so that vectors, codes and loss all speak of the same codebook.
+                # Last, so that vectors, codes and loss come from the same codebook.
                 for book, flat, assigned in zip(self._codebooks(), flats, codes, strict=True):
                     book.follow(flat, assigned.reshape(-1), generator)
         return quantized

@@ -1,4 +1,4 @@
-"""Cepstra: the shape of a spectrum in few numbers, and cells of frames side by side."""
+"""Cepstra of log-mels, and cells of consecutive frames."""
 
 from math import pi
 
@@ -10,7 +10,7 @@ _QUIETEST_SPREAD = 0.1
 
 
 def standardised(bands: Tensor) -> Tensor:
-    """(..., N) with the mean of each row taken out and its scale brought to 1; silence, which has none, to 0."""
+    """Rows (..., N) with mean 0 and deviation 1; a row of silence, which has no deviation, becomes 0."""
     spread = bands.std(-1, correction=0, keepdim=True).clamp(min=_QUIETEST_SPREAD)
     return (bands - bands.mean(-1, keepdim=True)) / spread
 
@@ -18,7 +18,7 @@ def standardised(bands: Tensor) -> Tensor:
 def cepstra(log_mels: Tensor, count: int) -> Tensor:
     """The first `count` cosines of log-mels (..., mels, N), standardised over the recording: (..., count, N).
 
-    Davis and Mermelstein 1980, eq. 1. The first of all is the loudness.
+    Davis and Mermelstein 1980, eq. 1. The first one is the loudness.
     """
     mels = log_mels.shape[-2]
     places = (torch.arange(mels, device=log_mels.device) + 0.5) / mels
@@ -27,12 +27,12 @@ def cepstra(log_mels: Tensor, count: int) -> Tensor:
 
 
 def cells_of(frames: Tensor, span: int) -> Tensor:
-    """Frames (F, N) to cells of `span` frames side by side (N // span, span * F); what is left over goes."""
+    """Frames (F, N) to cells of `span` consecutive frames (N // span, span * F); remaining frames are dropped."""
     count = frames.shape[-1] // span
     return frames[:, : count * span].t().reshape(count, span * len(frames))
 
 
 def with_neighbours(features: Tensor, reach: int = 1) -> Tensor:
-    """Each cell's features (G, D) beside those of `reach` cells to both sides (G, (2 * reach + 1) * D), 0 beyond."""
+    """Cells (G, D) joined with `reach` neighbours to each side (G, (2 * reach + 1) * D); zeros beyond the ends."""
     padded = F.pad(features, (0, 0, reach, reach))
     return torch.cat([padded[i : i + len(features)] for i in range(2 * reach + 1)], 1)

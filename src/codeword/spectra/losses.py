@@ -1,4 +1,4 @@
-"""How the spectra of two waveforms differ, at several resolutions."""
+"""Distances between the spectra of two waveforms, at several resolutions."""
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ class SpectralLoss(nn.Module):
     def __init__(self, config: SpectralConfig, sample_rate: int) -> None:
         super().__init__()
         self.config = config
-        # A short window cannot tell as many bands apart.
+        # A short window resolves fewer bands.
         self.mels = nn.ModuleList(LogMel(sample_rate, n, n // 4, min(config.mels, n // 16)) for n in config.windows)
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Short-time Fourier transforms and mel spectrograms whose frames tile the signal: hop by hop, none more, none less.
+"""Short-time Fourier transforms and mel spectrograms with exactly one frame per hop of the signal.
 
 Frame n is centred on the samples [n * hop, (n + 1) * hop): the signal is padded with silence at both ends, so that
-T samples have ceil(T / hop) frames and a piece cut out of a long signal has the same frames as the whole.
+T samples have ceil(T / hop) frames, and a piece of a long signal has the same frames as the whole signal.
 """
 
 from functools import lru_cache
@@ -25,7 +25,7 @@ def stft(x: Tensor, n_fft: int, hop: int) -> Tensor:
 
 
 def magnitudes(x: Tensor, n_fft: int, hop: int) -> Tensor:
-    """Absolute values of the `stft` of (B, T), (B, bins, N), at least 1e-5 so that logarithms have gradients."""
+    """Absolute values (B, bins, N) of the `stft` of (B, T), at least 1e-5 so that logarithms have gradients."""
     # Real arithmetic: the gradient of a complex absolute value costs several times more.
     real, imaginary = torch.view_as_real(stft(x, n_fft, hop)).unbind(-1)
     return (real * real + imaginary * imaginary).clamp(min=FLOOR**2).sqrt()
@@ -48,10 +48,10 @@ def griffin_lim(magnitude: Tensor, n_fft: int, hop: int, *, iterations: int, pha
     """A waveform (B, N * hop) whose spectrum has nearly the magnitude (B, bins, N).
 
     The fast Griffin-Lim algorithm (Perraudin et al. 2013, algorithm 2, alpha 0.99), from `phase` in radians or, without
-    one, from the phases of a sweep that each bin's own frequency would give: no randomness.
+    one, from phases that advance with the centre frequency of each bin. No randomness is used.
     """
     if phase is None:
-        # In integers, which keep whole turns apart in the last hour as in the first.
+        # In integers, which stay exact for hours of signal.
         bins, frames = (torch.arange(n, device=magnitude.device) for n in magnitude.shape[1:])
         turns = (bins[:, None] * frames * hop % n_fft) / n_fft
         phase = (2 * torch.pi * turns).expand_as(magnitude)
@@ -93,9 +93,9 @@ class LogMel(nn.Module):
         return mels.clamp(min=FLOOR).log()
 
     def invert(self, log_mels: Tensor) -> Tensor:
-        """Log-mels (B, mels, N) to magnitudes (B, bins, N) that have them, nowhere negative.
+        """Log-mels (B, mels, N) to non-negative magnitudes (B, bins, N) with these log-mels.
 
-        Multiplicative updates (Lee and Seung 2001, theorem 1) from the clipped pseudo-inverse, which alone is worse.
+        Multiplicative updates (Lee and Seung 2001, theorem 1) from the clipped pseudo-inverse.
         """
         filters = _filters(self.sample_rate, self.n_fft, self.mels, log_mels.device)
         mels = log_mels.exp()
@@ -108,7 +108,7 @@ class LogMel(nn.Module):
 
 @lru_cache(maxsize=32)
 def _filters(sample_rate: int, n_fft: int, mels: int, device: torch.device) -> Tensor:
-    # Not a buffer: models are built without memory when they are loaded, and these would stay without.
+    # Cached instead of a buffer: models are built on the meta device when they are loaded, without values.
     with torch.inference_mode(False):
         return mel_filters(sample_rate, n_fft, mels).to(device)
 
@@ -123,7 +123,7 @@ def _window(n_fft: int, like: Tensor) -> Tensor:
 
 
 def _overlap_add(frames: Tensor, hop: int) -> Tensor:
-    """Frames (B, N, n) laid over each other every `hop` samples: (B, at least (N - 1) * hop + n)."""
+    """Sum of frames (B, N, n) that start every `hop` samples: (B, at least (N - 1) * hop + n)."""
     frames = F.pad(frames, (0, -frames.shape[-1] % hop)).unflatten(-1, (-1, hop))
     batch, count, parts, _ = frames.shape
     summed = frames.new_zeros(batch, count + parts - 1, hop)
@@ -134,7 +134,7 @@ def _overlap_add(frames: Tensor, hop: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _weight(count: int, n_fft: int, hop: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What `count` squared windows add up to, nowhere zero."""
+    """Sum of `count` overlapping squared windows, at least 1e-8."""
     with torch.inference_mode(False):
         window = torch.hann_window(n_fft, device=device, dtype=dtype)
         return _overlap_add(window.square().expand(1, count, -1), hop)[0].clamp(min=1e-8)
