@@ -17,7 +17,7 @@ BANNED = {
     r"\btold\b": "conditioned on, given",
     r"\b(whoever|nobody|somebody|everybody)\b": "a caller, none, each",
     r"\bwhat becomes of\b": "the result of",
-    r"\bprefixes\b": "served codes",
+    r"(?<!\")\bprefixes\b": "served codes",
     r"\b(is|are|be) had\b": "is computed, is available",
     r"\bas \w+ has it\b": "as in",
     r"\bso many\b": "the number itself",

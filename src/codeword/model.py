@@ -1,4 +1,4 @@
-"""A tokenizer together with the prior over its codes: what samples, compresses and travels."""
+"""A tokenizer together with the prior over its codes, for sampling, compression and sharing."""
 
 import hashlib
 from dataclasses import dataclass
@@ -21,12 +21,23 @@ _FILES = (ALIASES_FILE, *(f"{part}{name}" for part in ("", f"{PRIOR}/") for name
 
 @dataclass(frozen=True)
 class Model:
-    """A tokenizer and a prior p(codes | label) of its codes; `Uniform` where none was trained."""
+    """A tokenizer and a prior p(codes | label) of its codes; `Uniform` if none was trained.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from codeword.config import ConvTrunkConfig, TokenizerConfig
+        >>> tokenizer = Tokenizer(TokenizerConfig(trunk=ConvTrunkConfig(width=4))).eval()
+        >>> model = Model(tokenizer, uniform(tokenizer))
+        >>> with TemporaryDirectory() as folder:
+        ...     model.save_pretrained(folder)
+        ...     Model.load(folder).fingerprint == model.fingerprint
+        True
+    """
 
     tokenizer: Tokenizer
     prior: Prior
     aliases: tuple[str, ...] = ()
-    """Fingerprints that the model had in earlier formats; files and tokens written then name it by these."""
+    """Fingerprints of the model in earlier formats; files and tokens from that time name it by them."""
 
     def __post_init__(self) -> None:
         ours, theirs = self.tokenizer.quantizer.codebook_sizes, self.prior.codebook_sizes
@@ -38,12 +49,12 @@ class Model:
 
     @classmethod
     def load(cls, place: str | Path) -> "Model":
-        """From a run, a model folder, or a repository of the Hugging Face Hub; ready to evaluate, on the CPU.
+        """Load from a run, a model folder, or a Hugging Face Hub repository, in evaluation mode on the CPU.
 
-        A run holds `tokenizer/` and `prior/`; a model folder is the tokenizer's own, with `prior/` inside.
+        A run holds `tokenizer/` and `prior/`; a model folder is the folder of the tokenizer, with `prior/` inside.
 
         Raises:
-            ModelError: nothing is there, or it is no model of ours.
+            ModelError: there is no model at `place`, or it cannot be read.
         """
         folder = locate(place, _FILES)
         own = folder / TOKENIZER if (folder / TOKENIZER / CONFIG_FILE).is_file() else folder
@@ -55,14 +66,14 @@ class Model:
         return cls(tokenizer, prior, tuple(map(str, known.get("fingerprints", ()))))
 
     def is_named_by(self, fingerprint: str) -> bool:
-        """Whether a fingerprint, or the beginning of one, is this model's, now or in an earlier format."""
+        """True if `fingerprint` is, or begins, this model's fingerprint, now or in an earlier format."""
         return any(known.startswith(fingerprint) for known in (self.fingerprint, *self.aliases))
 
     def save_pretrained(self, folder: str | Path, *, compact: bool = False, card: str | None = None) -> None:
         """Write the tokenizer into `folder`, the prior into `prior/` there, and the `card` into its README.md.
 
-        `compact` takes a quarter of the space, by rounding large tensors to 8 bits a number: what is loaded again
-        codes and decodes a little differently, and has another fingerprint.
+        `compact` takes a quarter of the space, by rounding large tensors to 8 bits per number: the loaded model then
+        gives slightly different codes and signals, and has another fingerprint.
 
         Raises:
             CodewordError: the folder cannot be written.
@@ -76,10 +87,10 @@ class Model:
                 write_atomically(staging / CARD_FILE, card.encode())
 
     def push_to_hub(self, repo: str, *, private: bool = False, compact: bool = False, card: str | None = None) -> str:
-        """Upload what `save_pretrained` writes to the Hugging Face Hub as `owner/name`; returns its address.
+        """Upload the folder of `save_pretrained` to the Hugging Face Hub as `owner/name`; returns its address.
 
         Raises:
-            CodewordError: the Hub does not take it.
+            CodewordError: the Hub refuses the upload.
         """
         return upload(lambda folder: self.save_pretrained(folder, compact=compact, card=card), repo, private=private)
 
@@ -90,7 +101,7 @@ class Model:
 
 
 def uniform(tokenizer: Tokenizer) -> Prior:
-    """The prior that stands where none was trained."""
+    """The prior for a tokenizer without a trained one."""
     grid = (1,) * tokenizer.config.ndim
     return build_prior(
         PriorModelConfig(

@@ -18,7 +18,7 @@ from codeword.store import Pretrained
 
 
 class Pass(NamedTuple):
-    """What training sees of one way through the tokenizer: the codes (B, *G, K) and the two parts of the loss ()."""
+    """Result of one training pass: the codes (B, *G, K) and the two parts of the loss ()."""
 
     codes: Tensor
     signal_loss: Tensor
@@ -31,7 +31,7 @@ class Pass(NamedTuple):
 
 @dataclass(frozen=True)
 class Analysis:
-    """All that one way through the tokenizer gives: what was quantized, and the decoder's features (B, F, *S)."""
+    """Result of one pass: the quantizer's result, and the decoder's features (B, F, *S)."""
 
     quantized: Quantized
     features: Tensor
@@ -40,8 +40,19 @@ class Analysis:
 class Tokenizer(Pretrained):
     """Signals x (B, C, *S), integers in [0, values), to codes (B, *G, K) and back.
 
-    `hop` is how many values one cell spans along each axis. A size that is no multiple of it is padded by
-    repeating the edge, and cut off again when decoding is told the size.
+    `hop` is the number of values per cell along each axis. A size that is no multiple of it is padded by repeating the
+    edge; decoding with `size` cuts the padding off.
+
+    Example:
+        >>> import torch
+        >>> from codeword.config import ConvTrunkConfig, TokenizerConfig, VectorQuantizerConfig
+        >>> trunk = ConvTrunkConfig(width=4, residual_width=2, strides=(2, 2))
+        >>> config = TokenizerConfig(trunk=trunk, quantizer=VectorQuantizerConfig(codebook_sizes=(16,), dim=4))
+        >>> tokenizer = Tokenizer(config).eval()
+        >>> images = torch.randint(256, (2, 3, 30, 32))
+        >>> codes = tokenizer.encode(images)
+        >>> codes.shape, tokenizer.decode(codes, size=(30, 32)).shape
+        (torch.Size([2, 8, 8, 1]), torch.Size([2, 3, 30, 32]))
     """
 
     config_class = TokenizerConfig
@@ -60,7 +71,7 @@ class Tokenizer(Pretrained):
         dim = self.quantizer.dim
         self.encoder = build_encoder(config.trunk, ndim=config.ndim, channels=self.frontend.channels, dim=dim)
         self.decoder = build_decoder(config.trunk, ndim=config.ndim, dim=dim, features=self.head.channels)
-        # One more row, for a class not told; without classes there is nothing to tell.
+        # One more row, for the null class.
         self.class_embedding = nn.Embedding(self.classes + 1, dim) if self.classes else None
 
     @property
@@ -72,13 +83,13 @@ class Tokenizer(Pretrained):
         return tuple(-(-n // self.hop) for n in size)
 
     def forward(self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None) -> Pass:
-        """One training step's way over x (B, C, *S); the codebook learns from it, drawing from `generator`."""
+        """One training pass over x (B, C, *S), which updates the codebook with draws from `generator`."""
         analysis = self.analyse(x, label, generator=generator)
         signal_loss = self.likelihood.loss(analysis.features, x)
         return Pass(analysis.quantized.codes, signal_loss, analysis.quantized.loss.mean())
 
     def analyse(self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None) -> Analysis:
-        """Through encoder, quantizer and decoder, keeping everything. x (B, C, *S), label (B,)"""
+        """Encode, quantize and decode x (B, C, *S) with label (B,), and keep all results."""
         quantized = self.quantizer(self._vectors(x), generator=generator)
         return Analysis(quantized, self._features(quantized.vectors, label, tuple(x.shape[2:])))
 
@@ -91,23 +102,23 @@ class Tokenizer(Pretrained):
     def decode(self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None) -> Tensor:
         """Codes (B, *G, K) to the expected signal (B, C, *S), rounded, int64; by default S = G * hop.
 
-        A residual quantizer also takes a prefix of the K codes. `label` (B,) tells a conditional decoder the class, in
-        which the signal is then told: another speaker's label converts the voice.
+        A residual quantizer also takes the leading codes of a cell. `label` (B,) conditions a conditional decoder on
+        the class: another speaker's label converts the voice.
         """
         signal = self.likelihood.mean(self.features(codes, label, size=size)).round().long()
-        # Where features are frames, the last one may reach beyond the signal.
+        # If features are frames, the last frame may end after the signal.
         for axis, n in enumerate(size or (), start=2):
             signal = signal.narrow(axis, 0, n)
         return signal
 
     def features(self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None) -> Tensor:
-        """Codes (B, *G, K) to the decoder's features (B, F, *S), which the likelihood reads."""
+        """Codes (B, *G, K) to the decoder's features (B, F, *S), the parameters of the likelihood."""
         size = size or tuple(n * self.hop for n in codes.shape[1:-1])
         return self._features(self.quantizer.decode(codes), label, size)
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Log p(x | codes of x) of x (B, C, *S), in nats (B,); the codes' own cost comes on top."""
+        """Log p(x | codes of x) of x (B, C, *S), in nats (B,), without the cost of the codes."""
         return self.likelihood.log_prob(self.features(self.encode(x), label, size=tuple(x.shape[2:])), x)
 
     def _vectors(self, x: Tensor) -> Tensor:
@@ -126,7 +137,7 @@ class Tokenizer(Pretrained):
         return features
 
     def _condition(self, vectors: Tensor, label: Tensor | None) -> Tensor:
-        """Labels (B,) to what the decoder is told (B, D)."""
+        """Labels (B,) to the decoder's condition (B, D)."""
         if self.class_embedding is None:
             return vectors.new_zeros(vectors.shape[0], vectors.shape[-1])
         if label is None:
@@ -136,7 +147,7 @@ class Tokenizer(Pretrained):
 
 
 def signal_dims(x: Tensor) -> int:
-    """How many numbers one signal of the batch x (B, C, *S) has: what bits per dimension divide by."""
+    """Numbers in one signal of the batch x (B, C, *S), the divisor of bits per dimension."""
     return prod(x.shape[1:])
 
 

@@ -331,7 +331,7 @@ def test_a_tokenizer_with_a_wavenet_decoder_learns_and_decodes_to_the_length() -
 def test_a_wavenet_decoder_is_for_one_channel_of_few_values(wrong: dict[str, int]) -> None:
     right = {"ndim": 1, "channels": 1, "values": 256}
     TokenizerConfig(**right, likelihood=WaveNetDecoderConfig())  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="one channel at ndim 1 of few values"):
+    with pytest.raises(ValueError, match="needs ndim = 1, channels = 1 and at most 1024"):
         TokenizerConfig(**(right | wrong), likelihood=WaveNetDecoderConfig())  # type: ignore[arg-type]
 
 

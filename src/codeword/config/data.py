@@ -1,4 +1,4 @@
-"""Where signals come from."""
+"""Data sets."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +19,7 @@ class SyntheticImagesConfig(Config):
 
 
 class Cifar10Config(Config):
-    """CIFAR-10 in its official binary or python layout, 45,000 / 5,000 / 10,000 images."""
+    """CIFAR-10 in its official binary or Python layout, 45,000 / 5,000 / 10,000 images."""
 
     kind: Literal["cifar10"] = "cifar10"
     root: Path | None = None
@@ -27,7 +27,7 @@ class Cifar10Config(Config):
 
 
 class ImageFolderConfig(Config):
-    """A folder of image files; subfolders, where there are any, are the classes."""
+    """A folder of image files; subfolders, if there are any, are the classes."""
 
     kind: Literal["image-folder"] = "image-folder"
     root: Path
@@ -39,7 +39,7 @@ class ImageFolderConfig(Config):
 
 
 class AudioConfig(Config):
-    """What every set of recordings says: the crops that training sees, and how their samples become integers."""
+    """Fields of every set of recordings: the training crops, and the conversion of samples to integers."""
 
     sample_rate: Annotated[int, Field(ge=1000, le=192_000)] = 16_000
     """Hz; recordings of another rate are resampled, channels are averaged."""
@@ -47,11 +47,11 @@ class AudioConfig(Config):
     values: Literal[256, 65536] = 65536
     """65536 for linear 16-bit samples, 256 for mu-law."""
     speed: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Half of the training crops are played faster or slower by up to this fraction: voices of strangers, not told."""
+    """Half of the training crops are resampled by up to this fraction, unlabelled, to imitate unseen voices."""
     gain_db: NonNegative = 0.0
-    """Training crops are made louder or softer by up to this much."""
+    """Largest random gain of training crops, in both directions."""
     colour_db: Annotated[float, Field(ge=0, le=24)] = 0.0
-    """Training crops pass a random smooth equaliser of up to this much: rooms and microphones of strangers."""
+    """Largest gain of a random smooth equaliser on training crops, which imitates other rooms and microphones."""
 
 
 Selector = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,3}$")]
@@ -61,9 +61,9 @@ Selectors = Annotated[tuple[Selector, ...], Field(min_length=1)]
 class LibriSpeechConfig(AudioConfig):
     """LibriSpeech in its official layout; the classes are the speakers of the training split.
 
-    Each split names subsets, speakers, chapters or utterances by their path: `train-clean-100`,
-    `train-clean-100/19`, `train-clean-100/19/198`. Where two splits name the same recording, the longer path wins,
-    so that a chapter can be held out of a subset.
+    Each split names subsets, speakers, chapters or utterances by their path: `train-clean-100`, `train-clean-100/19`,
+    `train-clean-100/19/198`. If two splits name the same recording, the longer path wins, so that a chapter can be held
+    out of a subset.
     """
 
     kind: Literal["librispeech"] = "librispeech"
@@ -74,11 +74,11 @@ class LibriSpeechConfig(AudioConfig):
     test: Selectors = ("test-clean",)
     alignments: Path | None = None
     """Phones of the utterances, in the tab format that `codeword align` writes, or a folder of TextGrids; by default
-    `trans.phones.txt` inside LibriSpeech/ or beside it."""
+    `trans.phones.txt` in LibriSpeech/ or in its parent folder."""
 
 
 class AudioFolderConfig(AudioConfig):
-    """A folder of audio files; subfolders, where there are any, are the classes (speakers)."""
+    """A folder of audio files; subfolders, if there are any, are the classes (speakers)."""
 
     kind: Literal["audio-folder"] = "audio-folder"
     root: Path
@@ -87,7 +87,7 @@ class AudioFolderConfig(AudioConfig):
 
 
 class SyntheticSpeechConfig(AudioConfig):
-    """Spoken syllables from a source-filter model, four voices; needs no files, and its phones are known."""
+    """Syllables of four voices from a source-filter model, with known phones; needs no files."""
 
     kind: Literal["synthetic-speech"] = "synthetic-speech"
     train: PositiveInt = 256

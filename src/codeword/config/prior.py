@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codeword.config.base import Alphabet, Config, Dilations, Width, must_be_odd
+from codeword.config.base import CodebookSizes, Config, Dilations, Width, must_be_odd
 
 
 class UniformPriorConfig(Config):
@@ -14,12 +14,12 @@ class UniformPriorConfig(Config):
 
 
 class LearnedPriorConfig(Config):
-    """What every prior that is trained says of labels."""
+    """Fields of every trained prior."""
 
     conditional: bool = True
-    """Learn p(codes | label) beside p(codes), where the data has classes."""
+    """Learn p(codes | label) in addition to p(codes), if the data has classes."""
     label_dropout: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """How often a training example hides its label; above 0, for that alone teaches p(codes)."""
+    """Fraction of training examples with the null class; above 0, because only these train p(codes)."""
 
 
 class PixelCNNConfig(LearnedPriorConfig):
@@ -50,9 +50,9 @@ PriorConfig = Annotated[UniformPriorConfig | PixelCNNConfig | WaveNetConfig, Fie
 
 
 class PriorModelConfig(Config):
-    """A prior together with the codes it was built for: what a prior's `config.json` holds."""
+    """A prior and the shape of its codes; the contents of a prior's `config.json`."""
 
     architecture: PriorConfig
     grid: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=2)]
-    codebook_sizes: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)]
+    codebook_sizes: CodebookSizes
     classes: Annotated[int, Field(ge=0, le=1 << 20)] = 0

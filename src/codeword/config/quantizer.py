@@ -1,14 +1,18 @@
 """Quantizers."""
 
+from math import prod
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codeword.config.base import Alphabet, Config, Fraction, NonNegative, Width
+from codeword.config.base import CodebookSizes, Config, Fraction, NonNegative, Width
+
+
+ChannelLevels = Annotated[int, Field(ge=2, le=1024)]
 
 
 class CodebookConfig(Config):
-    """How codebooks learn, in every quantizer that has them."""
+    """Learning of the codebooks, in every quantizer that has them."""
 
     update: Literal["ema", "gradient"] = "ema"
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
@@ -16,17 +20,17 @@ class CodebookConfig(Config):
     cosine: bool = False
     init: Literal["kmeans", "data", "uniform"] = "kmeans"
     revive_below: Fraction = 0.05
-    """A codeword used less than this fraction of uniform usage is moved onto the data; 0 never does."""
+    """A codeword used less than this fraction of uniform usage moves to a random vector; 0 disables this."""
 
 
 class VectorQuantizerConfig(CodebookConfig):
     """Nearest codeword (van den Oord et al. 2017); several `codebook_sizes` make product codes."""
 
     kind: Literal["vector"] = "vector"
-    codebook_sizes: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)] = (512,)
+    codebook_sizes: CodebookSizes = (512,)
     dim: Width = 64
     lookup_dim: Width | None = None
-    """Size of the space searched, over all codes together; None searches the `dim` vectors themselves."""
+    """Dimension of the searched space, over all codes together; None searches the `dim` vectors themselves."""
 
     @model_validator(mode="after")
     def _dims_divide(self) -> Self:
@@ -40,22 +44,22 @@ class VectorQuantizerConfig(CodebookConfig):
 
 
 class ResidualQuantizerConfig(CodebookConfig):
-    """Each codebook codes what those before it left over (RVQ), so that a prefix of the codes is a coarser signal."""
+    """Each codebook codes the residual of those before it (RVQ), so that fewer leading codes give a coarser signal."""
 
     kind: Literal["residual"] = "residual"
-    codebook_sizes: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=64)] = (512,) * 8
+    codebook_sizes: CodebookSizes = (512,) * 8
     dim: Width = 256
     lookup_dim: Width | None = 64
-    """Size of the space searched; None searches the `dim` vectors themselves."""
+    """Dimension of the searched space; None searches the `dim` vectors themselves."""
     served_codes: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Numbers of codes that the model also serves: training hides the codes beyond, a random choice for each signal."""
+    """Numbers of leading codes that also decode: training draws one of them, or all codes, for each signal."""
     all_codes_probability: Fraction = 0.25
-    """How often a training signal keeps all its codes, where there are `served_codes`."""
+    """Fraction of training signals that keep all codes, if there are `served_codes`."""
 
     @model_validator(mode="after")
-    def _prefixes_are_shorter(self) -> Self:
+    def _served_codes_are_fewer(self) -> Self:
         if any(n >= len(self.codebook_sizes) for n in self.served_codes):
-            raise ValueError(f"served_codes must be below the {len(self.codebook_sizes)} codes that there are")
+            raise ValueError(f"served_codes must be below {len(self.codebook_sizes)}, the number of codes")
         return self
 
 
@@ -63,19 +67,12 @@ class FiniteScalarQuantizerConfig(Config):
     """FSQ (Mentzer et al. 2023): each channel is rounded to its own few levels; one code per cell."""
 
     kind: Literal["finite-scalar"] = "finite-scalar"
-    channel_levels: Annotated[tuple[Annotated[int, Field(ge=2, le=1024)], ...], Field(min_length=1, max_length=16)] = (
-        8,
-        8,
-        8,
-    )
+    channel_levels: Annotated[tuple[ChannelLevels, ...], Field(min_length=1, max_length=16)] = (8, 8, 8)
     dim: Width = 64
 
     @model_validator(mode="after")
     def _product_is_an_alphabet(self) -> Self:
-        size = 1
-        for levels in self.channel_levels:
-            size *= levels
-        if size > 1 << 20:
+        if (size := prod(self.channel_levels)) > 1 << 20:
             raise ValueError(f"channel_levels multiply to {size} codewords; at most {1 << 20} are allowed")
         return self
 

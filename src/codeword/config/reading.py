@@ -1,4 +1,4 @@
-"""Reading recipes and configs, and saying what is wrong with them in sentences."""
+"""Reading of recipes and configs, with a sentence for each thing that is wrong in them."""
 
 import json
 import tomllib
@@ -19,7 +19,7 @@ _SHIPPED = resources.files("codeword") / "recipes"
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes inside the package, sorted."""
+    """Names of the recipes in the package, sorted."""
     return sorted(entry.name.removesuffix(".toml") for entry in _SHIPPED.iterdir() if entry.name.endswith(".toml"))
 
 
@@ -28,6 +28,11 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
 
     Raises:
         RecipeError: no such recipe, not TOML, or a field that is unknown, of the wrong type or out of range.
+
+    Example:
+        >>> recipe = load_recipe("cifar10", overrides=["seed=3", "tokenizer.quantizer.codebook_sizes=[1024]"])
+        >>> recipe.seed, recipe.tokenizer.quantizer.codebook_sizes
+        (3, (1024,))
     """
     text, place = _recipe_text(name_or_path)
     try:
@@ -41,10 +46,10 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
 
 
 def validate(model: type[T], tree: Any, *, place: str) -> T:
-    """Build `model` from plain data, or raise one sentence for each thing that is wrong.
+    """Build `model` from plain data, or raise an error with one clause for each wrong field.
 
     Raises:
-        RecipeError: names each field by its dotted path, the value found and what would be right.
+        RecipeError: names each wrong field by its dotted path, its value and the correct values.
     """
     try:
         return TypeAdapter(model).validate_python(tree)
@@ -78,7 +83,7 @@ def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
-    """Set `a.b=value` in place; the value is TOML, or, where it is not, a string as it stands."""
+    """Set `a.b=value` in place; a value that is not TOML is a string."""
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
@@ -101,15 +106,15 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def _explain(error: ValidationError) -> list[str]:
-    """One clause for each thing that is wrong: its dotted path, what is wrong, what was found."""
+    """One clause for each wrong field: its dotted path, the error, and its value."""
     details = error.errors()
     wrong_inside = {detail["loc"][: len(detail["loc"]) - 1] for detail in details}
-    # A list whose element is wrong is also said to be too short; the element is the news.
+    # A list with a wrong element is also reported as too short; only the element is of interest.
     return [_clause(d) for d in details if d["type"] != "too_short" or d["loc"] not in wrong_inside]
 
 
 def _clause(detail: Any) -> str:
-    # pydantic puts the tag of a choice into the path, where no user wrote it.
+    # pydantic adds the tag of a choice to the path, which the recipe does not contain.
     place = ".".join(str(part) for part in detail["loc"] if part not in _KINDS) or "the whole"
     if detail["type"] == "extra_forbidden":
         return f"{place} is not a known field"

@@ -1,4 +1,4 @@
-"""One experiment, whole."""
+"""Recipes: one experiment each."""
 
 from collections.abc import Iterator
 from math import prod
@@ -16,7 +16,7 @@ from codeword.config.trunk import ConvNeXtTrunkConfig, LogMelConfig
 
 
 class TrainingConfig(Config):
-    """How one part (encoder, tokenizer or prior) is trained."""
+    """Training of one part (encoder, tokenizer or prior)."""
 
     steps: PositiveInt = 10_000
     batch_size: PositiveInt = 128
@@ -34,21 +34,21 @@ class TrainingConfig(Config):
     evaluate_every: PositiveInt = 1000
     checkpoint_every: PositiveInt = 500
     valid_signals: PositiveInt = 2000
-    """How many validation signals the regular evaluation reads."""
+    """Number of validation signals in the regular evaluation."""
 
 
 class EvaluationConfig(Config):
-    """What the final evaluation reads."""
+    """Extent of the final evaluation."""
 
     batch_size: PositiveInt = 250
     limit: PositiveInt | None = None
     """At most this many signals of the split; None reads all."""
     baselines: bool = True
-    """Measure speech beside k-means codes of log-mels at the same rates, where that codec has them."""
+    """Also measure k-means codes of log-mels at the same rates, for speech."""
 
 
 class Recipe(Config):
-    """One experiment, whole: data, tokenizer, prior, training of both, evaluation."""
+    """One experiment: data, tokenizer, prior, training of both, evaluation."""
 
     name: str
     description: str = ""
@@ -56,10 +56,10 @@ class Recipe(Config):
     data: DataConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     targets: ClustersConfig | None = None
-    """What the encoder learns before the decoder; None trains them together."""
+    """Targets that the encoder learns before the decoder; None trains both together."""
     prior: PriorConfig = PixelCNNConfig()
     encoder_training: TrainingConfig = TrainingConfig()
-    """Read where there are `targets`."""
+    """Used if there are `targets`."""
     tokenizer_training: TrainingConfig = TrainingConfig()
     prior_training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -74,12 +74,12 @@ class Recipe(Config):
 
 
 def _needs(tokenizer: TokenizerConfig, targets: ClustersConfig) -> Iterator[tuple[bool, str]]:
-    """What the tokenizer whose encoder is to learn `targets` must be, and whether it is."""
+    """Conditions that a tokenizer with `targets` must meet, each with its truth and its text."""
     frontend, trunk, quantizer = tokenizer.frontend, tokenizer.trunk, tokenizer.quantizer
     yield tokenizer.ndim == 1, f"tokenizer.ndim = 1, not {tokenizer.ndim}"
     mels = frontend.mels if isinstance(frontend, LogMelConfig) else 0
     yield mels > 0, f"tokenizer.frontend.kind = 'log-mel', not {frontend.kind!r}"
-    yield (targets.cosines <= mels, f"targets.cosines of at most {mels}, the mels there are, not {targets.cosines}")
+    yield (targets.cosines <= mels, f"targets.cosines of at most {mels}, the number of mels, not {targets.cosines}")
     strides = trunk.strides if isinstance(trunk, ConvNeXtTrunkConfig) else ()
     yield isinstance(trunk, ConvNeXtTrunkConfig), f"tokenizer.trunk.kind = 'convnext', not {trunk.kind!r}"
     plain = (

@@ -1,4 +1,4 @@
-"""What an encoder may be told before the decoder is trained."""
+"""Targets of an encoder, which it learns before the decoder is trained."""
 
 from typing import Annotated, Literal
 
@@ -8,25 +8,25 @@ from codeword.config.base import Config, NonNegative, Positive
 
 
 class ClustersConfig(Config):
-    """Clusters of the training recordings' own cells: an encoder that tells them apart keeps sounds and drops voices.
+    """Clusters of the training recordings' cells: an encoder that separates them keeps sounds and drops voices.
 
-    That clusters teach without any transcript is the idea of HuBERT (Hsu et al. 2021). The encoder and its codebook
-    learn them first, as `encoder_training` says, and stay as they are while the decoder is trained.
+    Clusters as targets without a transcript are the idea of HuBERT (Hsu et al. 2021). `encoder_training` trains the
+    encoder and its codebook on them; both stay fixed while the decoder is trained.
     """
 
     kind: Literal["clusters"] = "clusters"
     cosines: Annotated[int, Field(ge=1, le=512)] = 16
-    """How many cepstra describe a frame."""
+    """Cepstra per frame."""
     classes: Annotated[int, Field(ge=2, le=1 << 16)] = 500
-    """Clusters of cells by which the whitened space is found."""
+    """Clusters of cells that define the whitened space."""
     context: Annotated[int, Field(ge=0, le=8)] = 1
-    """Cells to both sides that are looked at together with each."""
+    """Neighbouring cells to each side that are joined with a cell."""
     smoothing: NonNegative = 1.33
-    """How much codes that often follow each other count beside distances; 0 takes the nearest codeword."""
+    """Weight of the transition probabilities of codes against distances; 0 takes the nearest codeword."""
     adaptation: Positive = 20.0
-    """Cells of a speaker after which their own mean of a codeword counts as much as everybody's."""
+    """Number of cells of a speaker at which the speaker's mean of a codeword has the weight of the common mean."""
     rounds: Annotated[int, Field(ge=0, le=100)] = 4
     noise: NonNegative = 0.1
-    """Standard deviation of the noise on the features that the encoder learns from."""
+    """Standard deviation of the noise on the encoder's training features."""
     recordings: PositiveInt = 2000
-    """At most this many, spread evenly, are learned from; an hour of them takes about 150 MB of memory."""
+    """Largest number of recordings, spread evenly; an hour of recordings takes about 150 MB of memory."""

@@ -4,13 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codeword.config.base import Config, Dilations, NonNegative, Width
+from codeword.config.base import Config, Dilations, HopSamples, Mels, NonNegative, Width, WindowSamples
 from codeword.config.quantizer import QuantizerConfig, VectorQuantizerConfig
 from codeword.config.trunk import ConvTrunkConfig, FrontendConfig, HeadConfig, SamplesConfig, TrunkConfig
 
 
 class GaussianConfig(Config):
-    """Trained by squared error; its scale is fitted, and integrated over each integer, for honest bits."""
+    """Squared error, as a Gaussian of fitted scale that is integrated over each integer."""
 
     kind: Literal["gaussian"] = "gaussian"
 
@@ -29,38 +29,34 @@ class LogisticMixtureConfig(Config):
 
 
 class SpectralConfig(Config):
-    """Audio trained by how its spectra differ, at several resolutions; its scale is fitted as for `gaussian`."""
+    """Audio trained by spectral distances at several resolutions; the scale is fitted as for `gaussian`."""
 
     kind: Literal["spectral"] = "spectral"
-    windows: Annotated[tuple[Annotated[int, Field(ge=16, le=8192)], ...], Field(min_length=1, max_length=16)] = (
-        256,
-        512,
-        1024,
-    )
-    """Window lengths of the short-time Fourier transforms, in samples; each moves on by a quarter of itself."""
-    mels: Annotated[int, Field(ge=4, le=512)] = 80
+    windows: Annotated[tuple[WindowSamples, ...], Field(min_length=1, max_length=16)] = (256, 512, 1024)
+    """Window lengths of the short-time Fourier transforms, in samples; the hop is a quarter of the window."""
+    mels: Mels = 80
     mel_weight: NonNegative = 1.0
 
 
 class SpectrogramConfig(Config):
-    """Audio decoded to log-mel frames, which the Griffin-Lim algorithm makes heard; trained by their absolute error."""
+    """Audio decoded to log-mel frames, trained by their absolute error; Griffin-Lim synthesises the waveform."""
 
     kind: Literal["spectrogram"] = "spectrogram"
-    n_fft: Annotated[int, Field(ge=16, le=8192)] = 640
-    hop: Annotated[int, Field(ge=1, le=4096)] = 160
-    mels: Annotated[int, Field(ge=4, le=512)] = 80
+    n_fft: WindowSamples = 640
+    hop: HopSamples = 160
+    mels: Mels = 80
     iterations: Annotated[int, Field(ge=0, le=1000)] = 32
 
 
 class WaveNetDecoderConfig(Config):
-    """An autoregressive decoder: each sample's distribution given all before it and the features of the codes."""
+    """An autoregressive decoder: the distribution of each sample given all samples before it and the codes."""
 
     kind: Literal["wavenet"] = "wavenet"
     dilations: Dilations = (1, 2, 4, 8, 16, 32, 64, 128, 256) * 2
     width: Width = 64
     skip_width: Width = 128
     features: Width = 64
-    """How many feature channels of the decoder before it condition each sample."""
+    """Feature channels of the decoder that condition each sample."""
 
 
 LikelihoodConfig = Annotated[
@@ -88,11 +84,11 @@ class TokenizerConfig(Config):
     head: HeadConfig = SamplesConfig()
     likelihood: LikelihoodConfig = GaussianConfig()
     conditional: bool = False
-    """Tell the decoder the class (the speaker), so that the codes need not hold it."""
+    """Condition the decoder on the class (the speaker), so that the codes need not hold it."""
     label_dropout: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """How often a training signal hides its class from a conditional decoder: what decoding strangers needs."""
+    """Fraction of training signals with the null class, for decoding signals of unknown classes."""
     classes: tuple[str, ...] = ()
-    """Names of the classes a conditional decoder knows; training fills them in from the data."""
+    """Names of the classes of a conditional decoder; training takes them from the data."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -103,12 +99,12 @@ class TokenizerConfig(Config):
         if isinstance(self.likelihood, WaveNetDecoderConfig) and (
             (self.ndim, self.channels) != (1, 1) or self.values > 1024
         ):
-            raise ValueError("a wavenet likelihood is for one channel at ndim 1 of few values: 256 is mu-law")
-        into = getattr(self.frontend, "hop", 1)
-        out = getattr(self.head, "hop", 1) * getattr(self.likelihood, "hop", 1)
-        if into != out:
+            raise ValueError("a wavenet likelihood needs ndim = 1, channels = 1 and at most 1024 values; 256 is mu-law")
+        analysis = getattr(self.frontend, "hop", 1)
+        synthesis = getattr(self.head, "hop", 1) * getattr(self.likelihood, "hop", 1)
+        if analysis != synthesis:
             raise ValueError(
-                f"frontend takes frames of {into} samples, but head and likelihood make them of {out}; "
+                f"frontend has frames of {analysis} samples, but head and likelihood have frames of {synthesis}; "
                 f"give them one hop"
             )
         return self

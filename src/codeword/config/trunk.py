@@ -4,11 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codeword.config.base import Config, Depth, Stride, Width, must_be_odd
+from codeword.config.base import Config, Depth, HopSamples, Mels, Stride, Width, WindowSamples, must_be_odd
 
 
 class ConvTrunkConfig(Config):
-    """The report's encoder and decoder: strided convs, a stack of ReLU-3x3-ReLU-1x1, transposed convs."""
+    """The VQ-VAE conv trunk of van den Oord et al. 2017 as in Sonnet's example.
+
+    Strided convs, a stack of ReLU-3x3-ReLU-1x1, transposed convs.
+    """
 
     kind: Literal["conv"] = "conv"
     width: Annotated[int, Field(ge=2, le=8192)] = 128
@@ -18,7 +21,7 @@ class ConvTrunkConfig(Config):
 
 
 class ResidualTrunkConfig(Config):
-    """Pre-activation residual blocks at every resolution, so that the decoder also works near the pixels."""
+    """Pre-activation residual blocks at every resolution, including that of the signal."""
 
     kind: Literal["residual"] = "residual"
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=9)] = (64, 128, 128)
@@ -39,9 +42,7 @@ class ResidualTrunkConfig(Config):
 
 
 class ConvNeXtTrunkConfig(Config):
-    """ConvNeXt blocks (Liu et al. 2022): the encoder's after its strides, the decoder's after them too, at the finest
-    resolution.
-    """
+    """ConvNeXt blocks (Liu et al. 2022), after the strides: the encoder's coarse, the decoder's at full resolution."""
 
     kind: Literal["convnext"] = "convnext"
     width: Width = 256
@@ -60,7 +61,7 @@ TrunkConfig = Annotated[ConvTrunkConfig | ResidualTrunkConfig | ConvNeXtTrunkCon
 
 
 class SamplesConfig(Config):
-    """The signal itself: nothing stands between it and the trunk."""
+    """No frontend or head: the trunk works on the signal itself."""
 
     kind: Literal["samples"] = "samples"
 
@@ -69,19 +70,19 @@ class LogMelConfig(Config):
     """Analysis: the logarithm of a mel spectrogram, one frame every `hop` samples."""
 
     kind: Literal["log-mel"] = "log-mel"
-    n_fft: Annotated[int, Field(ge=16, le=8192)] = 1024
-    hop: Annotated[int, Field(ge=1, le=4096)] = 160
-    mels: Annotated[int, Field(ge=4, le=512)] = 80
+    n_fft: WindowSamples = 1024
+    hop: HopSamples = 160
+    mels: Mels = 80
     normalise: bool = False
-    """Take each band's mean and scale over the whole recording out: loudness and microphone go, streaming too."""
+    """Normalise each band over the whole recording, which removes loudness and microphone but rules out streaming."""
 
 
 class ISTFTConfig(Config):
-    """Synthesis: magnitudes and phases for each frame, put together by an inverse short-time Fourier transform."""
+    """Synthesis: magnitudes and phases of frames to a waveform, by an inverse short-time Fourier transform."""
 
     kind: Literal["istft"] = "istft"
-    n_fft: Annotated[int, Field(ge=16, le=8192)] = 640
-    hop: Annotated[int, Field(ge=1, le=4096)] = 160
+    n_fft: WindowSamples = 640
+    hop: HopSamples = 160
 
     @model_validator(mode="after")
     def _windows_overlap(self) -> Self:
@@ -93,10 +94,10 @@ class ISTFTConfig(Config):
 
 
 class HoldConfig(Config):
-    """Each frame's features are held for `hop` samples: what an autoregressive decoder is told of every sample."""
+    """Each frame's features are repeated for `hop` samples, as conditioning of an autoregressive decoder."""
 
     kind: Literal["hold"] = "hold"
-    hop: Annotated[int, Field(ge=1, le=4096)] = 160
+    hop: HopSamples = 160
 
 
 FrontendConfig = Annotated[SamplesConfig | LogMelConfig, Field(discriminator="kind")]

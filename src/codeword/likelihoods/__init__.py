@@ -1,4 +1,4 @@
-"""Likelihoods p(x | features) over integer signals: what the decoder's features say of every value."""
+"""Likelihoods p(x | features) over integer signals."""
 
 from typing import assert_never
 
@@ -34,7 +34,7 @@ __all__ = [
 def build_likelihood(
     config: LikelihoodConfig, *, channels: int, values: int, sample_rate: int | None = None
 ) -> Likelihood:
-    """The likelihood that a recipe describes, for signals of `channels` integers below `values`."""
+    """Build the likelihood of a config for signals of `channels` integers below `values`."""
     match config:
         case GaussianConfig():
             return Gaussian(channels, values)

@@ -1,4 +1,4 @@
-"""What every likelihood offers."""
+"""The interface of likelihoods."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,13 +11,24 @@ from codeword.errors import UnsupportedError
 from codeword.nn.walk import Choose
 
 MOST_LISTED = 1024
-"""Numbers of more values than this are not coded one by one."""
+"""The largest number of values for which lossless coding lists the probability of each."""
 
 
 class Likelihood(nn.Module, ABC):
     """p(x | features) of signals x (B, C, *S), integers in [0, values), given features (B, F, *S / hop).
 
     A probability, not a density: over all values of one number it sums to 1. `features` is F.
+
+    Example:
+        >>> import torch
+        >>> from codeword.config import CategoricalConfig
+        >>> from codeword.likelihoods import build_likelihood
+        >>> likelihood = build_likelihood(CategoricalConfig(), channels=1, values=4)
+        >>> features, x = torch.zeros(2, likelihood.features, 8), torch.zeros(2, 1, 8, dtype=torch.int64)
+        >>> likelihood.log_prob(features, x)  # 8 samples of log(1/4) nats
+        tensor([-11.0904, -11.0904])
+        >>> likelihood.mean(features).shape
+        torch.Size([2, 1, 8])
     """
 
     features: int
@@ -42,7 +53,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def mean(self, features: Tensor) -> Tensor:
-        """The expected signal (B, C, *S), real numbers between 0 and values - 1."""
+        """The expected signal (B, C, *S), real numbers from 0 to values - 1."""
 
     @abstractmethod
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -76,11 +87,11 @@ class Likelihood(nn.Module, ABC):
         )
 
     def loss(self, features: Tensor, x: Tensor) -> Tensor:
-        """What training minimises: nats for each number, unless a likelihood says otherwise. ()"""
+        """The training loss (): nats per number, unless a subclass defines another."""
         return -self.log_prob(features, x).mean() / prod(x.shape[1:])
 
     def centred(self, x: Tensor) -> Tensor:
-        """Integers to real numbers in [-1/2, 1/2], the scale of the report's losses."""
+        """Integers to real numbers in [-1/2, 1/2], the scale on which squared errors are measured."""
         return x.float() / (self.values - 1) - 0.5
 
     def restored(self, centred: Tensor) -> Tensor:
@@ -89,11 +100,11 @@ class Likelihood(nn.Module, ABC):
 
 
 def bin_logits(below: Tensor) -> Tensor:
-    """The cumulative distribution at the edges between values (..., values - 1) to logits (..., values)."""
+    """Cumulative distribution at the edges between values (..., values - 1) to logits (..., values)."""
     first, last = below.new_zeros(*below.shape[:-1], 1), below.new_ones(*below.shape[:-1], 1)
     return torch.cat([first, below, last], -1).diff(dim=-1).clamp_(min=0).log_()
 
 
 def uniform(shape: torch.Size, like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Uniform draws strictly inside (0, 1), made on the CPU so that one seed serves every device."""
+    """Uniform draws strictly inside (0, 1), on the CPU so that a seed gives the same draws on every device."""
     return torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7).to(like.device)

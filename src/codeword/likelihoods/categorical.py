@@ -1,4 +1,4 @@
-"""One softmax over all values for each channel, as the VQ-VAE paper reports its bits with."""
+"""One softmax over all values for each channel, as in the VQ-VAE paper's bits per dimension."""
 
 from collections.abc import Sequence
 

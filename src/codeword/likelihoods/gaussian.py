@@ -1,4 +1,4 @@
-"""Squared error as a likelihood: a Gaussian whose scale is fitted, integrated over each integer."""
+"""Squared error as a likelihood: a Gaussian with a fitted scale, integrated over each integer."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,10 @@ from codeword.likelihoods.base import Likelihood, bin_logits
 class Gaussian(Likelihood):
     """The features are the mean; one scale for each channel.
 
-    Training minimises plain squared error on [-1/2, 1/2], as the report does. That alone is no likelihood, so
-    the scale is fitted beside it, to the error that the decoder makes on training data, without touching the
-    decoder's gradient; `log_prob` then integrates the density over each integer's bin, the outer bins open.
+    Training minimises plain squared error on [-1/2, 1/2], the scale of Kalal, Karuturi and Budireddy 2024, "VQVAE -
+    Images & Audio" (course report). That alone is no likelihood, so the scale is fitted to the decoder's error on
+    training data, without an effect on the decoder's gradient; `log_prob` integrates the density over the bin of each
+    integer, with open outer bins.
     """
 
     def __init__(self, channels: int, values: int) -> None:
@@ -26,18 +27,18 @@ class Gaussian(Likelihood):
         return (features.float() - signal).square().mean() + self.fit_scale(features, signal)
 
     def fit_scale(self, features: Tensor, signal: Tensor) -> Tensor:
-        """Zero, with a gradient that moves the scale to the error of features from signal, both (B, C, *S)."""
+        """Zero, with a gradient that fits the scale to the error between features and signal, both (B, C, *S)."""
         error = (features.detach().float() - signal).square()
         by_channel = error.transpose(0, 1).flatten(1).mean(1)
         fit = (self.log_scale + by_channel / 2 * torch.exp(-2 * self.log_scale)).mean()
-        # The loss that is read stays what it is, only the scale feels it.
+        # The value of the loss does not change; only the scale gets a gradient.
         return fit - fit.detach()
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
         scale = self.log_scale.exp().view(-1, *[1] * (x.ndim - 2))
         offset = (self.centred(x) - features.float()) / scale
         half_bin = 0.5 / (self.values - 1) / scale
-        # By symmetry only the lower tail is needed, where the logarithm is accurate.
+        # By symmetry the lower tail is enough; there the logarithm is accurate.
         centre = -offset.abs()
         upper, lower = torch.special.log_ndtr(centre + half_bin), torch.special.log_ndtr(centre - half_bin)
         inside = upper + torch.log1p(-torch.exp(lower - upper))

@@ -9,7 +9,7 @@ from torch import Tensor
 from codeword.likelihoods.base import Likelihood, bin_logits, uniform
 
 LOG_SCALE_RANGE = (-7.0, 5.0)
-# Features start near zero; a scale of e^-2 of the half range is where real signals begin, 1 is far too wide.
+# Features start near zero; e^-2 of the half range is a typical scale of real signals, 1 is too wide.
 INITIAL_LOG_SCALE = -2.0
 
 
@@ -24,8 +24,8 @@ class LogisticMixture(Likelihood):
         super().__init__(channels, values)
         self.components = components
         self._coupled = [(c, b) for c in range(channels) for b in range(c)]
-        # For each component a weight, means, log scales and couplings; and the part of the means and log scales
-        # that components share, which gathers the gradient of all of them and so learns much sooner.
+        # For each component a weight, means, log scales and couplings; and a part of the means and log scales that all
+        # components share, which gets the gradient of all of them and so learns faster.
         self.features = components * (1 + 2 * channels + len(self._coupled)) + 2 * channels
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
@@ -40,19 +40,19 @@ class LogisticMixture(Likelihood):
         seen = torch.stack([*before, *[torch.zeros_like(weights[:, 0])] * (self.channels - channel)], 1)
         means = self._coupled_means(means, couplings, self._signed(seen))
         for earlier in range(channel):
-            # What the channels before turned out to be tells which component is at work.
+            # The posterior of the component, given the channels before.
             weights = weights.log_softmax(1) + self._component_log_prob(
                 seen[:, earlier], means[:, :, earlier], log_scales[:, :, earlier]
             )
         # The edges between neighbouring values, on [-1, 1].
         edges = (2 * torch.arange(1, self.values, device=features.device) - 1) / (self.values - 1) - 1
         parts = weights.softmax(1), means[:, :, channel], torch.exp(-log_scales[:, :, channel])
-        # Signal by signal, which stays in the processor's cache: for many at once it takes five times as long.
+        # Signal by signal, because a batch exceeds the processor's cache and takes five times as long.
         return torch.stack([bin_logits(_mixed(edges, *one)) for one in zip(*parts, strict=True)])
 
     def mean(self, features: Tensor) -> Tensor:
         weights, means, _, couplings = self._split(features)
-        # Expectations pass through the coupling, which is linear, one channel after the other.
+        # The coupling is linear, so expectations pass through it channel by channel.
         expected: list[Tensor] = []
         for c in range(self.channels):
             value = means[:, :, c]
@@ -78,7 +78,7 @@ class LogisticMixture(Likelihood):
             for pair, (channel, before) in enumerate(self._coupled):
                 if channel == c:
                     value = value + couplings[:, pair] * self._signed(drawn[before])
-            # Rounded at once: the next channel is conditioned on an integer, as in training.
+            # Rounded here, because the next channel is conditioned on an integer, as in training.
             drawn.append(self.restored(value / 2).round().long())
         return torch.stack(drawn, 1)
 
@@ -87,7 +87,7 @@ class LogisticMixture(Likelihood):
 
     def _split(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(B, F, *S) to mixture logits (B, M, *S), means, log scales (B, M, C, *S), couplings (B, M, P, *S)."""
-        # Contiguous first: every operation below is many times slower on a channels_last layout.
+        # Contiguous, because the operations below are many times slower on a channels_last layout.
         features = features.float().contiguous()
         shared, own = features.split([2 * self.channels, features.shape[1] - 2 * self.channels], dim=1)
         weights, means, log_scales, couplings = own.unflatten(1, (self.components, -1)).split(
@@ -99,7 +99,7 @@ class LogisticMixture(Likelihood):
         return weights.squeeze(2), means, log_scales, couplings.tanh()
 
     def _component_log_prob(self, x: Tensor, means: Tensor, log_scales: Tensor) -> Tensor:
-        """Integers (B, ...) under each component (B, M, ...), whose coupled means and log scales these are."""
+        """Log-probabilities of integers (B, ...) under components with coupled means and log scales (B, M, ...)."""
         inverse = torch.exp(-log_scales)
         offset = (self._signed(x).unsqueeze(1) - means) * inverse
         half_bin = inverse / (self.values - 1)
@@ -113,7 +113,7 @@ class LogisticMixture(Likelihood):
 
 
 def _mixed(edges: Tensor, weights: Tensor, means: Tensor, inverse_scales: Tensor) -> Tensor:
-    """The cumulative distribution at edges (E,) of mixtures (M, *S), weights summing to one: (*S, E)."""
+    """Cumulative distributions of mixtures (M, *S), with weights that sum to 1, at edges (E,): (*S, E)."""
     below = torch.zeros(*weights.shape[1:], len(edges), device=weights.device)
     for weight, mean, inverse_scale in zip(weights, means, inverse_scales, strict=True):
         offset = (edges - mean[..., None]).mul_(inverse_scale[..., None])
@@ -122,12 +122,12 @@ def _mixed(edges: Tensor, weights: Tensor, means: Tensor, inverse_scales: Tensor
 
 
 def logistic_log_prob(x: Tensor, offset: Tensor, half_bin: Tensor, *, values: int) -> Tensor:
-    """Log-probability of each integer of x, a logistic integrated over its bin; the outer bins are open.
+    """Log-probability of each integer of x: a logistic integrated over its bin, with open outer bins.
 
-    `offset` is how far the integer lies from the mean, `half_bin` half the distance to its neighbour, both in scales.
+    `offset` is the distance of the integer from the mean, `half_bin` half the distance to its neighbour, in scales.
     """
     # s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)) for the logistic s: exact, and finite without a fallback.
-    # An open bin lacks one side, and with it that factor and the last one.
+    # An open bin has no edge on one side, so it lacks the factor of that edge and the last factor.
     above, below = x < values - 1, x > 0
     return (
         F.logsigmoid(offset + half_bin) * above

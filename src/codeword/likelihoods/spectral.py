@@ -1,4 +1,4 @@
-"""Audio that is trained by ear: spectral distances teach the decoder, a fitted Gaussian counts the bits."""
+"""Audio trained by spectral distances; a fitted Gaussian gives the bits."""
 
 from torch import Tensor
 
@@ -10,8 +10,8 @@ from codeword.spectra.losses import SpectralLoss
 class Spectral(Gaussian):
     """The features are the waveform (B, 1, T) in [-1/2, 1/2].
 
-    Training minimises the `SpectralLoss`; the scale is fitted to the waveform's error as in `Gaussian`, so the bits are
-    honest, and large: phases that no ear hears cost as much as what it does hear.
+    Training minimises the `SpectralLoss`; the scale is fitted to the waveform's error as in `Gaussian`. The bits are
+    therefore valid but many: inaudible phases cost as much as audible content.
     """
 
     def __init__(self, config: SpectralConfig, *, channels: int, values: int, sample_rate: int) -> None:

@@ -1,4 +1,4 @@
-"""Audio as a spectrogram: the codes say how loud each band is and when, and leave the phases to synthesis."""
+"""Audio as a spectrogram: the codes hold magnitudes, and Griffin-Lim synthesises the phases."""
 
 from math import pi, sqrt
 
@@ -11,7 +11,7 @@ from codeword.likelihoods.base import Likelihood, uniform
 from codeword.likelihoods.logistic_mixture import logistic_log_prob
 from codeword.spectra.stft import LogMel, griffin_lim
 
-# Log-mels of speech lie around -6 and spread by about 3; features are near the unit scale that networks start at.
+# Log-mels of speech have a mean of about -6 and a deviation of about 3; networks expect unit scale.
 _CENTRE, _SPREAD = -6.0, 3.0
 _LOUDEST = 5.0
 
@@ -19,9 +19,9 @@ _LOUDEST = 5.0
 class Spectrogram(Likelihood):
     """The features are log-mel frames (B, mels, ceil(T / hop)), one every `hop` samples.
 
-    Training minimises their mean absolute error, in nepers. The expected signal is what Griffin-Lim makes of them.
-    As a likelihood each sample is logistic around zero, as loud as a linear map of its frame says; the map is fitted
-    beside, without touching the decoder's gradient. The bits are honest, and many: all phases are in them.
+    Training minimises their mean absolute error, in nepers. The expected signal is synthesised by Griffin-Lim.
+    As a likelihood each sample is logistic around zero, with a scale from a linear map of its frame; the map is fitted
+    without an effect on the decoder's gradient. The bits are valid but many: they include all phases.
     """
 
     one_pass = False
@@ -40,7 +40,7 @@ class Spectrogram(Likelihood):
     def loss(self, features: Tensor, x: Tensor) -> Tensor:
         distance = _SPREAD * (features.float() - self._frames(x)).abs().mean()
         fit = -self.log_prob(features.detach(), x).mean() / x.shape[-1]
-        # The loss that is read stays the distance, only the scale feels the fit.
+        # The value of the loss is the distance; only the scale gets the gradient of the fit.
         return distance + fit - fit.detach()
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""WaveNet as a decoder: each sample given all before it and what the codes say (van den Oord et al. 2017, sec. 4.3)."""
+"""WaveNet as a decoder: each sample given the samples before and the codes (van den Oord et al. 2017, sec. 4.3)."""
 
 from collections.abc import Callable, Iterator
 from math import inf, pi
@@ -49,10 +49,7 @@ class WaveNetDecoder(Likelihood):
         return self._logits(self.stack(before, local=features.transpose(1, 2)))
 
     def mean(self, features: Tensor) -> Tensor:
-        """A draw, the same one each time: there is no closed form of the mean.
-
-        Nor would a mean serve: averaged over all the phases that could have followed, it is near silence.
-        """
+        """A draw with a fixed seed, because the mean has no closed form and would be near silence."""
         return self.sample(features, generator=torch.Generator().manual_seed(SEED_OF_MEAN)).float()
 
     def sample(
@@ -62,7 +59,7 @@ class WaveNetDecoder(Likelihood):
         generator: torch.Generator | None = None,
         progress: Callable[[int], None] = lambda done: None,
     ) -> Tensor:
-        """One draw (B, 1, T), one sample after the other; `progress` hears how many of the T are done."""
+        """One draw (B, 1, T), sample by sample; `progress` gets the number of finished samples."""
         noise = self._gumbel(features, generator)
         return self.walk(
             features, lambda logits, t: (logits[:, 0] + next(noise)).argmax(-1, keepdim=True), progress=progress
@@ -85,7 +82,7 @@ class WaveNetDecoder(Likelihood):
         return x.unsqueeze(1)
 
     def _gumbel(self, features: Tensor, generator: torch.Generator | None) -> Iterator[Tensor]:
-        """Gumbel noise (B, values) for each sample: the largest of logits plus it is a draw from their softmax."""
+        """Gumbel noise (B, values) for each sample: the argmax of logits plus noise is a draw from their softmax."""
         batch, _, samples = features.shape
         for start in range(0, samples, BLOCK_SAMPLES):
             shape = torch.Size([min(BLOCK_SAMPLES, samples - start), batch, self.values])
@@ -97,10 +94,9 @@ class WaveNetDecoder(Likelihood):
 
 
 def cosines(values: int, width: int) -> Tensor:
-    """A table (values, width) to start from: cosines over the range of values, the faster the fainter.
+    """An initial embedding (values, width): cosines over the range of values, with amplitudes that fall with the rate.
 
-    Neighbouring values start alike, so that what is learned of one holds for the others; a random table has to find
-    that out value by value.
+    Neighbouring values have similar vectors, so that training generalises over values from the start.
     """
     place = (torch.arange(values) + 0.5) / values
     rate = torch.arange(1, width + 1)

@@ -1,4 +1,4 @@
-"""Priors p(codes | label): exact log-probabilities, and one cached walk that draws or codes symbols."""
+"""Priors p(codes | label): exact log-probabilities, and a cached walk that draws or codes symbols."""
 
 from pathlib import Path
 from typing import assert_never
@@ -15,12 +15,12 @@ __all__ = ["PixelCNN", "Prior", "Sampler", "Uniform", "WaveNet", "build_prior", 
 
 
 def build_prior(config: PriorModelConfig) -> Prior:
-    """The prior that a config describes."""
+    """Build the prior of a config."""
     return _prior_class(config)(config)
 
 
 def load_prior(folder: str | Path) -> Prior:
-    """Load whichever kind of prior `folder` holds. Raises ModelError."""
+    """Load a prior of any kind from `folder`. Raises ModelError."""
     return _prior_class(read_config(Path(folder), PriorModelConfig)).from_pretrained(folder)
 
 

@@ -1,4 +1,4 @@
-"""What every prior offers, and the walk along its symbols."""
+"""The interface of priors, and the walk along the symbols."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -15,14 +15,24 @@ from codeword.store import Pretrained
 
 
 class Prior(Pretrained):
-    """p(codes | label) for codes (B, *G, K), code k out of `codebook_sizes[k]`; labels (B,) are below `classes`.
+    """p(codes | label) for codes (B, *G, K), code k below `codebook_sizes[k]`; labels (B,) are below `classes`.
 
     Symbols are numbered in raster order of the grid, the K codes of a cell one after the other.
+
+    Example:
+        >>> import torch
+        >>> from codeword.config import PixelCNNConfig, PriorModelConfig
+        >>> from codeword.priors import Sampler, build_prior, walk
+        >>> tiny = PixelCNNConfig(layers=1, width=4, head_width=4)
+        >>> prior = build_prior(PriorModelConfig(architecture=tiny, grid=(3, 3), codebook_sizes=(8,)))
+        >>> codes = walk(prior, 2, Sampler(generator=torch.Generator().manual_seed(0)))
+        >>> codes.shape, prior.log_prob(codes).shape
+        (torch.Size([2, 3, 3, 1]), torch.Size([2]))
     """
 
     config_class = PriorModelConfig
     any_grid: ClassVar[bool] = False
-    """Whether `walk` may visit grids of another size than `grid`."""
+    """True if `walk` accepts grids of other sizes than `grid`."""
 
     def __init__(self, config: PriorModelConfig) -> None:
         super().__init__(config)
@@ -30,7 +40,7 @@ class Prior(Pretrained):
 
     @property
     def symbols(self) -> int:
-        """How many symbols one signal has."""
+        """Symbols per signal."""
         return prod(self.grid) * len(self.codebook_sizes)
 
     @abstractmethod
@@ -38,7 +48,7 @@ class Prior(Pretrained):
         """Codes (B, *G, K) and labels (B,) to log-probabilities (B,) in nats, all symbols in parallel."""
 
     def forward(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        """The training loss: nats for each symbol. ()"""
+        """The training loss (): nats per symbol."""
         return -self.log_prob(codes, label).mean() / codes[0].numel()
 
     @abstractmethod
@@ -47,11 +57,11 @@ class Prior(Pretrained):
 
     @abstractmethod
     def logits(self, state: Any, i: int) -> Tensor:
-        """Logits (B, n) of symbol i, when all before it have been pushed."""
+        """Logits (B, n) of symbol i, after all symbols before it have been pushed."""
 
     @abstractmethod
     def push(self, state: Any, i: int, symbols: Tensor) -> None:
-        """Make symbol i known: symbols (B,) int64."""
+        """Append symbol i: symbols (B,) int64."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What priors over grids of cells have in common: a network over the cells before, and a small one within the cell."""
+"""Base of priors over grids of cells: a network over the cells before, and a small one within the cell."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from codeword.priors.base import Prior
 
 @dataclass(kw_only=True)
 class CellState:
-    """Where the walk stands within its cell: the head's features (B, head), and the codes (B,) taken so far."""
+    """State of the walk within a cell: the head's features (B, head), and the codes (B,) of the cell so far."""
 
     hidden: Tensor | None = None
     cell: list[Tensor] = field(default_factory=list)
 
 
 class CellPrior(Prior):
-    """The codes of a cell are modelled one after the other, from what a network saw of all cells before.
+    """The codes of a cell are modelled one after the other, given the features of all cells before.
 
-    The network is the subclass's. Its input is the sum of the embeddings of a cell's codes (W channels), its output
-    the features (F channels) of each cell. The K codes of a cell follow by a small network over these features and
-    the codes before. With classes, the network is told the label; one more class, number `classes`, stands for
-    "not told", so that one prior gives p(codes) as well.
+    A subclass defines the network. Its input is the sum of the embeddings of a cell's codes (W channels), its output
+    the features (F channels) of each cell. A small network gives the K codes of a cell from these features and the
+    codes before. With classes, the network is conditioned on the label; number `classes` is the null class, which
+    gives the unconditional p(codes).
     """
 
     def __init__(self, config: PriorModelConfig, *, width: int, features: int, head_width: int) -> None:
@@ -48,11 +48,11 @@ class CellPrior(Prior):
 
     @abstractmethod
     def _walk_cell(self, state: CellState, cell: int) -> Tensor:
-        """The features (B, F) of cell number `cell`, when all before it have been entered."""
+        """The features (B, F) of cell number `cell`, after all cells before it have been entered."""
 
     @abstractmethod
     def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:
-        """Make cell number `cell` known, by its embedding (B, W)."""
+        """Append cell number `cell`, given its embedding (B, W)."""
 
     def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
         total = torch.zeros(len(codes), device=codes.device)
@@ -62,7 +62,7 @@ class CellPrior(Prior):
         return total
 
     def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
-        """For each code k of the cells, its logits (B, *G, codebook_sizes[k]) given all symbols before it."""
+        """Yield for each code k of the cells its logits (B, *G, codebook_sizes[k]) given all symbols before it."""
         hidden = self._hidden(self._cell_features(codes, self._label(label, len(codes))))
         for k, output in enumerate(self.outputs):
             if k:

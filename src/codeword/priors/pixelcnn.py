@@ -15,11 +15,11 @@ from codeword.priors.cell import CellPrior, CellState
 
 @dataclass(kw_only=True)
 class PixelCNNState(CellState):
-    """What the walk keeps, so that a symbol costs one column of the network and not the whole.
+    """Cached activations, so that a symbol costs one column of the network instead of the whole grid.
 
-    For an upper stack, the padded input (B, W, *slab) of each layer. For the last stack, whose slab is a
-    single cell, the padded line (B, G + reach, W) of each layer, its convolution as a matrix in `weights`, and
-    `drives` (G, B, 2W): the part of its pre-activation that does not depend on the line being walked.
+    For an upper stack, the padded input (B, W, *slab) of each layer. For the last stack, whose slab is a single cell,
+    the padded line (B, G + reach, W) of each layer, its convolution as a matrix in `weights`, and `drives` (G, B, 2W):
+    the part of its pre-activation that does not depend on the current line.
     """
 
     label: Tensor
@@ -30,7 +30,7 @@ class PixelCNNState(CellState):
 
 
 class PixelCNN(CellPrior):
-    """One stack of gated layers for each axis, each fed by the one before: no blind spot at any rank.
+    """One stack of gated layers for each axis, each fed by the stack before, without a blind spot at any rank.
 
     On a 2-D grid these are the vertical and the horizontal stack of van den Oord et al. 2016; a sequence has
     only the latter. With classes, each layer's bias depends on the label (eq. 4 there).
@@ -90,7 +90,7 @@ class PixelCNN(CellPrior):
 
     def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:
         state, place = cast(PixelCNNState, state), self._place(cell)
-        # One further along each stack's own axis: that is the shift of the parallel form.
+        # Shifted by one along each stack's own axis, as in the parallel form.
         for axis, inputs in enumerate(state.slabs):
             if place[axis] + 1 < self.grid[axis]:
                 later = [n + self.reach for n in place[axis + 1 :]]
@@ -102,7 +102,7 @@ class PixelCNN(CellPrior):
             state.lines[0][:, place[-1] + 1 + self.reach] = embedded
 
     def _begin_line(self, state: PixelCNNState, place: tuple[int, ...]) -> None:
-        """Run the upper stacks for the line that starts at `place`, and forget the line before."""
+        """Run the upper stacks for the line that starts at `place`, and clear the cache of the line before."""
         biases = self._biases(state.label)
         outputs: list[Tensor] = []
         for axis, inputs in enumerate(state.slabs):

@@ -1,4 +1,4 @@
-"""How the walk takes a symbol when it samples."""
+"""Sampling of one symbol of the walk."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,18 @@ from codeword.errors import UsageError
 
 @dataclass(frozen=True)
 class Sampler:
-    """Draws from the softmax of logits (B, n), made sharper, cut to the `top_k` likeliest or the `top_p` mass.
+    """A draw from the softmax of logits (B, n), with temperature, `top_k` and `top_p`.
 
-    Temperature 0 takes the likeliest symbol. `top_p` keeps the smallest set of likeliest symbols that holds
-    at least that mass (Holtzman et al. 2020). The generator lives on the CPU.
+    Temperature 0 takes the likeliest symbol. `top_k` keeps that number of likeliest symbols, `top_p` the smallest set
+    of likeliest symbols with at least that probability mass (Holtzman et al. 2020). The generator lives on the CPU.
+
+    Example:
+        >>> import torch
+        >>> Sampler(temperature=0)(torch.tensor([[0.1, 2.0, -1.0]]))
+        tensor([1])
+
+    Raises:
+        UsageError: a setting is out of range.
     """
 
     temperature: float = 1.0
@@ -40,7 +48,7 @@ class Sampler:
         if self.top_p < 1:
             ordered, places = probabilities.sort(-1, descending=True)
             ordered = ordered / ordered.sum(-1, keepdim=True)
-            # The mass before a symbol decides, so that the likeliest is always kept.
+            # By the mass before each symbol, so that the likeliest one is always kept.
             kept = ordered * (ordered.cumsum(-1) - ordered < self.top_p)
             probabilities = torch.zeros_like(probabilities).scatter(-1, places, kept)
         drawn = torch.multinomial(probabilities.cpu(), 1, generator=self.generator)

@@ -1,4 +1,4 @@
-"""The prior that knows nothing: it stands where there is no other."""
+"""The uniform prior, for models without a trained one."""
 
 from dataclasses import dataclass
 from math import log
@@ -17,7 +17,7 @@ class UniformState:
 
 
 class Uniform(Prior):
-    """Every code equally likely, whatever the label: it has no classes."""
+    """Every code equally likely, without classes."""
 
     any_grid: ClassVar[bool] = True
 

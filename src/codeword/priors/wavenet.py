@@ -14,21 +14,20 @@ from codeword.priors.cell import CellPrior, CellState
 
 @dataclass(kw_only=True)
 class WaveNetState(CellState):
-    """The network's walk, and its features (B, S) for the cell that comes next."""
+    """The network's walk, and its features (B, S) for the next cell."""
 
     walk: DilatedWalk
     features: Tensor
 
 
 class WaveNet(CellPrior):
-    """Dilated causal layers over a row of cells (van den Oord et al. 2016, WaveNet), whatever its length.
+    """Dilated causal layers over a sequence of cells of any length (van den Oord et al. 2016, WaveNet).
 
-    Nothing in it depends on the length: `grid` is only how long a walk is that is not told. Its input is shifted by
-    one, so that a cell sees the `receptive_field` cells before it and not itself. A label is global conditioning
-    (sec. 2.5 there).
+    `grid` is only the default length for sampling. The input is shifted by one, so that a cell sees the
+    `receptive_field` cells before it and not itself. A label is global conditioning (sec. 2.5 there).
 
     Raises:
-        RecipeError: the codes do not lie in a row.
+        RecipeError: the codes have more than one axis.
     """
 
     any_grid: ClassVar[bool] = True
@@ -38,7 +37,7 @@ class WaveNet(CellPrior):
         assert isinstance(architecture, WaveNetConfig)
         if len(config.grid) != 1:
             raise RecipeError(
-                f"A wavenet prior is for codes in a row, but these lie on a grid of "
+                f"A wavenet prior is for codes on one axis, but these lie on a grid of "
                 f'{" x ".join(map(str, config.grid))}; set prior.kind="pixelcnn".'
             )
         width = architecture.width
@@ -51,7 +50,7 @@ class WaveNet(CellPrior):
 
     @property
     def receptive_field(self) -> int:
-        """How many cells before it a cell sees."""
+        """Cells before a cell that it depends on."""
         return self.stack.receptive_field
 
     def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:

@@ -55,10 +55,10 @@ class Pretrained(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder_or_repo: str | Path) -> Self:
-        """Load from a folder, or from a repository of the Hugging Face Hub; ready to evaluate, on the CPU.
+        """Load from a folder or a Hugging Face Hub repository, in evaluation mode on the CPU.
 
         Raises:
-            ModelError: nothing is there, or it is not a model of this class.
+            ModelError: there is no model there, or it is not of this class.
         """
         folder = locate(folder_or_repo, (CONFIG_FILE, WEIGHTS_FILE))
         config = read_config(folder, cls.config_class)

@@ -34,7 +34,7 @@ _HEADER_TYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""How safetensors writes types; models and checkpoints use no others."""
+"""Names of types in safetensors headers; models and checkpoints use only these types."""
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], *, metadata: dict[str, str] | None = None) -> None:
