@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 
 from codeword.config.base import CodebookSizes, Config, Fraction, NonNegative, Width
 
-
 ChannelLevels = Annotated[int, Field(ge=2, le=1024)]
 
 
