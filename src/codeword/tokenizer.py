@@ -12,7 +12,7 @@ from codeword.config import TokenizerConfig
 from codeword.likelihoods import build_likelihood
 from codeword.nn.conv import channels_last
 from codeword.nn.frontend import build_frontend, build_head
-from codeword.nn.trunk import build_decoder, build_encoder, hop
+from codeword.nn.trunk import build_trunk, hop
 from codeword.quantizers import Quantized, build_quantizer
 from codeword.store import Pretrained
 
@@ -69,8 +69,9 @@ class Tokenizer(Pretrained):
         )
         self.head = build_head(config.head, features=self.likelihood.features)
         dim = self.quantizer.dim
-        self.encoder = build_encoder(config.trunk, ndim=config.ndim, channels=self.frontend.channels, dim=dim)
-        self.decoder = build_decoder(config.trunk, ndim=config.ndim, dim=dim, features=self.head.channels)
+        self.encoder, self.decoder = build_trunk(
+            config.trunk, ndim=config.ndim, channels=self.frontend.channels, dim=dim, features=self.head.channels
+        )
         # One more row, for the null class.
         self.class_embedding = nn.Embedding(self.classes + 1, dim) if self.classes else None
 
@@ -123,9 +124,10 @@ class Tokenizer(Pretrained):
 
     def _vectors(self, x: Tensor) -> Tensor:
         signal = self.likelihood.centred(x)
-        overhang = [(-n) % self.hop for n in x.shape[2:]]
-        if any(overhang):
-            signal = _pad_edge(signal, overhang)
+        # F.pad names the axes from the last to the first.
+        padding = [n for size in reversed(x.shape[2:]) for n in (0, -size % self.hop)]
+        if any(padding):
+            signal = F.pad(signal, padding, mode="replicate")
         z: Tensor = self.encoder(channels_last(self.frontend(signal)))
         return z.movedim(1, -1)
 
@@ -149,8 +151,3 @@ class Tokenizer(Pretrained):
 def signal_dims(x: Tensor) -> int:
     """Numbers in one signal of the batch x (B, C, *S), the divisor of bits per dimension."""
     return prod(x.shape[1:])
-
-
-def _pad_edge(x: Tensor, overhang: list[int]) -> Tensor:
-    # F.pad names the axes from the last to the first.
-    return F.pad(x, [n for after in reversed(overhang) for n in (0, after)], mode="replicate")

@@ -38,7 +38,7 @@ from codeword.media import MEDIA
 from codeword.media.images import read_image, write_image
 from codeword.media.mosaic import mosaic
 from codeword.nn.conv import reach
-from codeword.nn.trunk import build_decoder, build_encoder
+from codeword.nn.trunk import build_trunk
 from codeword.tokenizer import Tokenizer
 
 SMALL = ConvTrunkConfig(width=4, residual_width=4, residual_blocks=1)
@@ -106,8 +106,7 @@ def test_tiles_are_the_whole_signal(ndim: int, trunk: TrunkConfig, data: st.Data
 def test_nothing_beyond_its_reach_touches_a_place(ndim: int, trunk: TrunkConfig) -> None:
     """What is not a number spreads to every place that sees it, however faintly."""
     hop = plain(ndim, trunk).hop
-    encoder = build_encoder(trunk, ndim=ndim, channels=1, dim=4)
-    decoder = build_decoder(trunk, ndim=ndim, dim=4, features=1)
+    encoder, decoder = build_trunk(trunk, ndim=ndim, channels=1, dim=4, features=1)
     cells, other, told = 24, (8,) * (ndim - 1), torch.zeros(1, 4)
     for place in (0, 11, 23):
         vectors = torch.zeros(1, 4, *other, cells)

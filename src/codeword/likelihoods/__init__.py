@@ -19,16 +19,7 @@ from codeword.likelihoods.spectral import Spectral
 from codeword.likelihoods.spectrogram import Spectrogram
 from codeword.likelihoods.wavenet import WaveNetDecoder
 
-__all__ = [
-    "Categorical",
-    "Gaussian",
-    "Likelihood",
-    "LogisticMixture",
-    "Spectral",
-    "Spectrogram",
-    "WaveNetDecoder",
-    "build_likelihood",
-]
+__all__ = ["Gaussian", "Likelihood", "WaveNetDecoder", "build_likelihood"]
 
 
 def build_likelihood(

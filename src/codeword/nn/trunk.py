@@ -19,33 +19,35 @@ def hop(config: TrunkConfig) -> int:
     return prod(config.strides)
 
 
-def build_encoder(config: TrunkConfig, *, ndim: int, channels: int, dim: int) -> nn.Module:
-    """The encoder of `config` for signals of `channels`, giving vectors of `dim`."""
+def build_trunk(
+    config: TrunkConfig, *, ndim: int, channels: int, dim: int, features: int
+) -> tuple[nn.Module, nn.Module]:
+    """Build the encoder from `channels` to vectors of `dim`, and the decoder from these to `features` channels."""
     match config:
         case ConvTrunkConfig():
-            return ConvEncoder(config, ndim, channels, dim)
+            return ConvEncoder(config, ndim, channels, dim), ConvDecoder(config, ndim, dim, features)
         case ResidualTrunkConfig():
-            return ResidualEncoder(config, ndim, channels, dim)
+            return ResidualEncoder(config, ndim, channels, dim), ResidualDecoder(config, ndim, dim, features)
         case ConvNeXtTrunkConfig():
-            return ConvNeXtEncoder(config, ndim, channels, dim)
+            return ConvNeXtEncoder(config, ndim, channels, dim), ConvNeXtDecoder(config, ndim, dim, features)
         case _:
             assert_never(config)
 
 
-def build_decoder(config: TrunkConfig, *, ndim: int, dim: int, features: int) -> nn.Module:
-    """The decoder of `config` from vectors of `dim` to `features` channels."""
-    match config:
-        case ConvTrunkConfig():
-            return ConvDecoder(config, ndim, dim, features)
-        case ResidualTrunkConfig():
-            return ResidualDecoder(config, ndim, dim, features)
-        case ConvNeXtTrunkConfig():
-            return ConvNeXtDecoder(config, ndim, dim, features)
-        case _:
-            assert_never(config)
+class _Layers(nn.Module):
+    """Layers in sequence; a decoder adds its condition to the input."""
+
+    layers: nn.Sequential
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """X (B, C, *S) and condition (B, C) to the output of the layers (B, C', *S')."""
+        if condition is not None:
+            x = x + condition.view(*condition.shape, *[1] * (x.ndim - 2))
+        out: Tensor = self.layers(x)
+        return out
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(_Layers):
     """The encoder of the VQ-VAE conv trunk (van den Oord et al. 2017, as in Sonnet's example).
 
     Strided convs with ReLU, a 3x3, a residual stack, a 1x1 to `dim`.
@@ -66,12 +68,8 @@ class ConvEncoder(nn.Module):
             same(ndim, config.width, dim, 1),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.layers(x)
-        return z
 
-
-class ConvDecoder(nn.Module):
+class ConvDecoder(_Layers):
     """The decoder of the same trunk: a 3x3, a residual stack, transposed convs with ReLU between."""
 
     def __init__(self, config: ConvTrunkConfig, ndim: int, dim: int, features: int) -> None:
@@ -88,10 +86,6 @@ class ConvDecoder(nn.Module):
             *transposed[:-1],
         )
 
-    def forward(self, vectors: Tensor, condition: Tensor) -> Tensor:
-        features: Tensor = self.layers(_conditioned(vectors, condition))
-        return features
-
 
 def _conv_widths(config: ConvTrunkConfig) -> list[int]:
     # Half the width at the finest resolution, where a layer costs most, as in Sonnet.
@@ -99,7 +93,7 @@ def _conv_widths(config: ConvTrunkConfig) -> list[int]:
     return [config.width // 2, *coarser] if coarser else [config.width]
 
 
-class ResidualEncoder(nn.Module):
+class ResidualEncoder(_Layers):
     """Residual blocks at each resolution, from fine to coarse."""
 
     def __init__(self, config: ResidualTrunkConfig, ndim: int, channels: int, dim: int) -> None:
@@ -110,12 +104,8 @@ class ResidualEncoder(nn.Module):
             layers += _blocks(ndim, config.widths[i], config.encoder_blocks[i])
         self.layers = nn.Sequential(*layers, nn.ReLU(), same(ndim, config.widths[-1], dim, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.layers(x)
-        return z
 
-
-class ResidualDecoder(nn.Module):
+class ResidualDecoder(_Layers):
     """Residual blocks at each resolution, from coarse to fine."""
 
     def __init__(self, config: ResidualTrunkConfig, ndim: int, dim: int, features: int) -> None:
@@ -125,14 +115,6 @@ class ResidualDecoder(nn.Module):
             layers.append(up(ndim, config.widths[i + 1], config.widths[i], stride))
             layers += _blocks(ndim, config.widths[i], config.decoder_blocks[i])
         self.layers = nn.Sequential(*layers, nn.ReLU(), same(ndim, config.widths[0], features, 1))
-
-    def forward(self, vectors: Tensor, condition: Tensor) -> Tensor:
-        features: Tensor = self.layers(_conditioned(vectors, condition))
-        return features
-
-
-def _conditioned(vectors: Tensor, condition: Tensor) -> Tensor:
-    return vectors + condition.view(*condition.shape, *[1] * (vectors.ndim - 2))
 
 
 def _blocks(ndim: int, width: int, count: int) -> list[nn.Module]:

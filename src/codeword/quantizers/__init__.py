@@ -10,16 +10,7 @@ from codeword.quantizers.search import nearest
 from codeword.quantizers.usage import CodeUsage
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = [
-    "CodeUsage",
-    "FiniteScalarQuantizer",
-    "Quantized",
-    "Quantizer",
-    "ResidualQuantizer",
-    "VectorQuantizer",
-    "build_quantizer",
-    "nearest",
-]
+__all__ = ["CodeUsage", "Quantized", "Quantizer", "VectorQuantizer", "build_quantizer", "nearest"]
 
 
 def build_quantizer(config: QuantizerConfig) -> Quantizer:

@@ -37,8 +37,8 @@ class Codebook(nn.Module):
         self.register_buffer("ready", torch.tensor(config.init == "uniform"))
 
     def assign(self, z: Tensor) -> Tensor:
-        """Vectors z (N, dim) to codes (N,)."""
-        return nearest(z, self.vectors)
+        """Vectors z (..., dim) to codes (...)."""
+        return nearest(z.reshape(-1, z.shape[-1]), self.vectors).view(z.shape[:-1])
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes (...) to codewords (..., dim)."""
@@ -46,9 +46,10 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def prepare(self, z: Tensor, generator: torch.Generator | None) -> None:
-        """Initialise the codewords from the first training batch z (N, dim); later calls do nothing."""
+        """Initialise the codewords from the first training batch z (..., dim); later calls do nothing."""
         if self.ready:
             return
+        z = z.reshape(-1, z.shape[-1])
         vectors = draw_rows(z, len(self.vectors), generator)
         if self.config.init == "kmeans":
             vectors = lloyd(z, vectors, generator)
@@ -60,7 +61,8 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def follow(self, z: Tensor, codes: Tensor, generator: torch.Generator | None) -> None:
-        """Move the averages, and in EMA mode the codewords, toward z (N, dim) assigned to codes (N,)."""
+        """Move the averages, and in EMA mode the codewords, toward z (..., dim) assigned to codes (...)."""
+        z, codes = z.reshape(-1, z.shape[-1]), codes.reshape(-1)
         counts = histogram(codes, len(self.counts)).to(z.dtype)
         sums = torch.zeros_like(self.sums).index_add_(0, codes, z)
         sum_over_ranks(counts, sums)

@@ -33,17 +33,15 @@ class ResidualQuantizer(CodebookQuantizer):
             residual, total = searched, torch.zeros_like(searched)
             codes, loss = [], torch.zeros_like(searched[..., 0])
             for k, book in enumerate(self._codebooks()):
-                flat = residual.detach().reshape(-1, residual.shape[-1])
                 if self.training:
-                    book.prepare(flat, generator)
-                assigned = book.assign(flat)
-                codes.append(assigned.view(z.shape[:-1]))
+                    book.prepare(residual, generator)
+                codes.append(book.assign(residual))
                 found = book.lookup(codes[-1])
                 loss = loss + vq_loss(self.config, residual, found)
                 total = total + found * (kept > k)
-                residual = residual - found.detach()
                 if self.training:
-                    book.follow(flat, assigned, generator)
+                    book.follow(residual, codes[-1], generator)
+                residual = residual - found.detach()
             vectors = self.project_out(straight_through(searched, total))
         return Quantized(vectors, torch.stack(codes, -1), loss)
 
@@ -51,8 +49,7 @@ class ResidualQuantizer(CodebookQuantizer):
         with torch.autocast(z.device.type, enabled=False):
             residual, codes = self._searched(z), []
             for book in self._codebooks():
-                assigned = book.assign(residual.reshape(-1, residual.shape[-1]))
-                codes.append(assigned.view(z.shape[:-1]))
+                codes.append(book.assign(residual))
                 residual = residual - book.lookup(codes[-1])
         return torch.stack(codes, -1)
 

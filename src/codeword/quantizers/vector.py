@@ -56,30 +56,25 @@ class VectorQuantizer(CodebookQuantizer):
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
         # In half precision the projection, and so the distances, would be too coarse.
         with torch.autocast(z.device.type, enabled=False):
-            parts = self._parts(z)
-            flats = [part.detach().reshape(-1, part.shape[-1]) for part in parts]
-            codes, vectors = [], []
-            for book, flat in zip(self._codebooks(), flats, strict=True):
+            parts, codes, vectors = self._parts(z), [], []
+            for book, part in zip(self._codebooks(), parts, strict=True):
                 if self.training:
-                    book.prepare(flat, generator)
-                codes.append(book.assign(flat).view(z.shape[:-1]))
+                    book.prepare(part, generator)
+                codes.append(book.assign(part))
                 vectors.append(book.lookup(codes[-1]))
             searched, found = torch.cat(parts, -1), torch.cat(vectors, -1)
             loss = vq_loss(self.config, searched, found)
             quantized = Quantized(self.project_out(straight_through(searched, found)), torch.stack(codes, -1), loss)
             if self.training:
                 # Last, so that vectors, codes and loss come from the same codebook.
-                for book, flat, assigned in zip(self._codebooks(), flats, codes, strict=True):
-                    book.follow(flat, assigned.reshape(-1), generator)
+                for book, part, assigned in zip(self._codebooks(), parts, codes, strict=True):
+                    book.follow(part, assigned, generator)
         return quantized
 
     def encode(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
-            codes = [
-                book.assign(part.reshape(-1, part.shape[-1])).view(part.shape[:-1])
-                for book, part in zip(self._codebooks(), self._parts(z), strict=True)
-            ]
-        return torch.stack(codes, -1)
+            parts = zip(self._codebooks(), self._parts(z), strict=True)
+            return torch.stack([book.assign(part) for book, part in parts], -1)
 
     def decode(self, codes: Tensor) -> Tensor:
         with torch.autocast(codes.device.type, enabled=False):

@@ -69,8 +69,8 @@ class Trainer(Generic[M]):
             rank=fabric.global_rank,
             ranks=fabric.world_size,
         )
-        bar = Progress(self.task.part, config, self.state.step, enabled=fabric.is_global_zero)
-        with bar as progress, _stop_signal() as stop:
+        progress = Progress(self.task.part, config, self.state.step, enabled=fabric.is_global_zero)
+        with progress.bar, _stop_signal() as stop:
             for batch in batches:
                 figures = self.step(batch.to(fabric.device))
                 step, last = self.state.step, self.state.step == config.steps

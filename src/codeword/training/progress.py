@@ -1,8 +1,6 @@
 """The progress bar with loss, bits or perplexity, speed and time left; on stderr, to keep stdout for results."""
 
 import time
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -38,15 +36,6 @@ class Progress:
         self.task = self.bar.add_task(part, total=config.steps, completed=first_step, figures="")
         self.step, self.when = first_step, time.perf_counter()
         self.latest_validation = ""
-
-    def __enter__(self) -> Self:
-        self.bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.stop()
 
     def update(self, step: int, values: dict[str, float]) -> None:
         """Show the figures of training step `step`."""
