@@ -62,7 +62,7 @@ def test_overrides_reach_any_depth() -> None:
         ("tokenizer.quantizer.codebook_sizes=[4,4,4]", "64 numbers must divide into 3"),
         ("tokenizer_training.steps=-1", "tokenizer_training.steps.*greater than 0.*-1"),
         ("tokenizer_training.learning_rate=nan", "learning_rate"),
-        ("prior.kernel=4", "kernel must be odd.*5"),
+        ("prior.kernel=4", "prior.kernel: a kernel must be odd.*5"),
         ("seed", "The override 'seed' is not of the form"),
         ("name.x=1", "which has no fields of its own"),
     ],

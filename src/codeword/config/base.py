@@ -1,8 +1,8 @@
 """The base class of configs, and bounds that several fields share."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 # Upper bounds stop a hostile or mistyped config before anything is built from it.
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -19,18 +19,16 @@ HopSamples = Annotated[int, Field(ge=1, le=4096)]
 Mels = Annotated[int, Field(ge=4, le=512)]
 
 
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError(f"a kernel must be odd, so that it has a centre; try {size + 1}")
+    return size
+
+
+Kernel = Annotated[int, Field(ge=3, le=31), AfterValidator(_odd)]
+
+
 class Config(BaseModel):
     """A frozen model in which an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-C = TypeVar("C", bound=Config)
-
-
-def must_be_odd(config: C, field: str) -> C:
-    """Validate that a kernel has a centre. Raises ValueError."""
-    value = getattr(config, field)
-    if value % 2 == 0:
-        raise ValueError(f"{field} must be odd, so that it has a centre; try {value + 1}")
-    return config

@@ -1,10 +1,10 @@
 """Priors."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from codeword.config.base import CodebookSizes, Config, Dilations, Width, must_be_odd
+from codeword.config.base import CodebookSizes, Config, Dilations, Kernel, Width
 
 
 class UniformPriorConfig(Config):
@@ -28,12 +28,8 @@ class PixelCNNConfig(LearnedPriorConfig):
     kind: Literal["pixelcnn"] = "pixelcnn"
     layers: Annotated[int, Field(ge=1, le=256)] = 12
     width: Width = 64
-    kernel: Annotated[int, Field(ge=3, le=31)] = 3
+    kernel: Kernel = 3
     head_width: Width = 256
-
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> Self:
-        return must_be_odd(self, "kernel")
 
 
 class WaveNetConfig(LearnedPriorConfig):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codeword.config.base import Config, Depth, HopSamples, Mels, Stride, Width, WindowSamples, must_be_odd
+from codeword.config.base import Config, Depth, HopSamples, Kernel, Mels, Stride, Width, WindowSamples
 
 
 class ConvTrunkConfig(Config):
@@ -47,14 +47,10 @@ class ConvNeXtTrunkConfig(Config):
     kind: Literal["convnext"] = "convnext"
     width: Width = 256
     hidden: Width = 768
-    kernel: Annotated[int, Field(ge=3, le=31)] = 7
+    kernel: Kernel = 7
     encoder_blocks: Depth = 4
     decoder_blocks: Depth = 6
     strides: Annotated[tuple[Stride, ...], Field(max_length=8)] = (2,)
-
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> Self:
-        return must_be_odd(self, "kernel")
 
 
 TrunkConfig = Annotated[ConvTrunkConfig | ResidualTrunkConfig | ConvNeXtTrunkConfig, Field(discriminator="kind")]

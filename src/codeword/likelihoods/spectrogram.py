@@ -9,11 +9,7 @@ from torch import Tensor, nn
 from codeword.config import SpectrogramConfig
 from codeword.likelihoods.base import Likelihood, uniform
 from codeword.likelihoods.logistic_mixture import logistic_log_prob
-from codeword.spectra.stft import LogMel, griffin_lim
-
-# Log-mels of speech have a mean of about -6 and a deviation of about 3; networks expect unit scale.
-_CENTRE, _SPREAD = -6.0, 3.0
-_LOUDEST = 5.0
+from codeword.spectra.stft import LOG_MEL_CENTRE, LOG_MEL_SPREAD, LOUDEST, LogMel, griffin_lim
 
 
 class Spectrogram(Likelihood):
@@ -38,7 +34,7 @@ class Spectrogram(Likelihood):
         nn.init.constant_(self.log_scale.bias, -3.0)
 
     def loss(self, features: Tensor, x: Tensor) -> Tensor:
-        distance = _SPREAD * (features.float() - self._frames(x)).abs().mean()
+        distance = LOG_MEL_SPREAD * (features.float() - self._frames(x)).abs().mean()
         fit = -self.log_prob(features.detach(), x).mean() / x.shape[-1]
         # The value of the loss is the distance; only the scale gets the gradient of the fit.
         return distance + fit - fit.detach()
@@ -49,7 +45,7 @@ class Spectrogram(Likelihood):
         return logistic_log_prob(x, self.centred(x) / scale, half_bin, values=self.values).flatten(1).sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
-        log_mels = (features.float() * _SPREAD + _CENTRE).clamp(max=_LOUDEST)
+        log_mels = (features.float() * LOG_MEL_SPREAD + LOG_MEL_CENTRE).clamp(max=LOUDEST)
         magnitude = self.mel.invert(log_mels)
         wave = griffin_lim(magnitude, self.config.n_fft, self.hop, iterations=self.config.iterations)
         return self.restored(wave[:, None] / 2)
@@ -60,7 +56,7 @@ class Spectrogram(Likelihood):
         return self.restored(scale * (drawn.log() - torch.log1p(-drawn))).round().long()
 
     def _frames(self, x: Tensor) -> Tensor:
-        frames: Tensor = (self.mel(2 * self.centred(x)[:, 0]) - _CENTRE) / _SPREAD
+        frames: Tensor = (self.mel(2 * self.centred(x)[:, 0]) - LOG_MEL_CENTRE) / LOG_MEL_SPREAD
         return frames
 
     def _scale(self, features: Tensor) -> Tensor:

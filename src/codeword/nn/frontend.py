@@ -12,11 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from codeword.config import FrontendConfig, HeadConfig, HoldConfig, ISTFTConfig, LogMelConfig, SamplesConfig
-from codeword.spectra.stft import LogMel, istft
-
-# Log-mels of speech have a mean of about -6 and a deviation of about 3; networks expect unit scale.
-_LOG_MEL_CENTRE, _LOG_MEL_SPREAD = -6.0, 3.0
-_LOUDEST = 5.0  # Natural logarithm of the largest magnitude a head may ask for.
+from codeword.spectra.cepstra import standardised
+from codeword.spectra.stft import LOG_MEL_CENTRE, LOG_MEL_SPREAD, LOUDEST, LogMel, istft
 
 
 class Samples(nn.Module):
@@ -44,10 +41,8 @@ class LogMelFrontend(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mels: Tensor = self.log_mel(2 * x[:, 0])
         if self.normalise:
-            # The deviation of silence is 0; the floor keeps it at zero.
-            spread = mels.std(-1, keepdim=True, correction=0).clamp(min=0.1)
-            return (mels - mels.mean(-1, keepdim=True)) / spread
-        return (mels - _LOG_MEL_CENTRE) / _LOG_MEL_SPREAD
+            return standardised(mels)
+        return (mels - LOG_MEL_CENTRE) / LOG_MEL_SPREAD
 
 
 class ISTFTHead(nn.Module):
@@ -61,7 +56,7 @@ class ISTFTHead(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         with torch.autocast(frames.device.type, enabled=False):
             log_magnitude, phase = frames.float().chunk(2, 1)
-            spectrum = torch.polar(log_magnitude.clamp(max=_LOUDEST).exp(), phase)
+            spectrum = torch.polar(log_magnitude.clamp(max=LOUDEST).exp(), phase)
             return istft(spectrum, self.n_fft, self.hop).unsqueeze(1)
 
 

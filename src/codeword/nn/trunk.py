@@ -6,12 +6,12 @@ Decoders also take a vector (B, D), the embedding of the class.
 from math import prod
 from typing import assert_never
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import ConvNeXtTrunkConfig, ConvTrunkConfig, ResidualTrunkConfig, TrunkConfig
 from codeword.nn.conv import down, same, up
 from codeword.nn.convnext import ConvNeXtDecoder, ConvNeXtEncoder
-from codeword.nn.residual import ResidualBlock, residual_stack
 
 
 def hop(config: TrunkConfig) -> int:
@@ -32,6 +32,19 @@ def build_trunk(
             return ConvNeXtEncoder(config, ndim, channels, dim), ConvNeXtDecoder(config, ndim, dim, features)
         case _:
             assert_never(config)
+
+
+class ResidualBlock(nn.Module):
+    """x + 1x1(ReLU(3x3(ReLU(x)))): the block of the VQ-VAE paper, sec. 4.1. (B, C, *S) to (B, C, *S)."""
+
+    def __init__(self, ndim: int, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.spatial = same(ndim, channels, hidden, 3)
+        self.pointwise = same(ndim, hidden, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.pointwise(F.relu(self.spatial(F.relu(x))))
+        return out
 
 
 class _Layers(nn.Module):
@@ -64,7 +77,7 @@ class ConvEncoder(_Layers):
         self.layers = nn.Sequential(
             *strided,
             same(ndim, config.width, config.width, 3),
-            residual_stack(ndim, config.width, config.residual_width, config.residual_blocks),
+            _residual_stack(config, ndim),
             same(ndim, config.width, dim, 1),
         )
 
@@ -80,11 +93,12 @@ class ConvDecoder(_Layers):
             for stride, before, after in zip(config.strides[::-1], widths[:-1], widths[1:], strict=True)
             for layer in (up(ndim, before, after, stride), nn.ReLU())
         ]
-        self.layers = nn.Sequential(
-            same(ndim, dim, config.width, 3),
-            residual_stack(ndim, config.width, config.residual_width, config.residual_blocks),
-            *transposed[:-1],
-        )
+        self.layers = nn.Sequential(same(ndim, dim, config.width, 3), _residual_stack(config, ndim), *transposed[:-1])
+
+
+def _residual_stack(config: ConvTrunkConfig, ndim: int) -> nn.Sequential:
+    blocks = (ResidualBlock(ndim, config.width, config.residual_width) for _ in range(config.residual_blocks))
+    return nn.Sequential(*blocks, nn.ReLU())
 
 
 def _conv_widths(config: ConvTrunkConfig) -> list[int]:

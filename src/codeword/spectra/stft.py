@@ -12,6 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FLOOR = 1e-5
+# Log-mels of speech have a mean of about -6 and a deviation of about 3; networks expect unit scale.
+LOG_MEL_CENTRE, LOG_MEL_SPREAD = -6.0, 3.0
+LOUDEST = 5.0
+"""Natural logarithm of the largest magnitude that a decoder may ask for."""
 _INVERSION_STEPS = 25
 
 

@@ -123,9 +123,7 @@ class Run:
 
     def records(self, part: str, split: str) -> Iterator[dict[str, Any]]:
         """The logged records of one part ("encoder", "tokenizer", "prior") on one split ("train", "valid")."""
-        for record in self._records():
-            if record["part"] == part and record["split"] == split:
-                yield record
+        yield from (r for r in self._records() if (r["part"], r["split"]) == (part, split))
 
     def forget_after(self, part: str, step: int) -> None:
         """Drop the records of `part` after `step`: a resumed run writes them again."""

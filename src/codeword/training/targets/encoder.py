@@ -133,15 +133,15 @@ def prepare_encoder(
 ) -> PreparedEncoder:
     """Find clusters in `train`, and initialise the tokenizer's encoder with their linear regression."""
     generator = torch.Generator().manual_seed(seed)
-    (codebook_size,), dim, span = tokenizer.quantizer.codebook_sizes, tokenizer.quantizer.dim, _span(tokenizer)
+    (codebook_size,) = tokenizer.quantizer.codebook_sizes
     analysed, held_out = _analyse(tokenizer, train, config), _analyse(tokenizer, valid, config)
     clusters = Clusters.fit(
         config,
         [recording.cepstra for recording in analysed],
         [recording.speaker for recording in analysed],
-        span=span,
+        span=tokenizer.hop // tokenizer.frontend.hop,
         codebook_size=codebook_size,
-        dim=dim,
+        dim=tokenizer.quantizer.dim,
         generator=generator,
     )
     _initialise(tokenizer, analysed, clusters)
@@ -187,11 +187,6 @@ def _initialise(tokenizer: Tokenizer, analysed: Sequence[AnalysedRecording], clu
     patches.weight.copy_(nearby.weight.view(clusters.span, -1, wanted.shape[1]).permute(2, 1, 0))
     assert patches.bias is not None
     patches.bias.copy_(nearby.bias)
-
-
-def _span(tokenizer: Tokenizer) -> int:
-    """Frames of the frontend per cell."""
-    return tokenizer.hop // tokenizer.frontend.hop
 
 
 def _agreeing(scores: Tensor, codes: Tensor) -> Tensor:
