@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword.errors import ModelError, UsageError
+from codeword.media import MEDIA
 from codeword.store import staged
 from codeword.tokenizer import Tokenizer
 
@@ -56,9 +57,9 @@ def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
             # Computed before the export, because tensors cached in this computation must hold numbers, not symbols.
             trials = [_Trial.of(encoder, decoder, seed) for seed in range(3)]
             inputs, metadata = trials[0].inputs, {"codeword.fingerprint": tokenizer.fingerprint}
-            axes, cell_axes = _axis_names(tokenizer)
-            signal = {0: "batch", **dict(enumerate(axes, start=2))}
-            grid = {0: "batch", **dict(enumerate(cell_axes, start=1))}
+            medium = next(medium for medium in MEDIA.values() if medium.ndim == tokenizer.config.ndim)
+            signal = {0: "batch", **dict(enumerate(medium.axes, start=2))}
+            grid = {0: "batch", **dict(enumerate(medium.cell_axes, start=1))}
             _export(
                 encoder, {"x": trials[0].x}, staging / ENCODER_FILE, free=[signal], output="codes", metadata=metadata
             )
@@ -74,13 +75,6 @@ def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
     finally:
         tokenizer.train(training)
     return agreement
-
-
-def _axis_names(tokenizer: Tokenizer) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the axes of a signal, and of those of its code grid."""
-    if tokenizer.config.ndim == 1:
-        return ("samples",), ("cells",)
-    return ("height", "width"), ("rows", "columns")
 
 
 class _Encoder(nn.Module):
