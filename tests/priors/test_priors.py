@@ -19,7 +19,11 @@ def random_codes(prior: Prior, batch: int) -> torch.Tensor:
 
 
 @given(
-    grid=st.one_of(st.tuples(st.integers(1, 9)), st.tuples(st.integers(1, 5), st.integers(1, 5))),
+    grid=st.one_of(
+        st.tuples(st.integers(1, 9)),
+        st.tuples(st.integers(1, 5), st.integers(1, 5)),
+        st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3)),
+    ),
     codebook_sizes=st.lists(st.integers(2, 5), min_size=1, max_size=3),
     kernel=st.sampled_from([3, 5, 7]),
     layers=st.integers(1, 4),

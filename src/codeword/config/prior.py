@@ -49,6 +49,6 @@ class PriorModelConfig(Config):
     """A prior and the shape of its codes; the contents of a prior's `config.json`."""
 
     architecture: PriorConfig
-    grid: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=2)]
+    grid: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=3)]
     codebook_sizes: CodebookSizes
     classes: Annotated[int, Field(ge=0, le=1 << 20)] = 0

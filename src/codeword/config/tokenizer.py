@@ -73,7 +73,7 @@ LikelihoodConfig = Annotated[
 class TokenizerConfig(Config):
     """Encoder, quantizer, decoder and likelihood over integer signals in [0, values)."""
 
-    ndim: Literal[1, 2] = 2
+    ndim: Literal[1, 2, 3] = 2
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     values: Annotated[int, Field(ge=2, le=65536)] = 256
     sample_rate: Annotated[int, Field(ge=1000, le=192_000)] | None = None

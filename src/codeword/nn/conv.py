@@ -41,8 +41,8 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         return rows.squeeze(2)
 
 
-CONV: dict[int, Any] = {1: Conv1d, 2: nn.Conv2d}
-TRANSPOSED: dict[int, Any] = {1: ConvTranspose1d, 2: nn.ConvTranspose2d}
+CONV: dict[int, Any] = {1: Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Any] = {1: ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 def same(ndim: int, channels_in: int, channels_out: int, kernel: int) -> nn.Module:
@@ -79,17 +79,17 @@ def channels_last(x: Tensor) -> Tensor:
     """The same tensor (B, C, *S) in the memory layout of fast convolutions."""
     if x.ndim == 3:
         return x.unsqueeze(2).contiguous(memory_format=torch.channels_last).squeeze(2)
-    return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
 
 
 def reach(module: nn.Module) -> float:
     """Receptive-field radius of a sequence of convolutions, in cells of the input; an upper bound."""
     cell, seen = 1.0, 0.0
     for part in module.modules():
-        if isinstance(part, nn.ConvTranspose1d | nn.ConvTranspose2d):
+        if isinstance(part, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
             cell /= int(part.stride[-1])
             seen += cell * (part.kernel_size[-1] - 1) * part.dilation[-1]
-        elif isinstance(part, nn.Conv1d | nn.Conv2d):
+        elif isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             seen += cell * (part.kernel_size[-1] - 1) * part.dilation[-1]
             cell *= int(part.stride[-1])
     return seen

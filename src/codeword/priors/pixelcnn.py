@@ -19,7 +19,8 @@ class PixelCNNState(CellState):
 
     For an upper stack, the padded input (B, W, *slab) of each layer. For the last stack, whose slab is a single cell,
     the padded line (B, G + reach, W) of each layer, its convolution as a matrix in `weights`, and `drives` (G, B, 2W):
-    the part of its pre-activation that does not depend on the current line.
+    the part of its pre-activation that does not depend on the current line. `outputs` are those of the upper stacks for
+    their current slabs.
     """
 
     label: Tensor
@@ -27,6 +28,7 @@ class PixelCNNState(CellState):
     lines: list[Tensor]
     weights: list[Tensor]
     drives: list[Tensor] = field(default_factory=list)
+    outputs: dict[int, list[Tensor]] = field(default_factory=dict)
 
 
 class PixelCNN(CellPrior):
@@ -104,9 +106,16 @@ class PixelCNN(CellPrior):
     def _begin_line(self, state: PixelCNNState, place: tuple[int, ...]) -> None:
         """Run the upper stacks for the line that starts at `place`, and clear the cache of the line before."""
         biases = self._biases(state.label)
-        outputs: list[Tensor] = []
+        above: list[Tensor] = []
         for axis, inputs in enumerate(state.slabs):
-            outputs = self._walk_slab(axis, inputs, place[axis], biases[axis], outputs)
+            # A slab spans all later axes, so it is computed once for all lines in it.
+            if not any(place[axis + 1 : -1]):
+                if axis and place[axis] == 0:
+                    for slab in inputs:
+                        slab.zero_()
+                state.outputs[axis] = self._walk_slab(axis, inputs, place[axis], biases[axis], above)
+            above = [h.narrow(axis + 3, place[axis + 1], 1) for h in state.outputs[axis]]
+        outputs = state.outputs.get(self.ndim - 2, [])
         state.drives = []
         for n, (layer, bias) in enumerate(zip(self._layers()[-1], biases[-1], strict=True)):
             state.lines[n].zero_()

@@ -46,7 +46,7 @@ class Pretrained(nn.Module):
         tensors = self.state_dict()
         if compact:
             # The only layers whose first axis is their inputs.
-            transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d)
+            transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
             axes = {f"{name}.weight": 1 for name, part in self.named_modules() if isinstance(part, transposed)}
             tensors = compacted(tensors, axes)
         with staged(Path(folder)) as staging:

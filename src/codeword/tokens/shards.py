@@ -35,7 +35,7 @@ MAX_ROWS = 1 << 20
 MAX_TEXT = 4096
 """Characters of an id, a label or a source."""
 
-_MAX_NDIM = 2
+_MAX_NDIM = 3
 _KEY = b"codeword"
 _MARK = b'"sha256": "'
 _ZEROS = b"0" * 64
@@ -65,7 +65,7 @@ class ShardInfo(Config):
 
     format: Literal[1] = 1
     fingerprint: Sha256
-    ndim: Literal[1, 2]
+    ndim: Literal[1, 2, 3]
     hop: Annotated[int, Field(ge=1, le=1 << 24)]
     codebook_sizes: Annotated[tuple[Alphabet, ...], Field(min_length=1, max_length=256)]
     sample_rate: Annotated[int, Field(ge=1)] | None

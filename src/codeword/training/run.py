@@ -65,7 +65,8 @@ class Run:
         if run.recipe_path.is_file():
             if not resume:
                 raise TrainingError(f"{folder} already holds a run; resume its training, or choose another folder.")
-            if run.recipe() != recipe:
+            # Its description may change from one version of Codeword to the next.
+            if run.recipe().model_copy(update={"description": recipe.description}) != recipe:
                 raise TrainingError(
                     f"{folder} was started with another recipe; resume it with the same recipe and overrides, "
                     f"or choose another folder."
