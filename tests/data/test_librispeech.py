@@ -21,9 +21,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     write_librispeech(tmp_path, "train-clean-100", {"103": ["1", "2"], "26": ["3"]})
     write_librispeech(tmp_path, "test-other", {"7": ["4"], "26": ["5"]})
-    (tmp_path / "LibriSpeech" / "SPEAKERS.TXT").write_text(
-        ";ID  |SEX| SUBSET\n26  | M | train-clean-100 | 1.0 | A|B\n103 | F | x\n"
-    )
     return tmp_path
 
 
@@ -44,17 +41,14 @@ def test_the_longer_path_takes_a_recording(root: Path) -> None:
     assert set(names(test)) == {f"{a}-000{i}" for a in ("7-4", "26-5") for i in range(3)} | {"26-3-0001"}
 
 
-def test_classes_are_the_training_speakers_in_every_split_and_strangers_are_not_told(root: Path) -> None:
+def test_classes_are_the_training_speakers_in_every_split_and_others_are_the_null_class(root: Path) -> None:
     train, test = LibriSpeech(config(root), "train"), LibriSpeech(config(root), "test")
     assert train.classes == test.classes == ("26", "103")
     assert {r.speaker: test.label(i) for i, r in enumerate(test.recordings)} == {"7": 2, "26": 0}
 
 
-def test_words_sexes_and_lengths_are_read(root: Path) -> None:
+def test_lengths_are_read(root: Path) -> None:
     train = LibriSpeech(config(root), "train")
-    assert train.transcript(0) == "WORD NUMBER 0"
-    assert train.transcript(2) is None
-    assert train.sexes() == {"26": "M", "103": "F"}
     assert [r.samples for r in train.recordings[:3]] == [700, 1400, 2100]
     assert train.read(2).shape == (1, 2100)
 
@@ -130,14 +124,12 @@ def test_no_librispeech_says_how_to_get_it(tmp_path: Path) -> None:
         open_dataset(LibriSpeechConfig(root=tmp_path), "train")
 
 
-def test_real_recordings_have_words_phones_and_the_crops_that_the_whole_has() -> None:
+def test_real_recordings_have_phones_and_the_crops_that_the_whole_has() -> None:
     root = os.environ.get("CODEWORD_DATA")
     if not root or not (Path(root) / "LibriSpeech" / "train-clean-100").is_dir():
         pytest.skip("needs real recordings: set CODEWORD_DATA to a folder that holds LibriSpeech/train-clean-100")
     settings = LibriSpeechConfig(train=("train-clean-100",), valid=("dev-clean",), test=("test-clean",))
     train = LibriSpeech(settings, "train")
-    words, phones, whole = train.transcript(0), train.phones(0), train.read(0)
-    assert words is not None
-    assert words.isupper()
+    phones, whole = train.phones(0), train.read(0)
     assert phones is None or abs(phones[-1].end_s - whole.shape[1] / 16_000) < 0.03
     assert torch.equal(train.take([0]).x[0, :, : whole.shape[1]], whole[:, :16_000])

@@ -1,5 +1,46 @@
 """Data sets: each split is a sequence of integer signals with labels, read by index."""
 
-from codeword.data.base import Batch, Dataset, evaluation_batches, open_dataset
+from typing import assert_never
 
-__all__ = ["Batch", "Dataset", "evaluation_batches", "open_dataset"]
+from codeword.config import (
+    AudioFolderConfig,
+    Cifar10Config,
+    DataConfig,
+    ImageFolderConfig,
+    LibriSpeechConfig,
+    SyntheticImagesConfig,
+    SyntheticSpeechConfig,
+)
+from codeword.data.audio_folder import AudioFolder
+from codeword.data.base import Batch, Dataset, Split, evaluation_batches
+from codeword.data.cifar10 import Cifar10
+from codeword.data.image_folder import ImageFolder
+from codeword.data.librispeech import LibriSpeech
+from codeword.data.recordings import Recordings
+from codeword.data.synthetic.images import SyntheticImages
+from codeword.data.synthetic.speech import SyntheticSpeech
+
+__all__ = ["Batch", "Dataset", "Recordings", "Split", "evaluation_batches", "open_dataset"]
+
+
+def open_dataset(config: DataConfig, split: Split) -> Dataset:
+    """Open one split of the data set that a recipe names.
+
+    Raises:
+        DataError: files are missing or invalid; the message says how to get them.
+    """
+    match config:
+        case SyntheticImagesConfig():
+            return SyntheticImages(config, split)
+        case Cifar10Config():
+            return Cifar10(config, split)
+        case ImageFolderConfig():
+            return ImageFolder(config, split)
+        case LibriSpeechConfig():
+            return LibriSpeech(config, split)
+        case AudioFolderConfig():
+            return AudioFolder(config, split)
+        case SyntheticSpeechConfig():
+            return SyntheticSpeech(config, split)
+        case _:
+            assert_never(config)

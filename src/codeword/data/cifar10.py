@@ -1,5 +1,6 @@
-"""CIFAR-10 (Krizhevsky 2009) from its official binary or python files, read without trust."""
+"""CIFAR-10 (Krizhevsky 2009) from its official binary or python files; their content is validated."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,9 +25,12 @@ BINARY_BYTES = BATCH_IMAGES * (1 + IMAGE_BYTES)
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-# First and last image of each split in the official order of all six files. Nothing official sets a
-# validation split apart, so the last 5,000 training images are it.
+# First and last image of each split in the official order of all six files. There is no official validation split;
+# the last 5,000 training images serve as one.
 _RANGES: dict[Split, tuple[int, int]] = {"train": (0, 45_000), "valid": (45_000, 50_000), "test": (50_000, 60_000)}
+
+# First half of the SHA-256 over the pixel bytes (N, 32, 32, 3) of each split.
+_PIXELS: dict[Split, str] = {"train": "7944cb8350d8fe13", "valid": "b0c63b26b82cb076", "test": "f9b1e2130bab680d"}
 
 _WAYS_OUT = "Run `codeword data fetch cifar10`, or set CODEWORD_DATA to the folder that holds it."
 
@@ -34,8 +38,8 @@ _WAYS_OUT = "Run `codeword data fetch cifar10`, or set CODEWORD_DATA to the fold
 class Cifar10(Dataset):
     """One split of CIFAR-10 in memory: uint8 (3, 32, 32) images, 45,000 / 5,000 / 10,000 of them.
 
-    Only the files that the split needs are opened. With a generator, `take` mirrors half the images
-    where the config says `flip`.
+    Only the files that the split needs are opened. With a generator, and `flip` in the config, `take` mirrors half the
+    images. `labels` (N,) are the classes.
 
     Raises:
         DataError: a file is missing, cut short or corrupt.
@@ -47,45 +51,58 @@ class Cifar10(Dataset):
 
     def __init__(self, config: Cifar10Config, split: Split) -> None:
         self._flip = config.flip
-        folder = find_cifar10(data_root(config.root))
+        self._split = split
+        root = data_root(config.root)
+        folder = find_cifar10(root)
+        if folder is None:
+            raise DataError(
+                f"CIFAR-10 is not in any of {root}, its {BINARY_FOLDER} and its {PYTHON_FOLDER}. {_WAYS_OUT}"
+            )
         first, last = _RANGES[split]
         self._images = torch.empty((last - first, *self.shape), dtype=torch.uint8)
-        self._labels = torch.empty(last - first, dtype=torch.int64)
+        self.labels = torch.empty(last - first, dtype=torch.int64)
         for number in range(first // BATCH_IMAGES, -(-last // BATCH_IMAGES)):
             pixels, labels = _read_batch(folder, BATCHES[number])
             start = number * BATCH_IMAGES
             rows = slice(max(first - start, 0), min(last - start, BATCH_IMAGES))
             here = slice(start + rows.start - first, start + rows.stop - first)
             self._images[here] = torch.from_numpy(pixels[rows].reshape(-1, *self.shape))
-            self._labels[here] = torch.from_numpy(labels[rows].astype(np.int64))
+            self.labels[here] = torch.from_numpy(labels[rows].astype(np.int64))
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def verify(self) -> str:
+        """Compare all pixels with the official ones."""
+        found, right = (
+            hashlib.sha256(self._images.movedim(1, -1).contiguous().numpy()).hexdigest(),
+            _PIXELS[self._split],
+        )
+        if not found.startswith(right):
+            raise DataError(
+                f"CIFAR-10's {self._split} pixels have SHA-256 {found[: len(right)]}... where {right}... is right; "
+                f"delete them and run `codeword data fetch cifar10`."
+            )
+        return "every pixel is the official one"
 
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         x = self._images.index_select(0, chosen)
         if self._flip and generator is not None:
             x = flip(x, generator=generator)
-        return Batch(x, self._labels.index_select(0, chosen))
+        return Batch(x, self.labels.index_select(0, chosen))
 
 
-def find_cifar10(root: Path) -> Path:
-    """The folder of CIFAR-10's files: `root` itself, or its `cifar-10-batches-bin` or `-py`.
-
-    Raises:
-        DataError: none of these holds any of the files.
-    """
-    candidates = [root / BINARY_FOLDER, root / PYTHON_FOLDER, root]
-    for folder in candidates:
+def find_cifar10(root: Path) -> Path | None:
+    """The folder of CIFAR-10's files: `cifar-10-batches-bin` or `-py` in `root`, or `root`, else None."""
+    for folder in (root / BINARY_FOLDER, root / PYTHON_FOLDER, root):
         if any((folder / name).is_file() for batch in BATCHES for name in (batch, f"{batch}.bin")):
             return folder
-    looked = ", ".join(str(folder) for folder in candidates)
-    raise DataError(f"CIFAR-10 is not in any of {looked}. {_WAYS_OUT}")
+    return None
 
 
 def _read_batch(folder: Path, batch: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pixels (10000, 3072) and labels (10000,) of one file, in whichever layout the folder holds."""
+    """Pixels (10000, 3072) and labels (10000,) of one file, in the layout that the folder holds."""
     binary, pickled = folder / f"{batch}.bin", folder / batch
     try:
         if not binary.is_file() and pickled.is_file():

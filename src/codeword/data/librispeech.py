@@ -1,15 +1,14 @@
 """LibriSpeech (Panayotov et al. 2015) in its official layout: subset/speaker/chapter/speaker-chapter-number.flac."""
 
-import os
-from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from codeword.config import LibriSpeechConfig
 from codeword.data.base import Split
-from codeword.data.files.manifest import measure
+from codeword.data.files.manifest import recording_lengths
 from codeword.data.files.root import data_root
-from codeword.data.files.tree import some
+from codeword.data.files.tree import names_below, skipped
 from codeword.data.phones.alignment import Phone, read_alignments
 from codeword.data.recordings import Recording, Recordings
 from codeword.errors import DataError, RecipeError
@@ -19,7 +18,7 @@ ALIGNMENTS = "trans.phones.txt"
 
 
 class LibriSpeech(Recordings):
-    """One split of LibriSpeech; a recording's name is its utterance's, as in 19-198-0000.
+    """One split of LibriSpeech; the name of a recording is that of its utterance, for example 19-198-0000.
 
     Raises:
         DataError: the folder is missing, a selector of the split finds nothing, or no file of it can be read.
@@ -27,47 +26,19 @@ class LibriSpeech(Recordings):
     """
 
     def __init__(self, config: LibriSpeechConfig, split: Split) -> None:
-        root = data_root(config.root)
-        self._folder = root / FOLDER
-        if not self._folder.is_dir():
-            raise DataError(
-                f"There is no folder {FOLDER} in {root}; run `codeword data fetch librispeech --subset dev-clean`, "
-                f"or set CODEWORD_DATA or data.root to the folder that holds it."
-            )
+        self._folder = find_librispeech(data_root(config.root))
         owners = _owners(config)
         training = _select(self._folder, config.train, owners, "train")
-        mine = training if split == "train" else _select(self._folder, getattr(config, split), owners, split)
-        measured = measure(self._folder, mine, sample_rate=config.sample_rate)
-        if not measured.samples:
-            raise DataError(
-                f"None of the {len(mine):,} recordings of the {split} split in {self._folder} can be read "
-                f"({some(measured.skipped)}); fetch them again."
-            )
+        names = training if split == "train" else _select(self._folder, getattr(config, split), owners, split)
+        lengths = recording_lengths(self._folder, names, sample_rate=config.sample_rate)
+        broken = skipped(names, lengths, root=self._folder, kind="recordings", split=split)
         super().__init__(
             config,
-            [
-                Recording(Path(name).stem, self._folder / name, _speaker(name), samples)
-                for name, samples in measured.samples.items()
-            ],
-            classes=tuple(sorted({_speaker(name) for name in training}, key=_natural)),
-            skipped=[Path(name).stem for name in measured.skipped],
+            [Recording(Path(name).stem, self._folder / name, speaker_of(name), n) for name, n in lengths.items()],
+            classes=tuple(sorted({speaker_of(name) for name in training}, key=_natural)),
+            skipped=[Path(name).stem for name in broken],
         )
         self._given_alignments = config.alignments
-
-    def transcript(self, i: int) -> str | None:
-        """The words of recording `i` in capitals, or None where the chapter's .trans.txt does not have them."""
-        recording = self.recordings[i]
-        assert recording.path is not None
-        return _transcripts(recording.path.parent).get(recording.name)
-
-    def sexes(self) -> dict[str, str]:
-        """F or M for each speaker that SPEAKERS.TXT lists; empty where there is no such file."""
-        try:
-            lines = (self._folder / "SPEAKERS.TXT").read_text("utf-8", "replace").splitlines()
-        except OSError:
-            return {}
-        fields = ([field.strip() for field in line.split("|")] for line in lines if not line.startswith(";"))
-        return {row[0]: row[1] for row in fields if len(row) > 1 and row[1] in ("F", "M")}
 
     def _alignments(self) -> Mapping[str, tuple[Phone, ...]]:
         return self._read_alignments
@@ -76,11 +47,39 @@ class LibriSpeech(Recordings):
     def _read_alignments(self) -> dict[str, tuple[Phone, ...]]:
         if self._given_alignments is not None:
             return read_alignments(self._given_alignments.expanduser())
-        # Beside the folder itself, too, where it is a link.
+        # If the folder is a link, the alignments may also be next to the folder that it points to.
         for folder in (self._folder, self._folder.parent, self._folder.resolve().parent):
             if (folder / ALIGNMENTS).is_file():
                 return read_alignments(folder / ALIGNMENTS)
         return {}
+
+
+def find_librispeech(root: Path) -> Path:
+    """The folder LibriSpeech: `root` itself or the one in it. Raises DataError if there is none."""
+    folder = root if root.name == FOLDER else root / FOLDER
+    if not folder.is_dir():
+        raise DataError(
+            f"There is no folder {FOLDER} in {root}; run `codeword data fetch librispeech --subset dev-clean`, "
+            f"or set CODEWORD_DATA or data.root to the folder that holds it."
+        )
+    return folder
+
+
+def utterances(folder: Path, selector: str) -> list[str]:
+    """The sorted .flac files of a subset, speaker, chapter or utterance, as paths below the folder LibriSpeech.
+
+    Raises:
+        DataError: there is none; the message says which names exist.
+    """
+    if selector.count("/") == 3:
+        name = selector.removesuffix(".flac") + ".flac"
+        names = [name] if (folder / name).is_file() else []
+    else:
+        found = (f"{selector}/{name}" for name in names_below(folder / selector, {".flac"}))
+        names = sorted(name for name in found if name.count("/") == 3)
+    if not names:
+        raise DataError(_not_there(folder, selector))
+    return names
 
 
 def _owners(config: LibriSpeechConfig) -> dict[str, Split]:
@@ -91,8 +90,8 @@ def _owners(config: LibriSpeechConfig) -> dict[str, Split]:
         for selector in getattr(config, split):
             if owners.setdefault(selector, split) != split:
                 raise RecipeError(
-                    f"data.{owners[selector]} and data.{split} both name {selector}; give it to one of them, "
-                    f"or part of it by a longer path."
+                    f"data.{owners[selector]} and data.{split} both name {selector}; name it in one of them, or "
+                    f"a part of it by a longer path."
                 )
     return owners
 
@@ -101,29 +100,12 @@ def _select(folder: Path, selectors: tuple[str, ...], owners: dict[str, Split], 
     """The sorted files that a split's selectors name and no other split names by a longer path."""
     chosen: set[str] = set()
     for selector in selectors:
-        found = set(_files(folder, selector))
-        if not found:
-            raise DataError(_not_there(folder, selector))
-        chosen |= {name for name in found if _owner(name, owners) == split}
+        chosen |= {name for name in utterances(folder, selector) if _owner(name, owners) == split}
     if not chosen:
         raise DataError(
             f"The {split} split ({', '.join(selectors)}) is empty: other splits name all of it by longer paths."
         )
     return sorted(chosen)
-
-
-def _files(folder: Path, selector: str) -> Iterator[str]:
-    """The .flac files below, or named by, a selector, relative to `folder`."""
-    if selector.count("/") == 3:
-        name = selector.removesuffix(".flac") + ".flac"
-        if (folder / name).is_file():
-            yield name
-        return
-    for place, subfolders, files in os.walk(folder / selector):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        below = Path(place).relative_to(folder)
-        if len(below.parts) == 3:
-            yield from ((below / f).as_posix() for f in files if f.endswith(".flac") and not f.startswith("."))
 
 
 def _owner(name: str, owners: dict[str, Split]) -> Split | None:
@@ -141,27 +123,16 @@ def _not_there(folder: Path, selector: str) -> str:
     while not above.is_dir() or above == folder / selector:
         above = above.parent
     there = sorted({p.stem for p in above.iterdir() if p.is_dir() or p.suffix == ".flac"}, key=_natural)
-    ways = f"there is {', '.join(there[:20])}" + (f" and {len(there) - 20} more" if len(there) > 20 else "")
+    names = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
     fetch = f"; `codeword data fetch librispeech --subset {selector}` gets it" if above == folder else ""
-    ways = ways if there else "there is nothing"
-    return f"No recording in {folder} is named by {selector}: in {above} {ways}{fetch}."
+    return f"No recording in {folder} is named by {selector}: in {above} there is {names or 'nothing'}{fetch}."
 
 
-def _speaker(name: str) -> str:
+def speaker_of(name: str) -> str:
+    """The speaker of an utterance, from its path below LibriSpeech/."""
     return name.split("/")[1]
 
 
 def _natural(name: str) -> tuple[int, str]:
-    """Speakers are numbers: 26 comes before 103."""
+    """Sort key: speakers are numbers, so 26 comes before 103."""
     return (int(name) if name.isdecimal() else 0, name)
-
-
-@lru_cache(maxsize=64)
-def _transcripts(chapter: Path) -> dict[str, str]:
-    speaker, number = chapter.parent.name, chapter.name
-    try:
-        text = (chapter / f"{speaker}-{number}.trans.txt").read_text("utf-8", "replace")
-    except OSError:
-        return {}
-    lines = (line.partition(" ") for line in text.splitlines())
-    return {name: words.strip() for name, _, words in lines if words.strip()}

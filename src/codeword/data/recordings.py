@@ -1,4 +1,4 @@
-"""Recordings as data: crops that weigh by duration for training, whole utterances for everything else."""
+"""Recordings as data: crops for training, so that each recording counts by its duration; whole ones otherwise."""
 
 import logging
 import os
@@ -16,13 +16,14 @@ from torch import Tensor
 
 from codeword.config import AudioConfig
 from codeword.data.base import Batch, Dataset
+from codeword.data.files.tree import some
 from codeword.data.phones.alignment import Phone
 from codeword.errors import DataError
 from codeword.media.audio import Wave, quantise_wave, read_wave
 
 _log = logging.getLogger("codeword")
 
-# Decoding is in C and leaves the interpreter free; more threads than this only queue for the disk.
+# Decoding releases the interpreter lock; with more threads than this the disk is the limit.
 _THREADS = min(8, os.cpu_count() or 1)
 
 _EQUALISER_BANDS = 6
@@ -30,7 +31,7 @@ _EQUALISER_BANDS = 6
 
 @dataclass(frozen=True)
 class Recording:
-    """One utterance: its `name`, its file (None where it has none), who speaks, and its length at the recipe's rate."""
+    """One utterance: `name`, file (None for a synthetic one), speaker, and length in samples."""
 
     name: str
     path: Path | None
@@ -40,8 +41,8 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Change:
-    """What augmentation does to one crop: `place` in its share of the recording, from 0 to 1; how many times as fast
-    it is played; how much louder, as a whole and in each band of the equaliser.
+    """Augmentation of one crop: `place` in its share of the recording, from 0 to 1; `speed` as a factor of the original;
+    gain of the whole crop and of each equaliser band.
     """
 
     place: float
@@ -53,15 +54,15 @@ class _Change:
 class Recordings(Dataset):
     """One split of recordings as int64 signals (1, crop_samples) in [0, values).
 
-    `take` and `len` count the crops that lie end to end in all recordings, so that training weighs by duration;
-    what remains behind a recording's last whole crop is reached by augmentation only. A recording shorter
-    than a crop is one, padded with silence. With a generator each crop moves at random within its share of
-    the recording, and its gain and colour, and for half of them the speed, change as the config says. A voice played
-    faster or slower is another voice: its label is "not told".
+    `take` and `len` count the adjacent crops of all recordings, so that each recording counts by its duration; only
+    augmentation reaches the rest after the last whole crop. A recording shorter than a crop is one crop, padded with
+    silence. With a generator, each crop moves at random within its share of the recording, its gain and colour change
+    as the config says, and for half of the crops the speed changes as well. Speed changes the voice, so the label of
+    such a crop is the null class.
 
-    `classes` are the speakers of the training split, in every split; `label` is `len(classes)`, "not told",
-    for others. A file that turns out broken while training is named once and the next one takes its place;
-    `skipped` holds the names of those and of the ones that could not be opened. `sample_rate` is in Hz.
+    `classes` are the speakers of the training split, in every split; the label of any other speaker is the null class,
+    `len(classes)`. If a file proves broken during training, one warning names it and the next recording takes its
+    place; `skipped` holds the names of these files and of those that could not be opened. `sample_rate` is in Hz.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Recordings(Dataset):
         self.skipped = list(skipped)
         self._numbers = {speaker: i for i, speaker in enumerate(classes)}
         self._broken: dict[int, str] = {}
-        # crops of recordings 0 .. i, summed: where the crops of recording i end.
+        # Number of crops of recordings 0 .. i together: the index after the last crop of recording i.
         self._ends = list(accumulate(max(1, r.samples // config.crop_samples) for r in self.recordings))
 
     def __len__(self) -> int:
@@ -90,7 +91,7 @@ class Recordings(Dataset):
         assert all(0 <= index < len(self) for index in indices)
         changes: Sequence[_Change | None] = [None] * len(indices)
         if generator is not None:
-            # Threads finish in any order, so all that is random is drawn before they start.
+            # Threads finish in any order, so all random numbers are drawn before they start.
             drawn = torch.rand(len(indices), 4 + _EQUALISER_BANDS, generator=generator, dtype=torch.float64).tolist()
             changes = [self._change(*numbers) for numbers in drawn]
         if self.in_memory:
@@ -105,17 +106,31 @@ class Recordings(Dataset):
         ]
         return Batch(x[:, None], torch.tensor(labels, dtype=torch.int64))
 
+    def verify(self) -> str:
+        """Read every recording; the phrase counts recordings and hours and names the broken ones."""
+        broken, aligned = list(self.skipped), 0
+        for i, recording in enumerate(self.recordings):
+            try:
+                self.read(i)
+            except DataError:
+                broken.append(recording.name)
+            aligned += self.phones(i) is not None
+        hours = sum(r.samples for r in self.recordings) / self.sample_rate / 3600
+        trouble = f", {len(broken)} of them broken ({some(broken)})" if broken else ""
+        count = len(self.recordings) + len(self.skipped)
+        return f"{count:,} recordings of {hours:.2f} hours{trouble}, phones known of {aligned:,}"
+
     def read(self, i: int) -> Tensor:
         """The whole of recording `i`, (1, T) int64 in [0, values). Raises DataError."""
         wave = self._wave(i, 0, self.recordings[i].samples)
         return torch.from_numpy(quantise_wave(wave, self._config.values))[None]
 
     def label(self, i: int) -> int:
-        """The class of recording `i`: its speaker's number, or `len(classes)` where training never heard them."""
+        """The class of recording `i`: the number of its speaker, or the null class for a speaker not in training."""
         return self._numbers.get(self.recordings[i].speaker, len(self.classes))
 
     def phones(self, i: int) -> tuple[Phone, ...] | None:
-        """What is said when in recording `i`, or None where that is not known."""
+        """The phones of recording `i` with their times, or None if they are not known."""
         return self._alignments().get(Path(self.recordings[i].name).stem)
 
     def _alignments(self) -> Mapping[str, tuple[Phone, ...]]:
@@ -128,7 +143,7 @@ class Recordings(Dataset):
         return read_wave(path, sample_rate=self.sample_rate, start=start, count=count)
 
     def _crop(self, index: int, change: _Change | None) -> tuple[Wave, int]:
-        """The crop at `index`, or one of the next recording that can be read, and its recording."""
+        """The crop at `index`, or the first of the next readable recording, and the number of its recording."""
         first = bisect_right(self._ends, index)
         crop = index - (self._ends[first - 1] if first else 0)
         for step in range(len(self.recordings)):
@@ -137,14 +152,14 @@ class Recordings(Dataset):
                 return self._changed(i, 0 if step else crop, change), i
             except DataError as error:
                 message = str(error)
-                if self._broken.setdefault(i, message) is message:  # Atomic: one thread warns, once.
+                if self._broken.setdefault(i, message) is message:  # Atomic, so that only one thread warns.
                     self.skipped.append(self.recordings[i].name)
                     _log.warning("%s The next recording takes its place.", message)
-        raise DataError("None of the recordings can be read any more; check that the disk is there.")
+        raise DataError("None of the recordings can be read any more; check that the disk is still mounted.")
 
     def _change(self, place: float, altered: float, speed: float, gain: float, *bands: float) -> _Change:
-        """From uniform numbers in [0, 1)."""
-        # Half of the crops keep their voice, and with it their label.
+        """Augmentation from uniform numbers in [0, 1)."""
+        # Half of the crops keep their speed, and therefore their label.
         faster = 1 + self._config.speed * (2 * speed - 1) if altered < 0.5 else 1.0
         bands_db = tuple(self._config.colour_db * (2 * band - 1) for band in bands)
         return _Change(place, faster, self._config.gain_db * (2 * gain - 1), bands_db)
@@ -166,21 +181,21 @@ class Recordings(Dataset):
 
 
 def _amplified(wave: Wave, gain_db: float) -> Wave:
-    """Louder or softer, but not made to clip, or to clip more."""
+    """Scaled by a gain that is limited so that it adds no clipping."""
     gain = 10 ** (gain_db / 20)
     peak = float(np.abs(wave).max(initial=0))
     return wave * np.float32(min(gain, max(1.0, 1 / peak) if peak else 1.0))
 
 
 def _coloured(wave: Wave, bands_db: Sequence[float]) -> Wave:
-    """Through an equaliser: gains at places spread evenly over the square root of frequency, and between them."""
+    """Through an equaliser whose bands are spaced evenly over the square root of frequency, interpolated in between."""
     spectrum = np.fft.rfft(wave)
-    # The root is between hertz, which would give most bands to hiss, and mel, which would give them to hum.
+    # A compromise: in hertz most bands would cover high frequencies, in mel low ones.
     places = np.sqrt(np.linspace(0, 1, len(spectrum)))
     gains_db = np.interp(places, np.linspace(0, 1, len(bands_db)), bands_db)
     return np.fft.irfft(spectrum * 10 ** (gains_db / 20), len(wave)).astype(np.float32)
 
 
 def _padded(wave: Wave, size: int) -> Wave:
-    """(n,) to (size,), with silence behind."""
+    """(n,) to (size,), padded with silence at the end."""
     return wave if len(wave) == size else np.pad(wave, (0, size - len(wave)))

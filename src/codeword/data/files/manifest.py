@@ -1,4 +1,4 @@
-"""How long every recording below a folder is: measured once, in parallel, and remembered."""
+"""Lengths of the recordings below a folder: read once, in parallel, and cached."""
 
 import hashlib
 import json
@@ -6,34 +6,24 @@ import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from codeword.data.files.root import cache_folder
-from codeword.data.files.tree import some
 from codeword.errors import CodewordError, DataError
-from codeword.media.audio import Header, read_header, resampled_length
+from codeword.media.audio import read_header, resampled_length
 from codeword.store import write_atomically
 
 _log = logging.getLogger("codeword")
 
-# Opening a file waits for the disk most of the time.
+# Opening a file spends most of its time waiting for the disk.
 _THREADS = 16
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The good recordings' lengths by name, at the rate that was asked for, and the names of the broken."""
+def recording_lengths(folder: Path, names: Sequence[str], *, sample_rate: int) -> dict[str, int]:
+    """Lengths in samples at `sample_rate` of the recordings `names`, paths below `folder`; broken ones are left out.
 
-    samples: dict[str, int]
-    skipped: tuple[str, ...]
-
-
-def measure(folder: Path, names: Sequence[str], *, sample_rate: int) -> Measured:
-    """The length of each of `names`, paths below `folder`.
-
-    What is found is kept as JSON in the user's cache, because the folder may be read-only; a file is opened again only
-    when it is new or its size has changed. Broken files are named in one warning.
+    The result is cached as JSON in the user's cache folder, because `folder` may be read-only; a file is opened again
+    only if it is new or its size has changed.
     """
     place = cache_folder() / "manifests" / f"{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}.json"
     known = _read(place)
@@ -42,16 +32,10 @@ def measure(folder: Path, names: Sequence[str], *, sample_rate: int) -> Measured
     if any(known.get(name) != row for name, row in rows.items()):
         _write(place, folder, known | rows)
     samples = {name: resampled_length(frames, rate, sample_rate) for name, (_, frames, rate) in rows.items() if frames}
-    skipped = tuple(name for name in names if not samples.get(name))
-    if skipped:
-        _log.warning(
-            "%d of %d recordings in %s cannot be read and are skipped: %s.",
-            len(skipped), len(names), folder, some(skipped),
-        )  # fmt: skip
-    return Measured({name: n for name, n in samples.items() if n}, skipped)
+    return {name: n for name, n in samples.items() if n}
 
 
-# Size in bytes, frames, and rate of a file; a broken one has no frames.
+# Size in bytes, frames and sample rate of a file; all are 0 for a broken one.
 _Row = tuple[int, int, int]
 
 
@@ -60,14 +44,14 @@ def _row(path: Path, known: _Row | None) -> _Row:
         size = path.stat().st_size
         if known is not None and known[0] == size and known[1]:
             return known
-        header: Header = read_header(path)
+        header = read_header(path)
     except (OSError, DataError):
         return (0, 0, 0)
     return (size, header.frames, header.sample_rate)
 
 
 def _read(place: Path) -> dict[str, _Row]:
-    """What an earlier run found; a manifest that is missing or damaged is simply made again."""
+    """The rows that an earlier run wrote; a missing or damaged manifest counts as empty."""
     try:
         found = json.loads(place.read_bytes())["files"]
         rows = {str(name): (int(size), int(frames), int(rate)) for name, (size, frames, rate) in found.items()}
@@ -81,4 +65,4 @@ def _write(place: Path, folder: Path, rows: dict[str, _Row]) -> None:
     try:
         write_atomically(place, json.dumps(content).encode())
     except CodewordError as error:
-        _log.info("%s The recordings will be measured again next time.", error)
+        _log.info("%s The lengths will be read again next time.", error)

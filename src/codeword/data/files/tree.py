@@ -1,10 +1,11 @@
-"""Files below a folder as a data set: which there are, which split each falls into, which class its place tells."""
+"""Folders of media files as data sets: the files, the split of each, and the classes that the subfolders name."""
 
 import hashlib
 import logging
 import os
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from codeword.config import AudioFolderConfig, ImageFolderConfig
@@ -14,9 +15,57 @@ from codeword.errors import DataError
 _log = logging.getLogger("codeword")
 
 
+@dataclass(frozen=True)
+class Folder:
+    """The media files below `root`: `names` are their sorted paths there, with forward slashes."""
+
+    root: Path
+    names: tuple[str, ...]
+
+    def names_of(self, split: Split, config: ImageFolderConfig | AudioFolderConfig) -> list[str]:
+        """The files of one split. Raises DataError if there is none."""
+        found = [name for name in self.names if split_of(name, config) == split]
+        if not found:
+            raise DataError(
+                f"None of the {len(self.names):,} files in {self.root} falls into the {split} split; add files, or "
+                f"change data.valid_fraction ({config.valid_fraction}) and data.test_fraction ({config.test_fraction})."
+            )
+        return found
+
+    def classes(self) -> tuple[str, ...]:
+        """The first-level subfolders, sorted; empty, with a warning, if `root` itself holds files as well."""
+        subfolders = {name.partition("/")[0] for name in self.names if "/" in name}
+        loose = [name for name in self.names if "/" not in name]
+        if subfolders and loose:
+            _log.warning(
+                "%s holds files of its own (%s) besides its subfolders, so there are no classes; move the files into "
+                "a subfolder if the subfolders are classes.", self.root, some(loose),
+            )  # fmt: skip
+            return ()
+        return tuple(sorted(subfolders))
+
+
+def open_folder(root: Path, suffixes: Collection[str], *, kind: str) -> Folder:
+    """List the media files below `root`; `kind` is their name in messages, "images" or "audio".
+
+    Raises:
+        DataError: the folder is missing or holds no such file.
+    """
+    root = root.expanduser()
+    advice = f"give the folder that holds the {kind} (data.root in a recipe)."
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}; {advice}")
+    names = tuple(sorted(names_below(root, suffixes)))
+    if not names:
+        raise DataError(
+            f"{root} holds no {kind} (no file name ends in {', '.join(sorted(suffixes)[:3])}, ...); {advice}"
+        )
+    return Folder(root, names)
+
+
 def split_of(name: str, config: ImageFolderConfig | AudioFolderConfig) -> Split:
-    """The split of a file, from its path below the root (with forward slashes) alone."""
-    # macOS stores names decomposed, others composed: normalised, the same name hashes the same.
+    """The split of a file, computed from its path below the root (with forward slashes) alone."""
+    # macOS stores names decomposed, other systems composed: normalised, the same name has the same hash.
     normal = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
     place = int.from_bytes(hashlib.sha256(normal).digest()[:8]) / 2**64
     if place < config.test_fraction:
@@ -28,7 +77,7 @@ def names_below(root: Path, suffixes: Collection[str]) -> Iterator[str]:
     """Paths below root, with forward slashes, of all files with these suffixes; hidden ones are left out."""
     seen = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:  # A link that leads back up would never end.
+        if (real := os.path.realpath(folder)) in seen:  # A link to a parent folder would never end.
             subfolders.clear()
             continue
         seen.add(real)
@@ -39,33 +88,26 @@ def names_below(root: Path, suffixes: Collection[str]) -> Iterator[str]:
                 yield (below / name).as_posix()
 
 
-def names_of_split(
-    names: Sequence[str], root: Path, config: ImageFolderConfig | AudioFolderConfig, split: Split
-) -> list[str]:
-    """Those of `names` that fall into a split. Raises DataError where none does."""
-    mine = [name for name in names if split_of(name, config) == split]
-    if not mine:
+def skipped(names: Sequence[str], readable: Collection[str], *, root: Path, kind: str, split: Split) -> list[str]:
+    """Those of `names` that are not in `readable`, after one warning that names them.
+
+    Raises:
+        DataError: no file is readable.
+    """
+    broken = [name for name in names if name not in readable]
+    if len(broken) == len(names):
         raise DataError(
-            f"None of the {len(names):,} files in {root} falls into the {split} split; add files, or change "
-            f"data.valid_fraction ({config.valid_fraction}) and data.test_fraction ({config.test_fraction})."
+            f"None of the {len(names):,} {kind} of the {split} split in {root} can be read ({some(broken)}); "
+            f"replace them."
         )
-    return mine
-
-
-def classes_of(root: Path, names: Sequence[str]) -> tuple[str, ...]:
-    """The first-level subfolders, sorted; none, with a warning, where files also lie beside them."""
-    folders = {name.partition("/")[0] for name in names if "/" in name}
-    loose = [name for name in names if "/" not in name]
-    if folders and loose:
+    if broken:
         _log.warning(
-            "Files lie in %s itself (%s) and in its subfolders, so there are no classes; move them into a "
-            "subfolder if the subfolders are classes.", root, some(loose),
-        )  # fmt: skip
-        return ()
-    return tuple(sorted(folders))
+            "%d of %d %s in %s cannot be read and are skipped: %s.", len(broken), len(names), kind, root, some(broken)
+        )
+    return broken
 
 
 def some(names: Sequence[str]) -> str:
-    """The first three names, and how many more there are."""
+    """The first three names, and the number of the others."""
     rest = len(names) - 3
     return ", ".join(names[:3]) + (f" and {rest:,} more" if rest > 0 else "")
