@@ -1,4 +1,4 @@
-"""Random changes to a batch that leave its classes as they are."""
+"""Random changes to a batch that keep its classes."""
 
 import torch
 from torch import Tensor

@@ -1,8 +1,8 @@
-"""Reading CIFAR-10's python layout: pickles, from which nothing is ever run.
+"""CIFAR-10's python layout: pickle files, read without running any code that they name.
 
-A pickle is a program. This one may name only what the official files name, and even these are not given
-to it: each is replaced by `_Recorded`, which keeps what was said and does nothing. What was said is then
-checked, and only then does numpy see any of it.
+A pickle is a program. It may name only the callables that the official files name, and even these are replaced by
+`_Recorded`, which stores its arguments and does nothing else. The stored arguments are validated before numpy uses
+them.
 """
 
 import pickle
@@ -21,7 +21,7 @@ _ADMITTED = {
 
 
 class _Recorded:
-    """Stands for any admitted callable and for what it makes: remembers, builds nothing."""
+    """Stand-in for an admitted callable and for its result: stores the arguments and the state."""
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
@@ -43,10 +43,10 @@ def read_pickled_batch(path: Path, *, images: int, image_bytes: int) -> tuple[ND
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file is not such a batch; the message is half a sentence that starts with its path.
+        ValueError: the file is not such a batch; the message is a clause that starts with the path.
     """
     size, least = path.stat().st_size, images * image_bytes
-    # The official files spend about 31 bytes an image on its label and file name.
+    # In the official files the label and the file name of an image take about 31 bytes.
     if not least < size < least + 100 * images:
         raise ValueError(f"{path} holds {size:,} bytes where between {least:,} and {least + 100 * images:,} are right")
     try:
@@ -62,11 +62,11 @@ def read_pickled_batch(path: Path, *, images: int, image_bytes: int) -> tuple[ND
 
 
 def _pixels(path: Path, recorded: Any, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """An array of bytes in C order from its pickled state (version, shape, dtype, is Fortran, bytes)."""
+    """A byte array in C order from its pickled state (version, shape, dtype, is Fortran, bytes)."""
     match recorded:
         case _Recorded(state=(_, found, _Recorded(arguments=("u1" | b"u1", *_)), False | 0, bytes() as raw)):
             if found == shape and len(raw) == shape[0] * shape[1]:
-                return np.frombuffer(raw, np.uint8).reshape(shape).copy()  # A copy, which may be written to.
+                return np.frombuffer(raw, np.uint8).reshape(shape).copy()  # A writable copy.
     raise ValueError(f"{path} is corrupt: its data are not {shape[0]:,} x {shape[1]:,} bytes")
 
 

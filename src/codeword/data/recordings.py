@@ -41,8 +41,8 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Change:
-    """Augmentation of one crop: `place` in its share of the recording, from 0 to 1; `speed` as a factor of the original;
-    gain of the whole crop and of each equaliser band.
+    """Augmentation of one crop: `place` in its share of the recording, from 0 to 1; `speed` as a factor; gains of the
+    whole crop and of each equaliser band.
     """
 
     place: float

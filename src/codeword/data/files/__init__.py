@@ -1,1 +1,1 @@
-"""Files of data sets: where they are, how they are fetched, listed and checked."""
+"""Files of data sets: folders, downloads, listings and checks."""

@@ -1,6 +1,10 @@
-"""Downloads that survive cuts and stalls, and archives that cannot write outside their folder."""
+"""Downloads that resume after a broken connection, and archives that cannot write outside their folder.
+
+The download is our own because pooch does not resume, and huggingface_hub neither bounds the size nor retries a stall.
+"""
 
 import hashlib
+import itertools
 import shutil
 import tarfile
 import time
@@ -22,14 +26,14 @@ STALL_S = 30.0
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file is to be had, how large it is at most, and the MD5 that its publisher gives for it."""
+    """Address of a file, its largest allowed size, and the MD5 that its publisher states."""
 
     url: str
     md5: str
     max_bytes: int
 
 
-# https://www.cs.toronto.edu/~kriz/cifar.html gives the address and the checksum.
+# Address and checksum: https://www.cs.toronto.edu/~kriz/cifar.html
 CIFAR10 = Source(
     "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", 200_000_000
 )
@@ -37,7 +41,7 @@ CIFAR10 = Source(
 
 @dataclass(frozen=True)
 class Subset:
-    """A part of LibriSpeech: its archive, and how many utterances that holds."""
+    """A part of LibriSpeech: its archive, and the number of utterances in it."""
 
     source: Source
     utterances: int
@@ -47,7 +51,7 @@ def _librispeech(name: str, md5: str, utterances: int, max_bytes: int) -> Subset
     return Subset(Source(f"https://www.openslr.org/resources/12/{name}.tar.gz", md5, max_bytes), utterances)
 
 
-# https://www.openslr.org/12 gives the addresses, the checksums (md5sum.txt) and the sizes.
+# Addresses, checksums (md5sum.txt) and sizes: https://www.openslr.org/12
 LIBRISPEECH = {
     "dev-clean": _librispeech("dev-clean", "42e2234ba48799c1f50f24a7926300a1", 2703, 400_000_000),
     "dev-other": _librispeech("dev-other", "c8d0bcc9cca99d4f8b62fcc847357931", 2864, 400_000_000),
@@ -60,10 +64,10 @@ LIBRISPEECH = {
 
 
 def fetch_cifar10(root: Path, *, source: Source = CIFAR10, stall_s: float = STALL_S, pause_s: float = 1.0) -> Path:
-    """Download and unpack CIFAR-10's binary version into `root`; returns its folder, at once if it is there.
+    """Download and unpack CIFAR-10's binary version into `root`, unless it is there; returns its folder.
 
     Raises:
-        DataError: the address does not answer, keeps breaking off, or serves something else.
+        DataError: the server does not answer, keeps failing, or serves another file.
         CodewordError: the disk is full.
     """
     folder = root / BINARY_FOLDER
@@ -77,9 +81,9 @@ def fetch_cifar10(root: Path, *, source: Source = CIFAR10, stall_s: float = STAL
 def fetch_librispeech(
     root: Path, name: str, *, subset: Subset | None = None, stall_s: float = STALL_S, pause_s: float = 1.0
 ) -> Path:
-    """Download and unpack one subset into `root`/LibriSpeech; returns its folder, at once if all of it is there.
+    """Download and unpack one subset into `root`/LibriSpeech, unless all of it is there; returns its folder.
 
-    Archive and files lie side by side for a moment, so it takes twice the subset's size on the disk.
+    The archive is deleted after unpacking, so the disk needs room for twice the size of the subset.
 
     Raises:
         UsageError: there is no subset of that name.
@@ -91,14 +95,14 @@ def fetch_librispeech(
         subset = LIBRISPEECH[name]
     folder = root / LIBRISPEECH_FOLDER
     if sum(1 for _ in (folder / name).glob("*/*/*.flac")) < subset.utterances:
-        # FLAC packs no further: unpacked it is hardly larger than the archive.
+        # gzip hardly compresses FLAC, so the files are little larger than the archive.
         limit = 2 * subset.source.max_bytes
         _fetch(subset.source, folder, max_bytes=limit, stall_s=stall_s, pause_s=pause_s)
     return folder / name
 
 
 def _fetch(source: Source, folder: Path, *, max_bytes: int, stall_s: float, pause_s: float) -> None:
-    """Download an archive beside `folder` and unpack it there."""
+    """Download an archive next to `folder` and unpack it there."""
     root = folder.parent
     archive = root / source.url.rpartition("/")[2]
     try:
@@ -107,17 +111,17 @@ def _fetch(source: Source, folder: Path, *, max_bytes: int, stall_s: float, paus
         extract(archive, folder, max_bytes=max_bytes)
     except OSError as error:
         raise DataError(
-            f"Could not write into {root}: {error.strerror}; free some space or give another --out, and run the "
-            f"command again: it goes on where it stopped."
+            f"Could not write into {root}: {error.strerror}; free some space or choose another folder, and run the "
+            f"command again: the download continues where it stopped."
         ) from error
     archive.unlink(missing_ok=True)
 
 
 def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: float = 1.0) -> None:
-    """Fetch `source` into `path`, through `path.part`, going on where an earlier attempt broke off.
+    """Fetch `source` into `path` by way of `path.part`, which a later call continues.
 
-    A cut or a stall of `stall_s` seconds is tried again, `pause_s` seconds later and then twice as long each
-    time. The file appears under its name only when its checksum is right.
+    A broken connection, or one that delivers nothing for `stall_s` seconds, is retried after twice `pause_s` seconds,
+    and each time after twice as long. The file gets its name only after its checksum is verified.
 
     Raises:
         DataError: no answer after all tries, more bytes than `max_bytes`, or the wrong checksum.
@@ -125,74 +129,59 @@ def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: f
     if path.is_file() and _md5(path) == source.md5:
         return
     part = path.with_name(path.name + ".part")
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(path.name, total=None)
-
-        def show(done: int, total: int | None) -> None:
-            progress.update(task, completed=done, total=total)
-
-        resumed = part.exists()
-        _with_retries(lambda: _receive(source, part, stall_s, show), source, part, pause_s)
-        if (found := _md5(part)) != source.md5 and resumed:
-            # What an earlier run left may be of another file than the server has now: once more, from the start.
-            part.unlink()
-            _with_retries(lambda: _receive(source, part, stall_s, show), source, part, pause_s)
-            found = _md5(part)
+    resumed = part.exists()
+    _receive_all(source, part, stall_s=stall_s, pause_s=pause_s)
+    if (found := _md5(part)) != source.md5 and resumed:
+        # The part of an earlier run may belong to another version of the file: start over once.
+        part.unlink()
+        _receive_all(source, part, stall_s=stall_s, pause_s=pause_s)
+        found = _md5(part)
     if found != source.md5:
         part.unlink()
         raise DataError(
-            f"{source.url} served a file with MD5 {found} where {source.md5} is right; it was deleted. Try again later."
+            f"{source.url} served a file with MD5 {found} instead of {source.md5}; it was deleted. Try again later."
         )
     part.replace(path)
 
 
 def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
-    """Unpack the one folder that a .tar.gz holds into `folder`, when all of it has proved good.
+    """Unpack the single folder of a .tar.gz into `folder`, once the whole archive has proved valid.
 
-    Only plain files whose paths lead down are written, so that no entry can leave the folder; what is there
-    already stays, but for files of the same path.
+    Only plain files with relative paths are accepted, so no entry can leave the folder. Existing files stay, except
+    those of the same path.
 
     Raises:
-        DataError: not an archive, cut short, an entry that is a link or escapes, or more than `max_bytes` in all.
+        DataError: not an archive, cut short, an entry that is a link or leaves the folder, or more than `max_bytes`.
     """
     staging = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
+    total = 0
+
+    def admit(entry: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
+        nonlocal total
+        name = Path(entry.name)
+        if entry.isdir():
+            return None
+        if not entry.isreg() or name.is_absolute() or ".." in name.parts:
+            raise DataError(f"{archive} holds {entry.name!r}, which no data set contains; delete the archive.")
+        total += entry.size
+        if total > max_bytes:
+            raise DataError(f"{archive} unpacks to more than {max_bytes:,} bytes; delete the archive.")
+        return tarfile.data_filter(entry.replace(name="/".join(name.parts[1:] or name.parts)), place)
+
     try:
         with tarfile.open(archive, "r|gz") as tar:
-            total = 0
-            for entry in tar:
-                if entry.isdir():
-                    continue
-                name = Path(entry.name)
-                if not entry.isreg() or name.is_absolute() or ".." in name.parts:
-                    raise DataError(f"{archive} holds {entry.name!r}, which no data set would; delete the archive.")
-                total += entry.size
-                if total > max_bytes:
-                    raise DataError(f"{archive} unpacks to more than {max_bytes:,} bytes; delete the archive.")
-                content = tar.extractfile(entry)
-                assert content is not None
-                place = staging.joinpath(*(name.parts[1:] or name.parts))
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("wb") as file:
-                    shutil.copyfileobj(content, file)
+            tar.extractall(staging, filter=admit)
         _move(staging, folder)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise DataError(f"{archive} is not a whole .tar.gz archive ({error}); delete it and fetch again.") from error
+        raise DataError(f"{archive} is not a complete .tar.gz archive ({error}); delete it and fetch again.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file or folder; into a folder that is there already, what it holds."""
+    """Move a file or folder; if the target folder exists, move the content into it."""
     if source.is_dir() and target.is_dir():
         for child in source.iterdir():
             _move(child, target / child.name)
@@ -200,63 +189,63 @@ def _move(source: Path, target: Path) -> None:
         source.replace(target)
 
 
+def _receive_all(source: Source, part: Path, *, stall_s: float, pause_s: float) -> None:
+    """Append to `part` until all of the file is there, with a progress bar on a terminal. Raises DataError."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
+    tries = 0
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(part.stem, total=None)
+        while True:
+            before = part.stat().st_size if part.exists() else 0
+            try:
+                _receive(source, part, stall_s, lambda done, total: progress.update(task, completed=done, total=total))
+                return
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code < 500:
+                    raise DataError(
+                        f"{source.url} answered {error.response.status_code} {error.response.reason_phrase}; "
+                        f"check the address."
+                    ) from error
+                problem: Exception = error
+            except httpx.HTTPError as error:
+                problem = error
+            after = part.stat().st_size if part.exists() else 0
+            # A connection that always breaks but always delivers something reaches the end.
+            tries = 1 if after > before else tries + 1
+            if tries == RETRIES:
+                break
+            time.sleep(pause_s * 2**tries)
+    kept = f"{after:,} bytes are kept" if after else "nothing was received"
+    raise DataError(
+        f"{source.url} failed {RETRIES} times in a row ({type(problem).__name__}: {problem}); {kept}. "
+        f"Check the connection and run the command again: the download continues from there."
+    ) from problem
+
+
 def _receive(source: Source, part: Path, stall_s: float, show: Callable[[int, int | None], None]) -> None:
-    """One attempt: append what is missing to `part`. Raises httpx.HTTPError where it breaks off."""
+    """One attempt: append the missing bytes to `part`. Raises httpx.HTTPError if the connection breaks."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     with httpx.stream("GET", source.url, headers=headers, timeout=stall_s, follow_redirects=True) as answer:
         if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # All of it is here already; the checksum decides.
+            return  # The whole file is there already; the checksum decides.
         answer.raise_for_status()
-        resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT and answer.headers.get(
-            "Content-Range", ""
-        ).startswith(f"bytes {have}-")
+        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         have = have if resumed else 0
         announced = answer.headers.get("Content-Length", "")
         total = have + int(announced) if announced.isdigit() else None
-        if total is not None and total > source.max_bytes:
-            raise _too_large(source, part)
         with part.open("ab" if resumed else "wb") as file:
-            # As it arrives: a buffer of our own would be lost in a cut.
-            for chunk in answer.iter_raw():
+            # Raw chunks as they arrive: the content of a larger buffer would be lost if the connection breaks.
+            for chunk in itertools.chain([b""], answer.iter_raw()):
                 have += len(chunk)
-                if have > source.max_bytes:
-                    raise _too_large(source, part)
+                if max(have, total or 0) > source.max_bytes:
+                    part.unlink()
+                    raise DataError(
+                        f"{source.url} serves more than the expected {source.max_bytes:,} bytes; nothing was kept."
+                    )
                 file.write(chunk)
                 show(have, total)
-
-
-def _with_retries(attempt: Callable[[], None], source: Source, part: Path, pause_s: float) -> None:
-    tries = 0
-    while tries < RETRIES:
-        had = part.stat().st_size if part.exists() else 0
-        try:
-            attempt()
-            return
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code < 500:
-                raise DataError(
-                    f"{source.url} answered {error.response.status_code} {error.response.reason_phrase}; "
-                    f"is the address still right?"
-                ) from error
-            problem: Exception = error
-        except httpx.HTTPError as error:
-            problem = error
-        # A line that keeps cutting but brings something each time will get there.
-        came = part.exists() and part.stat().st_size > had
-        tries = 1 if came else tries + 1
-        if tries < RETRIES:
-            time.sleep(pause_s * 2**tries)
-    kept = f"{part.stat().st_size:,} bytes are kept" if part.exists() else "nothing was received"
-    raise DataError(
-        f"{source.url} broke off {RETRIES} times in a row ({type(problem).__name__}: {problem}); {kept}. "
-        f"Check the connection and run the command again: it goes on from there."
-    ) from problem
-
-
-def _too_large(source: Source, part: Path) -> DataError:
-    part.unlink(missing_ok=True)
-    return DataError(f"{source.url} serves more than the {source.max_bytes:,} bytes that are right; nothing was kept.")
 
 
 def _md5(path: Path) -> str:

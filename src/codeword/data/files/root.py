@@ -1,4 +1,4 @@
-"""Where data sets lie, and where what can be made again is kept."""
+"""The folders of data sets and of caches."""
 
 import os
 from pathlib import Path
@@ -10,5 +10,5 @@ def data_root(root: Path | None) -> Path:
 
 
 def cache_folder() -> Path:
-    """`~/.cache/codeword`, or the like where `XDG_CACHE_HOME` is set."""
+    """`$XDG_CACHE_HOME/codeword`, by default `~/.cache/codeword`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "codeword"

@@ -1,1 +1,1 @@
-"""Phone alignments: read, written, and made from a recording and its transcript."""
+"""Phone alignments: reading, writing, and computing them from a recording and its transcript."""

@@ -1,4 +1,4 @@
-"""Which phone is spoken when: alignments read, written, and made from a transcript."""
+"""Phone alignments: the phones of an utterance with their times."""
 
 import re
 from bisect import bisect_right
@@ -20,7 +20,8 @@ FRAMES_PER_S = 100
 _SILENT = {"", "SIL", "SP", "SPN", "<EPS>", "<SIL>"}
 _ALIGNER_RATE = 16_000
 
-# What Praat takes for a value: strings, flags, and numbers that stand free; all else is comment.
+# Praat's values: strings, flags and free-standing numbers; all other text is a comment. We read TextGrids ourselves
+# because praatio 6.2 and tgt 1.5 accept a truncated file.
 _TEXTGRID_VALUE = re.compile(r'"((?:[^"]|"")*)"|<(\w+)>|(?<!\S)(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\S)', re.ASCII)
 
 
@@ -34,24 +35,24 @@ class Phone:
 
 
 def phone_at(phones: tuple[Phone, ...], time_s: float) -> str:
-    """The phone at a time; silence before the first, behind the last and in gaps."""
+    """The phone at a time; silence before the first phone, after the last and in gaps."""
     place = bisect_right(phones, time_s, key=lambda phone: phone.start_s) - 1
     return phones[place].name if place >= 0 and time_s < phones[place].end_s else SILENCE
 
 
 def read_alignments(path: Path) -> dict[str, tuple[Phone, ...]]:
-    """The phones of each utterance: of a file as `write_alignments` writes it, a TextGrid, or a folder of those.
+    """The phones of each utterance in a file of `write_alignments`, a TextGrid, or a folder of TextGrids.
 
-    A TextGrid's utterance is its file's name without suffix, its phones are the tier "phones" (as the Montreal
-    Forced Aligner names it). Stress digits are dropped, and every way to say silence becomes `SIL`.
+    The utterance of a TextGrid is named like its file without suffix; its phones are the tier "phones" (the name that
+    the Montreal Forced Aligner uses). Stress digits are dropped, and every label for silence becomes `SIL`.
 
     Raises:
-        DataError: nothing is there, or a line or tier is not what it should be.
+        DataError: the file or folder is missing or empty, or a line or tier is invalid.
     """
     if path.is_dir():
         grids = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".textgrid")
         if not grids:
-            raise DataError(f"{path} holds no .TextGrid file; name the folder that does, or an alignment file.")
+            raise DataError(f"{path} holds no .TextGrid file; give a folder that does, or an alignment file.")
         return {grid.stem: _read_textgrid(grid) for grid in grids}
     if path.suffix.lower() == ".textgrid":
         return {path.stem: _read_textgrid(path)}
@@ -60,7 +61,7 @@ def read_alignments(path: Path) -> dict[str, tuple[Phone, ...]]:
 
 
 def write_alignments(path: Path, alignments: Mapping[str, tuple[Phone, ...]]) -> None:
-    """Write a line an utterance: name, "trans", number of frames, and `phone start length;...`, with tabs between.
+    """Write one line per utterance: name, "trans", number of frames and `phone start length;...`, separated by tabs.
 
     Times are rounded to frames of 10 ms.
     """
@@ -73,9 +74,9 @@ def write_alignments(path: Path, alignments: Mapping[str, tuple[Phone, ...]]) ->
 
 
 def align(path: Path, transcript: str) -> tuple[Phone, ...]:
-    """Find the phones of a recording of English whose words are known, with pocketsphinx.
+    """Align an English recording with its transcript, using pocketsphinx.
 
-    Words that its dictionary lacks are pronounced by their parts.
+    Words that its dictionary lacks are pronounced by `pronounce`.
 
     Raises:
         UsageError: pocketsphinx is not installed.
@@ -88,30 +89,32 @@ def align(path: Path, transcript: str) -> tuple[Phone, ...]:
 
     wave = read_wave(path, sample_rate=_ALIGNER_RATE)
     pcm = (np.clip(wave, -1, 32767 / 32768) * 32768).astype(np.int16).tobytes()
-    # Without a language model and the search for a best path, which fail on utterances that do align.
+    # No language model and no best-path search: both fail on some utterances that do align.
     decoder = Decoder(lm=None, bestpath=False, loglevel="FATAL")
     words = re.sub(r"[^\w' ]+", " ", transcript.lower()).split()
     if not words:
-        raise DataError(f"{path} cannot be aligned: its transcript has no words; give those that are said.")
+        raise DataError(f"{path} cannot be aligned: its transcript has no words; give the spoken words.")
     for word in words:
         if decoder.lookup_word(word) is None:
             pronunciation = pronounce(word, decoder.lookup_word)
             if pronunciation is None:
                 raise DataError(
-                    f"{path} cannot be aligned: nobody knows how {word!r} is said; spell it as it is spoken."
+                    f"{path} cannot be aligned: the pronunciation of {word!r} is unknown; spell it as spoken."
                 )
             decoder.add_word(word, pronunciation)
     try:
         decoder.set_align_text(" ".join(words))
         _decode(decoder, pcm)
-        # The second pass finds the phones inside the words that the first one placed.
+        # The second pass finds the phones inside the words of the first pass.
         decoder.set_alignment()
         _decode(decoder, pcm)
         phones = tuple(_phones(decoder.get_alignment()))
     except RuntimeError as error:
-        raise DataError(f"{path} cannot be aligned with its transcript; is it what is said there?") from error
+        raise DataError(
+            f"{path} cannot be aligned with its transcript; check that it contains the spoken words."
+        ) from error
     if not phones:
-        raise DataError(f"{path} cannot be aligned with its transcript; is it what is said there?")
+        raise DataError(f"{path} cannot be aligned with its transcript; check that it contains the spoken words.")
     return phones
 
 
@@ -129,7 +132,7 @@ def _phones(alignment: Any) -> Iterator[Phone]:
 
 def _phone(name: str, start_s: float, end_s: float) -> Phone:
     plain = name.strip().upper()
-    # Fillers such as +SPN+ and +NSN+ (noise) say nothing.
+    # Fillers such as +SPN+ and +NSN+ are noise.
     if plain in _SILENT or plain.startswith("+"):
         return Phone(SILENCE, start_s, end_s)
     return Phone(plain.rstrip("012"), start_s, end_s)
@@ -145,8 +148,8 @@ def _read_line(line: str, place: str) -> tuple[str, tuple[Phone, ...]]:
             phones.append(_phone(phone, first / FRAMES_PER_S, last / FRAMES_PER_S))
     except ValueError as error:
         raise DataError(
-            f"{place} is no alignment ({error}); it should hold a name, a word, the number of frames and "
-            f"`phone start length;...`, with tabs between."
+            f"{place} is no alignment ({error}); it must hold a name, a word, the number of frames and "
+            f"`phone start length;...`, separated by tabs."
         ) from error
     return name, tuple(phones)
 
@@ -170,7 +173,7 @@ def _read_textgrid(path: Path) -> tuple[Phone, ...]:
 def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
-        # Praat writes UTF-16 as soon as one character asks for it.
+        # Praat writes UTF-16 if any character is not ASCII.
         return content.decode("utf-16" if content[:2] in (b"\xfe\xff", b"\xff\xfe") else "utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(f"There are no alignments at {path}; make them with `codeword align`.") from error

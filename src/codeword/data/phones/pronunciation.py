@@ -1,8 +1,8 @@
-"""Pronunciations of English words that no dictionary has, put together from those it has."""
+"""Pronunciations of English words that are not in a dictionary, combined from words that are."""
 
 from collections.abc import Callable
 
-# How groups of letters mostly sound; what is longer goes first, because each piece costs.
+# The most frequent sound of each group of letters; longer groups win, because every part has a cost.
 _SOUNDS = {
     "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH",
     "k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T",
@@ -22,9 +22,10 @@ _LETTERS_COST = 1.5
 
 
 def pronounce(word: str, look_up: Callable[[str], str | None]) -> str | None:
-    """Phones, with spaces between, of a lower-case word: the fewest parts that are known words, endings or letters.
+    """Phones, separated by spaces, of a lower-case word: the fewest parts that are known words, endings or letters.
 
-    `look_up` gives the phones of a word in the dictionary. None where a character has no sound, as digits have none.
+    `look_up` returns the phones of a word in the dictionary. Returns None if a character, such as a digit, has no
+    sound.
     """
     # best[n]: the cost of the first n letters, and their phones.
     best: list[tuple[float, str] | None] = [(0.0, ""), *[None] * len(word)]
@@ -41,7 +42,7 @@ def pronounce(word: str, look_up: Callable[[str], str | None]) -> str | None:
 
 
 def _part(word: str, start: int, stop: int, look_up: Callable[[str], str | None]) -> tuple[float, str] | None:
-    """The cost and the phones of `word[start:stop]`, if it is a part."""
+    """Cost and phones of `word[start:stop]`, or None if it is no part."""
     letters = word[start:stop]
     if stop == len(word) and start > 0 and letters in _ENDINGS:
         return 1.0, _ENDINGS[letters]

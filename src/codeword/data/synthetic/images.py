@@ -1,6 +1,7 @@
-"""Drawn scenes: one of ten textured shapes before sky and ground, for first runs and tests without files.
+"""Drawn scenes: one of ten textured shapes in front of sky and ground, for first runs and tests without files.
 
-Rich enough that a collapsed codebook or a blind prior shows at a glance, small enough to learn in a minute.
+The scenes are detailed enough to show a collapsed codebook or a prior that has learned nothing, and small enough to be
+learned in a minute.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from codeword.data.synthetic.shapes import SHAPES, Plane, Shape
 
 _SPLIT_IDS: dict[Split, int] = {"train": 0, "valid": 1, "test": 2}
 
-# What an image is made of: so many uniform numbers in [0, 1), drawn from its own generator.
+# Number of parameters of an image, uniform in [0, 1), drawn from its own generator.
 _PARAMETERS = 24
 
 # Pixels drawn at a time: small enough that the planes of one chunk stay in the processor's cache.
@@ -25,15 +26,15 @@ _CHUNK_PIXELS = 1 << 17
 class SyntheticImages(Dataset):
     """One split of drawn uint8 (3, size, size) scenes, held in memory.
 
-    Image i of a split depends on i, the split and the size alone, never on how many there are; its label
-    is i mod 10, so any run of images is balanced. `take` augments nothing.
+    Image i of a split depends on i, the split and the size alone, not on the number of images; its label is i mod 10,
+    so that consecutive images are balanced. `take` does not augment.
     """
 
     classes = tuple(SHAPES)
     in_memory = True
 
     def __init__(self, config: SyntheticImagesConfig, split: Split) -> None:
-        count = {"train": config.train, "valid": config.valid, "test": config.test}[split]
+        count = getattr(config, split)
         self.shape = (3, config.size, config.size)
         parameters = np.array(
             [np.random.default_rng([_SPLIT_IDS[split], i]).random(_PARAMETERS, np.float32) for i in range(count)]
@@ -84,7 +85,7 @@ def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
     canvas *= 1 - 0.45 * np.clip(0.5 - shadow / 0.25, 0, 1)
 
     u, v = place(left, top)
-    # Away from the hues behind it, so that every shape stands out.
+    # Far from the hues of the background, so that every shape is visible.
     hue = sky_hue + 0.5 + 0.35 * (next(p) - 0.5)
     first = _colour(hue, 0.75, 0.85 + 0.1 * next(p))
     second = _colour(hue + 0.12 + 0.2 * next(p), 0.7, 0.3 + 0.2 * next(p))
@@ -95,7 +96,7 @@ def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
 
 
 def _cover(distance: Plane, size: int) -> Plane:
-    """How much of each pixel lies inside an edge, 0 to 1: the antialiasing."""
+    """The fraction of each pixel inside an edge, for antialiasing."""
     cover: Plane = np.clip(0.5 - distance * (size / 2), 0, 1)
     return cover
 

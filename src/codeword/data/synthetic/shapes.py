@@ -1,10 +1,10 @@
-"""Ten kinds of textured shapes as signed distances: what `synthetic` draws.
+"""Ten kinds of textured shapes as signed distance functions.
 
-A distance function takes a shape's own coordinates, arrays of any shape, in which it fills about the unit disc with
-its top at -v, and gives the distance to its edge, negative inside; distances are within a factor of two of
-exact, which is all that an edge of one pixel needs. Formulas after Inigo Quilez, "2D distance functions".
+A distance function takes coordinates of the shape, arrays of any size, in which the shape fills about the unit disc
+with its top at -v, and returns the distance to its edge, negative inside. The distances are exact within a factor of
+two, which is enough for an edge of one pixel. Formulas after Inigo Quilez, "2D distance functions".
 
-A texture takes the same coordinates and gives how much of the shape's second colour is mixed in, 0 to 1.
+A texture takes the same coordinates and returns the proportion of the shape's second colour, 0 to 1.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ Plane = NDArray[Any]
 
 
 class Shape(NamedTuple):
-    """A kind of shape: its edge and what is painted inside it, both element by element."""
+    """A kind of shape: its distance function and its texture, both element-wise."""
 
     distance: Callable[[Plane, Plane], Plane]
     texture: Callable[[Plane, Plane], Plane]
     turn: float
-    """How far it may be turned either way, in radians: little for those that would look like another."""
+    """Largest rotation either way, in radians: small if a rotated shape would look like another kind."""
 
 
 def _box(u: Plane, v: Plane, half_width: float, half_height: float) -> Plane:
@@ -53,8 +53,8 @@ def _heart(u: Plane, v: Plane) -> Plane:
 
 
 def _crescent(u: Plane, v: Plane) -> Plane:
-    # A disc less another. The third term, the line through both tips, cuts nothing off; it makes the
-    # distance right beyond the tips, where a shadow would otherwise show the whole second disc.
+    # One disc minus another. The third term, the line through both tips, removes nothing; it corrects the distance
+    # beyond the tips, where the shadow would otherwise show the whole second disc.
     return np.maximum(
         np.maximum(np.hypot(u, v) - 0.95, 0.75 - np.hypot(u - 0.5, v + 0.1)), 0.98 * u - 0.196 * v - 0.588
     )

@@ -1,4 +1,4 @@
-"""A small source-filter synthesiser of speech (Fant 1960): a buzz and a hiss through resonances that move."""
+"""A small source-filter speech synthesiser (Fant 1960): a pulse train and noise through time-varying resonances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from codeword.media.audio import Wave
 Array = NDArray[np.floating[Any]]
 Spectra = NDArray[np.complexfloating[Any, Any]]
 
-# Filters are updated this often; resonances are interpolated over _GLIDE_S, loudness over _FADE_S.
+# Filters are updated every _HOP_S; resonances are smoothed over _GLIDE_S, loudness over _FADE_S.
 _HOP_S = 0.005
 _GLIDE_S = 0.045
 _FADE_S = 0.015
 
-_RMS = 0.06  # about that of read speech
-_FLOOR = 1e-4  # a room is never quite silent
+_RMS = 0.06  # about the level of read speech
+_FLOOR = 1e-4  # background noise of a room
 _BANDWIDTHS_HZ = (80.0, 100.0, 150.0, 200.0, 250.0)
 _HIGH_FORMANTS_HZ = (3500.0, 4500.0)
 _BURST_S = 0.02
@@ -27,7 +27,7 @@ _BURST_S = 0.02
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker: the middle of the pitch, and how much shorter the vocal tract is than the standard one."""
+    """A speaker: mean pitch, and the factor on all formants (above 1 for a shorter vocal tract)."""
 
     name: str
     pitch_hz: float
@@ -36,9 +36,9 @@ class Voice:
 
 @dataclass(frozen=True)
 class Sound:
-    """How a phone is made: formants in Hz at its begin and end, and how loud buzz and hiss are.
+    """Synthesis parameters of a phone: formants in Hz at its start and end, amplitudes of buzz (pulses) and hiss.
 
-    The hiss is noise in a band around `hiss_hz`. A `stop` is closed, and hisses at its end only.
+    The hiss is noise in a band around `hiss_hz`. A `stop` is silent except for hiss at its end.
     """
 
     begin_hz: tuple[float, float, float]
@@ -58,7 +58,7 @@ def _steady(*hz: float, buzz: float = 1.0) -> Sound:
     return Sound((hz[0], hz[1], hz[2]), (hz[0], hz[1], hz[2]), buzz)
 
 
-# Formants after Peterson and Barney 1952 (men); for consonants, where the neighbours' formants head for.
+# Formants after Peterson and Barney 1952 (men); for consonants, the targets that the formants of neighbours approach.
 VOWELS = {
     "AA": _steady(730, 1090, 2440),
     "AY": Sound((730, 1090, 2440), (340, 2100, 2800), 1.0),
@@ -79,17 +79,17 @@ SOUNDS = VOWELS | CONSONANTS | {"SIL": _steady(500, 1500, 2500, buzz=0)}
 
 
 def speak(phones: Sequence[Phone], voice: Voice, *, sample_rate: int, rng: np.random.Generator) -> Wave:
-    """What `voice` sounds like saying `phones`, which follow each other from 0 s on: (T,) in [-1, 1]."""
+    """Synthesise `phones`, which follow each other from 0 s on, in a voice: (T,) in [-1, 1]."""
     samples = round(phones[-1].end_s * sample_rate)
     hop = max(1, round(_HOP_S * sample_rate))
     times_s = np.arange(samples // hop + 2) * (hop / sample_rate)
     tracks = _tracks(phones, times_s)
-    # Half a window behind each is left for what still rings.
+    # The extra half window leaves room for the decay of the filters.
     window, size = 4 * hop, 6 * hop
     hz = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
     buzz = _frames(_buzz(samples, voice, sample_rate, rng), hop, window, len(times_s))
     hiss = _frames(rng.standard_normal(samples), hop, window, len(times_s))
-    # Short filters applied to overlapping windows of the sources, where each window sees the formants of its centre.
+    # Short filters on overlapping windows of the sources; each window uses the formants at its centre.
     spectra = np.fft.rfft(buzz, size) * _voiced_filter(tracks, voice, hz)
     spectra += np.fft.rfft(hiss, size) * _hiss_filter(tracks, voice, hz)
     wave = _overlap_add(np.fft.irfft(spectra, size), hop)[window // 2 :][:samples]
@@ -100,7 +100,7 @@ def speak(phones: Sequence[Phone], voice: Voice, *, sample_rate: int, rng: np.ra
 
 @dataclass(frozen=True)
 class _Tracks:
-    """What the filters do at each of n frames: formants (n, 3) in Hz; loudness and band of the hiss; (n,) each."""
+    """Filter parameters at each of n frames: formants (n, 3) in Hz; amplitudes and band of the hiss, (n,) each."""
 
     formants_hz: Array
     buzz: Array
@@ -143,7 +143,7 @@ def _smooth(track: Array, frames: float) -> Array:
 
 
 def _buzz(samples: int, voice: Voice, sample_rate: int, rng: np.random.Generator) -> Array:
-    """A train of pulses (samples,): the pitch falls, has an accent or two, trembles and is never quite regular."""
+    """A train of pulses (samples,) with falling pitch, one or two accents, vibrato and jitter."""
     done = np.arange(samples) / samples
     time_s = np.arange(samples) / sample_rate
     accents = 0.12 * np.sin(2 * np.pi * (rng.uniform(0.4, 0.9) * time_s + rng.random()))
@@ -153,7 +153,7 @@ def _buzz(samples: int, voice: Voice, sample_rate: int, rng: np.random.Generator
     pitch_hz = voice.pitch_hz * rng.uniform(0.92, 1.08) * np.exp(0.1 - 0.25 * done + accents + tremble + jitter)
     phase = np.cumsum(pitch_hz) / sample_rate
     at = np.flatnonzero(np.diff(np.floor(phase)) > 0) + 1
-    # Pulses fall between samples; shared by two neighbours, they keep the pitch exact.
+    # Pulses fall between samples; splitting each between its two neighbours keeps the pitch exact.
     late = (phase[at] % 1) * sample_rate / pitch_hz[at]
     strength = (1 + 0.05 * rng.standard_normal(len(at))) * np.sqrt(sample_rate / pitch_hz[at])
     pulses = np.zeros(samples)
@@ -163,9 +163,9 @@ def _buzz(samples: int, voice: Voice, sample_rate: int, rng: np.random.Generator
 
 
 def _voiced_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
-    """(n, bins): the glottis and the lips, 6 dB an octave together, then five resonances in a row."""
+    """Response (n, bins): glottis and lips, together 6 dB per octave, then five resonances in series."""
     transfer = (tracks.buzz[:, None] / (1 + 1j * hz / 150)).astype(np.complex64)
-    # A nose damps all that is above its own murmur.
+    # In nasals everything above the lowest formant is damped.
     transfer *= 1 - 0.85 * tracks.nasal[:, None] * (hz > 400 * voice.formant_scale)
     high = np.broadcast_to(_HIGH_FORMANTS_HZ, (len(tracks.buzz), 2))
     for formant, width in zip(np.concatenate([tracks.formants_hz, high], 1).T, _BANDWIDTHS_HZ, strict=True):
@@ -175,7 +175,7 @@ def _voiced_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
 
 
 def _hiss_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
-    """(n, bins): one broad band."""
+    """Response (n, bins): one broad band."""
     square = (tracks.hiss_hz[:, None] * voice.formant_scale).astype(np.float32) ** 2
     transfer = (1j * tracks.hiss_width_hz[:, None]).astype(np.complex64) * hz
     transfer *= tracks.hiss[:, None].astype(np.float32) / (square - hz**2 + transfer)
@@ -183,7 +183,7 @@ def _hiss_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
 
 
 def _frames(signal: Array, hop: int, window: int, count: int) -> Array:
-    """(T,) to (count, window): pieces around 0, hop, 2 hop ..., under Hann windows that sum to one."""
+    """(T,) to (count, window): pieces centred at 0, hop, 2 hop ..., under Hann windows that sum to one."""
     padded = np.pad(signal, (window // 2, window + count * hop - len(signal)))
     shape = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     pieces = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:count]
@@ -191,7 +191,7 @@ def _frames(signal: Array, hop: int, window: int, count: int) -> Array:
 
 
 def _overlap_add(frames: Array, hop: int) -> Array:
-    """(n, size) to (T,): frame i starts at sample i hop."""
+    """(n, size) to (T,): frame i starts at sample i * hop."""
     count, size = frames.shape
     parts = -(-size // hop)
     frames = np.pad(frames, ((0, 0), (0, parts * hop - size))).reshape(count, parts, hop)

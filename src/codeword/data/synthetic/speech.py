@@ -1,4 +1,4 @@
-"""Spoken nonsense whose phones and speakers are known: for first runs and tests without files."""
+"""Synthetic utterances without meaning whose phones and speakers are known, for first runs and tests without files."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from codeword.media.audio import Wave
 
 _SPLIT_IDS: dict[Split, int] = {"train": 0, "valid": 1, "test": 2}
 
-# Shortest and longest, in frames of 10 ms.
+# Shortest and longest duration, in frames of 10 ms.
 _VOWEL_FRAMES = (9, 22)
 _CONSONANT_FRAMES = (6, 13)
 _PAUSE_FRAMES = (10, 26)
@@ -22,14 +22,14 @@ _PAUSE_FRAMES = (10, 26)
 class SyntheticSpeech(Recordings):
     """One split of synthetic utterances of 2 to 4 s, held in memory; the classes are the four voices.
 
-    Utterance i of a split depends on i, the split and the sample rate alone, never on how many there are; its
-    voice is i mod 4. Its phones are exact, on a grid of 10 ms.
+    Utterance i of a split depends on i, the split and the sample rate alone, not on the number of utterances; its voice
+    is i mod 4. Its phones are exact, on a grid of 10 ms.
     """
 
     in_memory = True
 
     def __init__(self, config: SyntheticSpeechConfig, split: Split) -> None:
-        count = {"train": config.train, "valid": config.valid, "test": config.test}[split]
+        count = getattr(config, split)
         self._phones: list[tuple[Phone, ...]] = []
         self._pcm = []
         for i in range(count):
@@ -52,24 +52,24 @@ class SyntheticSpeech(Recordings):
 
 
 def _utterance(rng: np.random.Generator) -> Iterator[Phone]:
-    """Words of one to three syllables with pauses between, silence around them."""
+    """Words of one to three syllables, with silence between them and at both ends."""
     frame = 0
     last = int(rng.integers(200, 330))
 
-    def said(name: str, frames: tuple[int, int]) -> Phone:
+    def phone(name: str, frames: tuple[int, int]) -> Phone:
         nonlocal frame
         start = frame
         frame += int(rng.integers(frames[0], frames[1] + 1))
         return Phone(name, start / FRAMES_PER_S, frame / FRAMES_PER_S)
 
-    yield said(SILENCE, _PAUSE_FRAMES)
+    yield phone(SILENCE, _PAUSE_FRAMES)
     while frame < last:
         for _ in range(rng.integers(1, 4)):
             if rng.random() < 0.9:
-                yield said(str(rng.choice(list(CONSONANTS))), _CONSONANT_FRAMES)
-            yield said(str(rng.choice(list(VOWELS))), _VOWEL_FRAMES)
+                yield phone(str(rng.choice(list(CONSONANTS))), _CONSONANT_FRAMES)
+            yield phone(str(rng.choice(list(VOWELS))), _VOWEL_FRAMES)
             if rng.random() < 0.3:
-                yield said(str(rng.choice(["M", "N", "S", "SH"])), _CONSONANT_FRAMES)
+                yield phone(str(rng.choice(["M", "N", "S", "SH"])), _CONSONANT_FRAMES)
             if frame >= last:
                 break
-        yield said(SILENCE, _PAUSE_FRAMES)
+        yield phone(SILENCE, _PAUSE_FRAMES)
