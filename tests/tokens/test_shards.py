@@ -1,5 +1,6 @@
 """Shards: what is written is read, by us and by others; what is damaged or forged is refused."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -17,18 +18,27 @@ from tiny.tokens import RATE, assert_same, info, rows
 
 from codeword.errors import CodewordError, DataError, ModelError
 from codeword.tokens import shards as shards_module
-from codeword.tokens.shards import Shard, Skipped, must_be_codes_of, read_shard, seal, write_shard
+from codeword.tokens.shards import (
+    Shard,
+    Skipped,
+    digest_path,
+    must_be_codes_of,
+    read_shard,
+    write_shard,
+    write_with_digest,
+)
 
-MARK = b'"sha256": "'
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 def shard(*, ndim: int = 2, sizes: list[tuple[int, ...]] | None = None) -> Shard:
     about = info(ndim=ndim)
-    return Shard(about, rows(about, [(9, 4)[:ndim], (3, 3)[:ndim], (20, 8)[:ndim]] if sizes is None else sizes))
+    return Shard(
+        about, rows(about, [(9, 4, 2)[:ndim], (3, 3, 5)[:ndim], (20, 8, 1)[:ndim]] if sizes is None else sizes)
+    )
 
 
-@given(data=st.data(), ndim=st.sampled_from([1, 2]), hop=st.integers(1, 4))
+@given(data=st.data(), ndim=st.sampled_from([1, 2, 3]), hop=st.integers(1, 4))
 def test_what_is_written_is_read(
     data: st.DataObject, ndim: int, hop: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -47,6 +57,7 @@ def test_what_is_written_is_read(
     assert_same(read_shard(path), written)
     write_shard(path, read_shard(path))
     assert path.read_bytes() == content
+    assert digest_path(path).read_text() == f"{hashlib.sha256(content).hexdigest()}  shard.parquet\n"
 
 
 def mutated(whole: bytes, draw: random.Random) -> bytes:
@@ -93,7 +104,7 @@ def test_a_forged_shard_does_not_end_the_process(tmp_path: Path) -> None:
     whole = path.read_bytes()
     context = multiprocessing.get_context("fork")
     for _ in range(200):
-        forged = [seal(content) for content in (mutated(whole, draw) for _ in range(50)) if MARK in content]
+        forged = [mutated(whole, draw) for _ in range(50)]
         process = context.Process(target=read_all, args=(path, forged))
         process.start()
         process.join()
@@ -102,7 +113,7 @@ def test_a_forged_shard_does_not_end_the_process(tmp_path: Path) -> None:
 
 def read_all(path: Path, forged: list[bytes]) -> None:
     for content in forged:
-        path.write_bytes(content)
+        write_with_digest(path, content)
         with suppress(CodewordError):
             read_shard(path)
 
@@ -150,10 +161,13 @@ def _refused(path: Path, reason: str) -> bool:
 def test_other_files_are_no_shards(tmp_path: Path) -> None:
     path = tmp_path / "other.parquet"
     pq.write_table(pa.table({"id": ["a"]}), path)
-    with pytest.raises(DataError, match="no shard of tokens"):
+    with pytest.raises(DataError, match=r"has no other\.parquet\.sha256"):
         read_shard(path)
-    path.write_text("not Parquet")
-    with pytest.raises(DataError, match="no shard of tokens"):
+    write_with_digest(path, path.read_bytes())
+    with pytest.raises(DataError, match="not a readable shard of tokens"):
+        read_shard(path)
+    write_with_digest(path, b"not Parquet")
+    with pytest.raises(DataError, match="does not begin and end like a Parquet file"):
         read_shard(path)
     with pytest.raises(DataError, match=r"missing\.parquet"):
         read_shard(tmp_path / "missing.parquet")
@@ -181,13 +195,35 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
     assert_same(read_shard(path), shard())
 
 
+def test_an_earlier_format_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "shard.parquet"
+    write_shard(path, shard())
+    table = pq.read_table(path)
+    forge(path, table.replace_schema_metadata({"codeword": json.dumps({"format": 1, "levels": [7, 5]})}))
+    with pytest.raises(DataError, match="format 1, but 2 is needed; write it again with `codeword tokenize`"):
+        read_shard(path)
+    # A shard of format 1 held its digest itself.
+    digest_path(path).unlink()
+    with pytest.raises(DataError, match=r"of format 2; copy that file too, or .* with `codeword tokenize`"):
+        read_shard(path)
+
+
+@pytest.mark.parametrize("part", ["", "no digest", "0" * 64])
+def test_another_digest_is_refused(tmp_path: Path, part: str) -> None:
+    path = tmp_path / "shard.parquet"
+    write_shard(path, shard())
+    digest_path(path).write_text(part)
+    with pytest.raises(DataError, match=r"its SHA-256 is not that in shard\.parquet\.sha256"):
+        read_shard(path)
+
+
 def forge(path: Path, table: pa.Table) -> None:
-    """A file that is no shard but says that it is, with the right digest."""
+    """A file that is no shard but has the metadata and the digest of one."""
     about = table.schema.metadata[b"codeword"]
     with pq.ParquetWriter(path, table.schema.remove_metadata(), store_schema=False) as writer:
         writer.write_table(table.replace_schema_metadata(None))
         writer.add_key_value_metadata({"codeword": about})
-    path.write_bytes(seal(path.read_bytes()))
+    write_with_digest(path, path.read_bytes())
 
 
 def test_codes_of_another_model_are_refused(tmp_path: Path) -> None:
@@ -228,7 +264,6 @@ def test_rows_are_in_one_group_and_pages_have_checksums(tmp_path: Path) -> None:
     with pq.ParquetFile(path) as file:
         assert file.metadata.num_row_groups == 1
         about = json.loads(file.schema_arrow.metadata[b"codeword"])
-    assert len(about.pop("sha256")) == 64
     assert about == info().model_dump(mode="json")
 
 
@@ -242,7 +277,7 @@ def test_pages_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     true, false = varint(1 << 21), varint(1 << 20)
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     at = content.index(true, footer)
-    path.write_bytes(seal(content[:at] + false + content[at + len(true) :]))
+    write_with_digest(path, content[:at] + false + content[at + len(true) :])
     with pq.ParquetFile(path) as file:
         assert file.metadata.row_group(0).column(1).num_values == 1 << 20
     monkeypatch.setattr(shards_module, "MAX_CODES", 1 << 20)

@@ -33,7 +33,7 @@ SHARD_ITEMS = {1: 200, 2: 1000}
 class Manifest(Config):
     """What a folder of shards is of: a model, a listing (its SHA-256), and how the listing is divided."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     fingerprint: Sha256
     listing: Sha256
     signals: Annotated[int, Field(ge=0)]

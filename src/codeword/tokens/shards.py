@@ -1,8 +1,9 @@
-"""Codes of many signals as one Parquet file, which any reader of Parquet takes and ours never trusts.
+"""Shards: the codes of many signals as one Parquet file, which any reader of Parquet accepts.
 
-A shard has one row group, or none where none of its signals could be read. What made it stands as JSON under the key
-`codeword` of the schema's metadata. Parquet has checksums of pages only, and Arrow ends the process over some damaged
-footers; so the JSON ends with the SHA-256 of the file, taken with zeros in its own place, which is compared first.
+A shard has one row group, or none if none of its signals could be read. Its origin (`ShardInfo`) is JSON under the key
+`codeword` of the schema's metadata. Parquet has checksums of pages only, and Arrow ends the process on some damaged
+footers; therefore a file `<shard>.sha256` holds the digest of each shard, which is compared before Arrow reads it. A
+forged file may have a right digest, so its claims are checked as well.
 """
 
 import hashlib
@@ -26,8 +27,9 @@ from codeword.config import validate_json
 from codeword.config.base import Alphabet, Config
 from codeword.errors import CodewordError, DataError, ModelError, UsageError
 from codeword.store import write_atomically
-from codeword.tokens.bounds import MAX_FOOTER_BYTES, Measured, measure
+from codeword.tokens.pages import MAX_FOOTER_BYTES, Claims, read_claims
 
+FORMAT: Literal[2] = 2
 MAX_BYTES = 1 << 31
 MAX_CODES = 1 << 28
 """In one shard; as int32 they take a gigabyte."""
@@ -36,9 +38,9 @@ MAX_TEXT = 4096
 """Characters of an id, a label or a source."""
 
 _MAX_NDIM = 3
+_MAX_CONTAINER = 1 << 16
 _KEY = b"codeword"
-_MARK = b'"sha256": "'
-_ZEROS = b"0" * 64
+_DIGITS = 64
 _LISTS = {"codes": pa.int32(), "grid": pa.int32(), "size": pa.int64()}
 _TEXTS = ("id", "label", "source")
 _SCHEMA = pa.schema(
@@ -51,19 +53,19 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Skipped(Config):
-    """A signal that could not be read, and why, in a sentence."""
+    """A signal that could not be read, with the reason as a sentence."""
 
     id: str
     reason: str
 
 
 class ShardInfo(Config):
-    """What a shard says of itself: whose codes it holds (`fingerprint` is the model's), and of which signals.
+    """Metadata of a shard: the model (`fingerprint`) and the grid of its codes, and the signals in it.
 
-    `part` is the SHA-256 of the listing of its signals, `sample_rate` is in Hz, None for images.
+    `part` is the SHA-256 of the listing of its signals; `sample_rate` is in Hz, None if the signals have none.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = FORMAT
     fingerprint: Sha256
     ndim: Literal[1, 2, 3]
     hop: Annotated[int, Field(ge=1, le=1 << 24)]
@@ -78,7 +80,7 @@ class ShardInfo(Config):
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One signal: its codes (*G, K) integers, its size *S, the name of its class or speaker, where it came from."""
+    """One signal: codes (*G, K) int64, size *S, `label` (name of its class or speaker), and `source`."""
 
     id: str
     codes: Tensor
@@ -89,19 +91,24 @@ class TokenRow:
 
 @dataclass(frozen=True)
 class Shard:
-    """What a file of `write_shard` holds."""
+    """Content of a file of `write_shard`."""
 
     info: ShardInfo
     rows: tuple[TokenRow, ...]
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where shard `number`, from 0 on, lies."""
+    """Path of shard `number`, counted from 0."""
     return folder / f"shard-{number:06}.parquet"
 
 
+def digest_path(path: Path) -> Path:
+    """Path of the file with the SHA-256 of a shard."""
+    return path.with_name(f"{path.name}.sha256")
+
+
 def shard_paths(place: Path) -> list[Path]:
-    """The shards of a folder in order, or the one that `place` is. Raises DataError where there is none."""
+    """The shards of a folder in order, or `place` itself if it is a file. Raises DataError if there is none."""
     paths = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     if not paths or not paths[0].exists():
         raise DataError(f"{place} holds no shards of tokens; `codeword tokenize` writes them.")
@@ -109,7 +116,7 @@ def shard_paths(place: Path) -> list[Path]:
 
 
 def write_shard(path: Path, shard: Shard) -> None:
-    """Write a shard, whole or not at all: equal shards are equal bytes.
+    """Write a shard and its digest, each atomically; equal shards are equal bytes.
 
     Raises:
         UsageError: too many signals were skipped.
@@ -125,40 +132,47 @@ def write_shard(path: Path, shard: Shard) -> None:
         "duration_s": [info.duration_s(row.size) for row in shard.rows],
         "source": [row.source for row in shard.rows],
     }
-    about = {**info.model_dump(mode="json"), "sha256": _ZEROS.decode()}
-    said = json.dumps(about)
-    if len(said) > MAX_FOOTER_BYTES // 2:
-        raise UsageError(f"{path} has too many broken signals to tell of; choose fewer to a shard, or mend them.")
+    text = json.dumps(info.model_dump(mode="json"))
+    if len(text) > MAX_FOOTER_BYTES // 2:
+        raise UsageError(f"{path} has too many unreadable signals to list; choose smaller shards, or repair the files.")
     buffer = io.BytesIO()
-    # Without Arrow's own copy of the schema: it would repeat the digest in base64.
     with pq.ParquetWriter(buffer, _SCHEMA, compression="zstd", write_page_checksum=True, store_schema=False) as writer:
-        # An empty row group is legal, but `datasets` stumbles over it.
+        # An empty row group is legal, but `datasets` fails on it.
         if shard.rows:
             writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=len(shard.rows))
-        writer.add_key_value_metadata({_KEY: said})
-    write_atomically(path, seal(buffer.getvalue()))
+        writer.add_key_value_metadata({_KEY: text})
+    write_with_digest(path, buffer.getvalue())
+
+
+def write_with_digest(path: Path, content: bytes) -> None:
+    """Write a file, and next to it its SHA-256 in the format of `sha256sum`."""
+    write_atomically(path, content)
+    write_atomically(digest_path(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
 
 
 def read_shard(path: Path) -> Shard:
-    """Read a file of `write_shard`: exactly the rows that were written, or none.
+    """Read a file of `write_shard`: all rows that were written, or none.
 
     Raises:
-        DataError: the file is missing, damaged, larger than any honest one, or no shard of ours.
+        DataError: the file or its digest is missing, damaged, larger than allowed, or no shard of this format.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path} is larger than any shard of tokens ({MAX_BYTES:,} bytes).")
         content = path.read_bytes()
-        start = _digest_place(content)
-        if content[start : start + len(_ZEROS)] != _digest(content, start):
+        if hashlib.sha256(content).hexdigest() != _digest(path):
             raise DataError(
-                f"{path} is damaged, or no shard of tokens: it has not the SHA-256 that it says; "
+                f"{path} is damaged, or no shard of tokens: its SHA-256 is not that in {digest_path(path).name}; "
                 f"write it again with `codeword tokenize`."
             )
-        _must_be_bounded(path, measure(content))
-        # Texts as dictionaries: a long one that every row repeats takes its memory once.
+        _check_claims(path, read_claims(content))
+        # Texts are read as dictionaries, so that a long text repeated in every row is held once.
         with pq.ParquetFile(
-            pa.BufferReader(content), page_checksum_verification=True, read_dictionary=list(_TEXTS)
+            pa.BufferReader(content),
+            page_checksum_verification=True,
+            read_dictionary=list(_TEXTS),
+            thrift_string_size_limit=MAX_FOOTER_BYTES,
+            thrift_container_size_limit=_MAX_CONTAINER,
         ) as file:
             info = _info(path, file)
             table = file.read()
@@ -167,7 +181,7 @@ def read_shard(path: Path) -> Shard:
     except CodewordError:
         raise
     except Exception as error:
-        # Arrow raises whatever the broken bytes led to: ArrowInvalid, OSError, KeyError, UnicodeDecodeError, ...
+        # Arrow raises many kinds of errors on invalid bytes: ArrowInvalid, OSError, KeyError, UnicodeDecodeError, ...
         reason = " ".join(str(error).split())
         raise DataError(
             f"{path} is not a readable shard of tokens ({reason:.200}); write it again with `codeword tokenize`."
@@ -175,75 +189,72 @@ def read_shard(path: Path) -> Shard:
     return Shard(info, tuple(_rows(path, info, columns)))
 
 
-def seal(content: bytes) -> bytes:
-    """A file whose metadata ends with `"sha256": "..."`, with the right digits there."""
-    start = _digest_place(content)
-    return content[:start] + _digest(content, start) + content[start + len(_ZEROS) :]
-
-
 def must_be_codes_of(path: Path, info: ShardInfo, like: ShardInfo) -> None:
-    """Make sure that a shard holds codes of a model, whose own shards would say what `like` says.
+    """Compare the metadata of a shard with that of a model's own shards, `like`.
 
     Raises:
-        ModelError: another model made them.
+        ModelError: another model made the codes.
     """
     for name in ("fingerprint", "ndim", "hop", "codebook_sizes", "sample_rate"):
         theirs, ours = getattr(info, name), getattr(like, name)
         if theirs != ours:
             raise ModelError(
-                f"{path} holds codes of a model with {name} {theirs}, but this one's is {ours}; use its own."
+                f"{path} holds codes of a model with {name} {theirs}, but this model has {ours}; use its own."
             )
 
 
-def _digest_place(content: bytes) -> int:
-    """Where in a file its own digest stands: its last mention. Somewhere else where there is none."""
-    return content.rfind(_MARK) + len(_MARK)
-
-
-def _digest(content: bytes, start: int) -> bytes:
-    """SHA-256, as hex digits, of a file with zeros for its own digest, which starts at `start`."""
-    whole = memoryview(content)
-    digest = hashlib.sha256(whole[:start])
-    digest.update(_ZEROS)
-    digest.update(whole[start + len(_ZEROS) :])
-    return digest.hexdigest().encode()
+def _digest(path: Path) -> str:
+    """The SHA-256 in the file next to a shard. Raises DataError."""
+    place = digest_path(path)
+    try:
+        with place.open("rb") as file:
+            return file.read(_DIGITS).decode("ascii", "replace")
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} has no {place.name} next to it, so it is no shard of tokens of format {FORMAT}; copy that file "
+            f"too, or write the shards again with `codeword tokenize`."
+        ) from error
 
 
 def _info(path: Path, file: pq.ParquetFile) -> ShardInfo:
-    """What the file says of itself. Raises CodewordError, ValueError, KeyError."""
+    """Metadata of an open file, after a check of its columns. Raises CodewordError, ValueError, KeyError."""
     schema = file.schema_arrow
-    about = json.loads(schema.metadata[_KEY])
-    del about["sha256"]
-    info: ShardInfo = validate_json(ShardInfo, json.dumps(about), place=str(path))
+    text = schema.metadata[_KEY]
+    if (found := json.loads(text).get("format")) != FORMAT:
+        raise DataError(
+            f"{path} is a shard of format {found}, but {FORMAT} is needed; write it again with `codeword tokenize`."
+        )
+    info: ShardInfo = validate_json(ShardInfo, text, place=str(path))
     for field in _SCHEMA:
         found = schema.field(field.name).type if field.name in schema.names else None
         wanted = pa.dictionary(pa.int32(), field.type) if field.name in _TEXTS else field.type
         if found != wanted:
             raise DataError(f"{path}: the column {field.name} is {found or 'missing'}, not {wanted}.")
     if len(schema) != len(_SCHEMA):
-        raise DataError(f"{path} has columns besides {', '.join(_SCHEMA.names)}; it is no shard of ours.")
+        raise DataError(f"{path} has columns besides {', '.join(_SCHEMA.names)}; it is no shard of tokens.")
     return info
 
 
-def _must_be_bounded(path: Path, claimed: Measured) -> None:
-    """Before anything is unpacked. Raises DataError."""
-    if claimed.groups > 1 or claimed.rows > MAX_ROWS:
+def _check_claims(path: Path, claims: Claims) -> None:
+    """Raises DataError if more is claimed than a shard may hold."""
+    if claims.groups > 1 or claims.rows > MAX_ROWS:
         raise DataError(
-            f"{path} has {claimed.rows:,} rows in {claimed.groups:,} row groups; "
+            f"{path} has {claims.rows:,} rows in {claims.groups:,} row groups; "
             f"a shard has at most {MAX_ROWS:,}, in one."
         )
-    if (size_bytes := sum(chunk.size_bytes for chunk in claimed.chunks)) > MAX_BYTES:
-        raise DataError(f"{path} would unpack to {size_bytes:,} bytes; shards are held to {MAX_BYTES:,}.")
-    for chunk in claimed.chunks:
-        most = MAX_CODES if chunk.column == "codes" else claimed.rows * _MAX_NDIM
+    if (size_bytes := sum(chunk.size_bytes for chunk in claims.chunks)) > MAX_BYTES:
+        raise DataError(f"{path} would unpack to {size_bytes:,} bytes; a shard has at most {MAX_BYTES:,}.")
+    for chunk in claims.chunks:
+        most = MAX_CODES if chunk.column == "codes" else claims.rows * _MAX_NDIM
         if chunk.values > most:
             raise DataError(
-                f"{path} claims {chunk.values:,} values of {chunk.column}, more than {most:,}; it is no shard of ours."
+                f"{path} claims {chunk.values:,} values of {chunk.column}, more than {most:,}; it is no shard of "
+                f"tokens."
             )
 
 
 def _column(table: pa.Table, name: str) -> list[Any]:
-    """A column's values: lists of numbers as arrays, texts as str. Raises ValueError."""
+    """Values of a column: lists of numbers as arrays, texts as str. Raises ValueError."""
     values = table.column(name).combine_chunks()
     if name in _LISTS:
         numbers = values.flatten()
@@ -263,7 +274,7 @@ def _column(table: pa.Table, name: str) -> list[Any]:
 
 
 def _rows(path: Path, info: ShardInfo, columns: dict[str, list[Any]]) -> Iterator[TokenRow]:
-    """Raises DataError where a row contradicts itself: the digest is right, so somebody meant it."""
+    """Rows of checked columns. Raises DataError if a row contradicts itself."""
     if len(set(columns["id"])) < len(columns["id"]):
         raise DataError(f"{path} has the same id twice; write it again with `codeword tokenize`.")
     for values in zip(*(columns[name] for name in _SCHEMA.names), strict=True):
