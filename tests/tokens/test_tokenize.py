@@ -13,17 +13,19 @@ import torch
 from tiny.tokens import CONFIGS, contents, save_tokenizer, write_files
 
 from codeword.config import LogMelConfig
-from codeword.errors import DataError, ModelError, UsageError
+from codeword.errors import ModelError, UsageError
 from codeword.media.audio import read_audio
 from codeword.media.images import read_image
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
+from codeword.tokens import encoding as encoding_module
 from codeword.tokens import export as export_module
 from codeword.tokens import list_items, read_shard, shard_paths, tokenize
 from codeword.tokens import making as making_module
-from codeword.tokens.encoding import encode_recording
+from codeword.tokens.encoding import encode_items
 from codeword.tokens.export import MANIFEST_FILE, divide, info_of
 from codeword.tokens.making import Job
+from codeword.tokens.shards import Skipped
 
 COUNT = 23
 
@@ -52,7 +54,7 @@ def read(path: Path, tokenizer: Tokenizer) -> torch.Tensor:
 
 
 def test_rows_are_what_the_tokenizer_gives(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
-    items = list_items(str(files), ndim=ndim)
+    items = list_items(str(files), CONFIGS[ndim])
     told: list[tuple[int, int]] = []
     summary = tokenize(
         place, items, tmp_path / "out", shard_items=5, progress=lambda done, total: told.append((done, total))
@@ -76,7 +78,7 @@ def test_rows_are_what_the_tokenizer_gives(place: Path, files: Path, tmp_path: P
 
 
 def test_it_is_finished_from_wherever_it_was(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
-    items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
+    items, out = list_items(str(files), CONFIGS[ndim]), tmp_path / "out"
     first = tokenize(place, items, out, shard_items=5)
     clean = contents(out)
     shards = shard_paths(out)
@@ -91,7 +93,7 @@ def test_it_is_finished_from_wherever_it_was(place: Path, files: Path, tmp_path:
 
 
 def test_a_folder_of_something_else_is_left_alone(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
-    items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
+    items, out = list_items(str(files), CONFIGS[ndim]), tmp_path / "out"
     tokenize(place, items, out, shard_items=5)
     clean = contents(out)
     save_tokenizer(tmp_path / "other", ndim, seed=1)
@@ -103,7 +105,7 @@ def test_a_folder_of_something_else_is_left_alone(place: Path, files: Path, tmp_
         tokenize(place, items[:-1], out, shard_items=5)
     (files / items[0].id).write_bytes(b"changed")
     with pytest.raises(UsageError, match="another listing"):
-        tokenize(place, list_items(str(files), ndim=ndim), out, shard_items=5)
+        tokenize(place, list_items(str(files), CONFIGS[ndim]), out, shard_items=5)
     assert contents(out) == clean
     (out / MANIFEST_FILE).unlink()
     with pytest.raises(UsageError, match=f"no {MANIFEST_FILE}"):
@@ -111,7 +113,7 @@ def test_a_folder_of_something_else_is_left_alone(place: Path, files: Path, tmp_
 
 
 def test_wishes_out_of_range_are_refused(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
-    items = list_items(str(files), ndim=ndim)
+    items = list_items(str(files), CONFIGS[ndim])
     for wish, reason in (
         ({"shard_items": 0}, "--shard-items"),
         ({"workers": 0}, "--workers"),
@@ -125,7 +127,7 @@ def test_wishes_out_of_range_are_refused(place: Path, files: Path, tmp_path: Pat
 def test_a_shard_is_bounded(
     place: Path, files: Path, tmp_path: Path, ndim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = list_items(str(files), ndim=ndim)
+    items = list_items(str(files), CONFIGS[ndim])
     monkeypatch.setattr(export_module, "PART_BYTES", 3 * max(item.size_bytes for item in items))
     parts = divide(items, shard_items=1000)
     assert [item for part in parts for item in part.items] == items
@@ -138,7 +140,7 @@ def test_a_shard_is_bounded(
 def test_a_model_that_changes_meanwhile_is_noticed(
     place: Path, files: Path, tmp_path: Path, ndim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = list_items(str(files), ndim=ndim)
+    items = list_items(str(files), CONFIGS[ndim])
 
     def replace_model(job: object, parts: object, workers: int) -> object:
         save_tokenizer(place, ndim, seed=1)
@@ -149,20 +151,27 @@ def test_a_model_that_changes_meanwhile_is_noticed(
         tokenize(place, items, tmp_path / "out", engine="late")
 
 
-@pytest.mark.parametrize("normalise", [True, False])
-def test_recordings_are_streamed_where_they_can_be(tmp_path: Path, normalise: bool) -> None:
-    config = CONFIGS[1]
-    assert isinstance(config.frontend, LogMelConfig)
-    frontend = config.frontend.model_copy(update={"normalise": normalise})
+@pytest.mark.parametrize(("ndim", "normalise"), [(1, True), (1, False), (2, False)])
+def test_large_signals_are_encoded_alone_and_in_blocks(
+    tmp_path: Path, ndim: int, normalise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIGS[ndim]
+    if isinstance(config.frontend, LogMelConfig):
+        frontend = config.frontend.model_copy(update={"normalise": normalise})
+        config = config.model_copy(update={"frontend": frontend})
     torch.manual_seed(0)
-    tokenizer = Tokenizer(config.model_copy(update={"frontend": frontend})).eval()
-    path = tmp_path / write_files(tmp_path, 1, 1)[0]
-    size, codes = encode_recording(tokenizer, path)
-    x = read(path, tokenizer)
-    assert size == tuple(x.shape[1:])
-    assert torch.equal(codes, tokenizer.encode(x[None])[0])
-    with pytest.raises(DataError):
-        encode_recording(tokenizer, tmp_path / "missing.wav")
+    tokenizer = Tokenizer(config).eval()
+    names = write_files(tmp_path, ndim, 3)
+    (tmp_path / names[1]).write_bytes(b"broken")
+    monkeypatch.setattr(encoding_module, "BATCH_POSITIONS", 100)
+    skipped: list[Skipped] = []
+    rows = list(encode_items(tokenizer, list_items(str(tmp_path), config), skipped))
+    assert [signal.id for signal in skipped] == [names[1]]
+    assert [row.id for row in rows] == [names[0], names[2]]
+    for row in rows:
+        x = read(tmp_path / row.id, tokenizer)
+        assert row.size == tuple(x.shape[1:])
+        assert torch.equal(row.codes, tokenizer.encode(x[None])[0])
 
 
 # Kills: the child is killed at random moments, until it comes to its end by itself.
@@ -182,7 +191,7 @@ def run_and_kill(start: Callable[[], Callable[[], int | None]], *, kills: int, w
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_kills_leave_no_gap_and_nothing_twice(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
-    items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
+    items, out = list_items(str(files), CONFIGS[ndim]), tmp_path / "out"
     begun = time.monotonic()
     tokenize(place, items, tmp_path / "clean", shard_items=1)
     clean_s = time.monotonic() - begun
@@ -207,7 +216,7 @@ def test_kills_leave_no_gap_and_nothing_twice(place: Path, files: Path, tmp_path
 
 
 def test_what_a_kill_left_half_written_goes(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
-    items, out = list_items(str(files), ndim=ndim)[:2], tmp_path / "out"
+    items, out = list_items(str(files), CONFIGS[ndim])[:2], tmp_path / "out"
     out.mkdir()
     for name in (".tokens.json.abc", ".shard-000000.parquet.abc"):
         (out / name).write_bytes(b"half")
@@ -221,11 +230,12 @@ def test_what_a_kill_left_half_written_goes(place: Path, files: Path, tmp_path: 
 SCRIPT = """
 import sys
 from pathlib import Path
+from codeword.model import Model
 from codeword.tokens import list_items, tokenize
 
 if __name__ == "__main__":
-    place, files, out, ndim, workers = sys.argv[1:]
-    items = list_items(files, ndim=int(ndim))
+    place, files, out, workers = sys.argv[1:]
+    items = list_items(files, Model.load(place).tokenizer.config)
     print("begun", flush=True)
     tokenize(place, items, Path(out), shard_items=1, workers=int(workers))
 """
@@ -237,7 +247,7 @@ if __name__ == "__main__":
 def test_many_kills_of_whole_processes(
     place: Path, files: Path, tmp_path: Path, ndim: int, kills: int, workers: int
 ) -> None:
-    items, out = list_items(str(files), ndim=ndim), tmp_path / "out"
+    items, out = list_items(str(files), CONFIGS[ndim]), tmp_path / "out"
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     begun = time.monotonic()
@@ -246,9 +256,7 @@ def test_many_kills_of_whole_processes(
     within_s = (time.monotonic() - begun) / 5 + (15 if workers > 1 else 1)
 
     def start() -> Callable[[], int | None]:
-        process = subprocess.Popen(
-            [sys.executable, script, place, files, out, str(ndim), str(workers)], stdout=subprocess.PIPE
-        )
+        process = subprocess.Popen([sys.executable, script, place, files, out, str(workers)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
 
@@ -284,7 +292,7 @@ def test_ray_makes_the_shards_that_one_process_makes(place: Path, files: Path, t
 
 
 def assert_equal(place: Path, files: Path, tmp_path: Path, ndim: int, engine: str) -> None:
-    items = list_items(str(files), ndim=ndim)
+    items = list_items(str(files), CONFIGS[ndim])
     one = tokenize(place, items, tmp_path / "one", shard_items=4)
     two = tokenize(place, items, tmp_path / "two", shard_items=4, workers=2, engine=engine)
     assert one == two

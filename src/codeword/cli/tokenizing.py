@@ -40,8 +40,7 @@ def tokenize(
     if which.limit is not None and which.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {which.limit}.")
     tokenizer = load(model).tokenizer
-    medium_of(tokenizer.config)
-    items = list_items(data, ndim=tokenizer.config.ndim, split=which.split, subsets=which.subsets, limit=which.limit)
+    items = list_items(data, tokenizer.config, split=which.split, subsets=which.subsets, limit=which.limit)
     summary = tokenize_items(model, items, out, **asdict(how), progress=progress)
     return Outcome({"shards": summary.shards, "signals": summary.signals, "codes": summary.codes}, summary.skipped)
 

@@ -18,7 +18,7 @@ from codeword.config.base import Config
 from codeword.errors import UsageError
 from codeword.model import Model
 from codeword.store import MAX_CONFIG_BYTES, write_json
-from codeword.tokens.items import Item
+from codeword.tokens.inputs import Item
 from codeword.tokens.making import Job, Made, Part
 from codeword.tokens.running import ENGINES
 from codeword.tokens.shards import MAX_ROWS, Sha256, ShardInfo, shard_path

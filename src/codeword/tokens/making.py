@@ -9,7 +9,7 @@ from codeword.errors import DataError, ModelError, UsageError
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
 from codeword.tokens.encoding import encode_items
-from codeword.tokens.items import Item
+from codeword.tokens.inputs import Item
 from codeword.tokens.shards import MAX_CODES, Shard, ShardInfo, Skipped, TokenRow, read_shard, shard_path, write_shard
 
 

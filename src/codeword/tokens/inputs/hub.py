@@ -1,6 +1,5 @@
-"""Items in a data set of the Hugging Face Hub, or in its files on this disk: only bytes are taken, decoded by us."""
+"""Items of a data set of the Hugging Face Hub, or of its files on disk; only bytes are read, and decoded here."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from codeword.errors import DataError, UsageError
-from codeword.tokens.items import Item, Signal, as_file
+from codeword.media import Medium
+from codeword.tokens.inputs.items import Item, ItemContent, as_file
 
 _LABELS = ("label", "speaker_id", "speaker")
 
@@ -24,82 +24,81 @@ class HubSplit:
 
 @dataclass(frozen=True)
 class RowItem(Item):
-    """One row; `column` holds its signal."""
+    """One row of a split, with its signal in `column`."""
 
-    of: HubSplit
+    origin: HubSplit
     column: str
     index: int
     size_bytes: int
 
     @property
     def id(self) -> str:  # type: ignore[override]
-        return f"{self.of.split}/{self.index:08}"
+        return f"{self.origin.split}/{self.index:08}"
 
     @property
     def source(self) -> str:  # type: ignore[override]
-        return f"{self.of.place}:{self.id}"
+        return f"{self.origin.place}:{self.id}"
 
     @contextmanager
-    def open(self) -> Iterator[Signal]:
-        rows = _rows(self.of)
+    def open(self) -> Iterator[ItemContent]:
+        rows = _rows(self.origin)
         try:
             row = rows[self.index]
-        except Exception as error:  # Whatever Arrow says of a damaged file.
+        except Exception as error:  # Arrow raises many kinds of errors on a damaged file.
             raise DataError(f"{self.source} cannot be read ({error}); fetch it again.") from error
         found = row[self.column] or {}
         if not found.get("bytes"):
-            # The path may lead anywhere on this machine: whoever made the data set wrote it.
+            # The author of a data set chooses the path, so it may point anywhere on this machine.
             raise DataError(
                 f"{self.source} holds no bytes of its own, only a path; give the folder of the files instead."
             )
         name = Path(found.get("path") or "")
         suffix = name.suffix.lower() if name.suffix[1:].isalnum() else ""
-        with as_file(io.BytesIO(found["bytes"]), self.source, suffix=suffix) as path:
-            yield Signal(path, _label(rows, row))
+        with as_file([found["bytes"]], self.source, suffix=suffix) as path:
+            yield ItemContent(path, _label(rows, row))
 
 
-def list_rows(of: HubSplit, *, ndim: int) -> list[Item]:
+def list_rows(origin: HubSplit, *, medium: Medium) -> list[Item]:
     """All rows of a split, in its order.
 
     Raises:
-        DataError: it cannot be opened, or has no column of images (ndim 2) or of audio (1).
+        DataError: it cannot be opened, or has no column of the medium.
         UsageError: the package `datasets` is missing.
     """
-    rows = _rows(of)
-    kind = {1: "Audio", 2: "Image"}[ndim]
-    column = next((name for name, f in rows.features.items() if type(f).__name__ == kind), None)
+    rows, kind = _rows(origin), medium.hub_feature
+    column = next((name for name, feature in rows.features.items() if type(feature).__name__ == kind), None)
     if column is None:
         raise DataError(
-            f"{of.place} has no column of type {kind}, only {', '.join(rows.features)}; give one that has, or a model "
-            f"of its medium."
+            f"{origin.place} has no column of type {kind}, only {', '.join(rows.features)}; give a data set that has "
+            f"one, or a model of its medium."
         )
-    # The mean stands for each: to ask every row would be to read all.
+    # The mean size, because reading the size of each row would read all of the data.
     size_bytes = rows.data.nbytes // max(1, len(rows))
-    return [RowItem(of, column, i, size_bytes) for i in range(len(rows))]
+    return [RowItem(origin, column, i, size_bytes) for i in range(len(rows))]
 
 
 @lru_cache(maxsize=1)
-def _rows(of: HubSplit) -> Any:
-    """The `datasets.Dataset` of a split, which decodes nothing."""
+def _rows(origin: HubSplit) -> Any:
+    """The `datasets.Dataset` of a split, without decoding."""
     try:
         from datasets import Audio, Image, load_dataset, load_from_disk
     except ImportError as error:
         raise UsageError(
-            "Data sets of the Hugging Face Hub need the package datasets; pip install 'codeword[tokens]'."
+            "Data sets of the Hugging Face Hub need the package datasets; run `pip install 'codeword[tokens]'`."
         ) from error
-    place = Path(of.place)
+    place = Path(origin.place)
     try:
         if place.suffix == ".parquet" or any(place.glob("*.parquet")):
             files = [str(path) for path in (sorted(place.glob("*.parquet")) if place.is_dir() else [place])]
-            rows = load_dataset("parquet", data_files={of.split: files}, split=of.split)
+            rows = load_dataset("parquet", data_files={origin.split: files}, split=origin.split)
         elif place.is_dir():
-            rows = load_from_disk(of.place)
-            rows = rows[of.split] if isinstance(rows, dict) else rows
+            rows = load_from_disk(origin.place)
+            rows = rows[origin.split] if isinstance(rows, dict) else rows
         else:
-            rows = load_dataset(of.place, split=of.split)
-    except Exception as error:  # Its own errors, those of the network, and whatever damaged files lead to.
+            rows = load_dataset(origin.place, split=origin.split)
+    except Exception as error:  # Errors of `datasets`, of the network, and of damaged files.
         raise DataError(
-            f"{of.place} has no split {of.split} that can be opened ({' '.join(str(error).split()):.200})."
+            f"{origin.place} has no split {origin.split} that can be opened ({' '.join(str(error).split()):.200})."
         ) from error
     for name, feature in rows.features.items():
         if isinstance(feature, Image | Audio):
@@ -108,7 +107,7 @@ def _rows(of: HubSplit) -> Any:
 
 
 def _label(rows: Any, row: dict[str, Any]) -> str | None:
-    """The name of the row's class: of the first column of classes, or of one that is called so."""
+    """The class name of a row: from the first column of type ClassLabel, else from the first column of `_LABELS`."""
     from datasets import ClassLabel
 
     for name, feature in rows.features.items():

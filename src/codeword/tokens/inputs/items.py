@@ -1,13 +1,11 @@
-"""What a data set is to be tokenized: a list of items, each of which knows how its signal is had."""
+"""Items: the signals of a data set as a list of small objects, each of which can open its signal."""
 
-import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from torch import Tensor
 
@@ -16,18 +14,17 @@ from codeword.tokens.shards import MAX_TEXT
 
 
 @dataclass(frozen=True)
-class Signal:
-    """A media file or an image (3, H, W) uint8, and the name of its class or speaker where that is known."""
+class ItemContent:
+    """A media file or a signal (C, *S), and the name of its class or speaker if it is known."""
 
     data: Path | Tensor
     label: str | None
 
 
 class Item(ABC):
-    """One signal of a listing, small enough to be sent to another process.
+    """One signal of a data set, small enough to be sent to another process.
 
-    `id` is unique in the listing, `source` tells a person where it came from, `size_bytes` is about what it takes on
-    disk. An item that is known to be broken is one whose `open` raises.
+    `id` is unique in the data set, `source` is its origin for messages, `size_bytes` its approximate size on disk.
     """
 
     id: str
@@ -35,29 +32,29 @@ class Item(ABC):
     size_bytes: int
 
     @abstractmethod
-    def open(self) -> AbstractContextManager[Signal]:
-        """The signal, as long as the context lasts. Raises DataError."""
+    def open(self) -> AbstractContextManager[ItemContent]:
+        """The content, valid inside the context. Raises DataError."""
 
 
 @dataclass(frozen=True)
 class BrokenItem(Item):
-    """What a listing could not go through, named by `reason`."""
+    """Part of a data set that could not be listed, for `reason`."""
 
     id: str
     source: str
     reason: str
     size_bytes: int = 0
 
-    def open(self) -> AbstractContextManager[Signal]:
+    def open(self) -> AbstractContextManager[ItemContent]:
         raise DataError(self.reason)
 
 
 @contextmanager
-def as_file(stream: BinaryIO, source: str, *, suffix: str) -> Iterator[Path]:
-    """The rest of a stream as a file, for readers that need one; their errors name the source."""
+def as_file(content: Iterable[bytes], source: str, *, suffix: str) -> Iterator[Path]:
+    """The joined `content` as a temporary file; errors of its readers name the source."""
     with tempfile.NamedTemporaryFile(prefix="codeword-", suffix=suffix) as file:
         try:
-            shutil.copyfileobj(stream, file)
+            file.writelines(content)
             file.flush()
         except OSError as error:
             raise CodewordError(
@@ -70,16 +67,16 @@ def as_file(stream: BinaryIO, source: str, *, suffix: str) -> Iterator[Path]:
 
 
 def as_text(name: str) -> str:
-    """A name of a file as text that can be written, whatever bytes it has."""
+    """A file name as text that can be encoded, with other bytes escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def must_be_sound(items: Sequence[Item], place: str) -> None:
-    """Raises DataError where two items have one id, or a name is longer than a shard may hold."""
+def check_items(items: Sequence[Item], place: str) -> None:
+    """Raises DataError if two items have the same id, or a name is longer than a shard may hold."""
     seen = set[str]()
     for item in items:
         if item.id in seen:
-            raise DataError(f"{place} holds two signals called {item.id}; give one another name.")
+            raise DataError(f"{place} holds two signals named {item.id}; rename one.")
         if max(len(item.id), len(item.source)) > MAX_TEXT:
             raise DataError(
                 f"{place} holds a name of more than {MAX_TEXT} characters, {item.id:.60}...; make it shorter."

@@ -1,4 +1,4 @@
-"""What a word, a folder, an archive or a data set of the Hub is to be tokenized: always the same items."""
+"""Items of named data sets, folders, archives and data sets of the Hub."""
 
 import io
 import json
@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tiny.speech_files import write_librispeech
-from tiny.tokens import write_files
+from tiny.tokens import CONFIGS, IMAGES, write_files
 from torch import Tensor
 
 from codeword.errors import CodewordError, DataError, UsageError
 from codeword.media.images import read_image
-from codeword.tokens.items import Item
-from codeword.tokens.listing import list_items
+from codeword.tokens import list_items
+from codeword.tokens.inputs import Item
+
+AUDIO = CONFIGS[1]
 
 
 def png(seed: int = 0) -> bytes:
@@ -44,51 +46,51 @@ def opened(item: Item) -> tuple[Tensor, str | None]:
 def test_a_folder_is_its_files_sorted(tmp_path: Path, ndim: int) -> None:
     names = write_files(tmp_path, ndim, 6)
     (tmp_path / "notes.txt").write_text("passed over")
-    items = list_items(str(tmp_path), ndim=ndim)
+    items = list_items(str(tmp_path), CONFIGS[ndim])
     assert [item.id for item in items] == names
     assert [item.source for item in items] == [str(tmp_path / name) for name in names]
     with items[-1].open() as signal:
         assert (signal.data, signal.label) == (tmp_path / names[-1], "b")
-    assert [item.id for item in list_items(str(tmp_path), ndim=ndim, limit=2)] == names[:2]
-    with pytest.raises(DataError, match="holds no file that this model codes"):
-        list_items(str(tmp_path), ndim=3 - ndim)
+    assert [item.id for item in list_items(str(tmp_path), CONFIGS[ndim], limit=2)] == names[:2]
+    with pytest.raises(DataError, match=r"holds no (images|audio)"):
+        list_items(str(tmp_path), CONFIGS[3 - ndim])
     with pytest.raises(DataError, match="There is no folder"):
-        list_items(str(tmp_path / "missing"), ndim=ndim)
+        list_items(str(tmp_path / "missing"), CONFIGS[ndim])
 
 
 def test_splits_share_a_folder_out(tmp_path: Path) -> None:
     names = write_files(tmp_path, 2, 30)
-    parts = [list_items(str(tmp_path), ndim=2, split=split) for split in ("train", "valid", "test")]
+    parts = [list_items(str(tmp_path), IMAGES, split=split) for split in ("train", "valid", "test")]
     assert sorted(item.id for part in parts for item in part) == names
     with pytest.raises(UsageError, match="no split 'all'"):
-        list_items(str(tmp_path), ndim=2, split="all")
+        list_items(str(tmp_path), IMAGES, split="all")
 
 
 def test_librispeech_is_its_utterances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_librispeech(tmp_path, "dev-clean", {"103": ["1240"], "26": ["495"]})
     write_librispeech(tmp_path, "test-clean", {"7": ["1"]})
     monkeypatch.setenv("CODEWORD_DATA", str(tmp_path))
-    items = list_items("librispeech", ndim=1, subsets=["dev-clean"])
+    items = list_items("librispeech", AUDIO, subsets=["dev-clean"])
     assert [item.id for item in items] == [f"{chapter}-{i:04}" for chapter in ("103-1240", "26-495") for i in range(3)]
     with items[0].open() as signal:
         assert signal.label == "103"
-    assert len(list_items(str(tmp_path), ndim=1)) == len(list_items(str(tmp_path / "LibriSpeech"), ndim=1)) == 9
+    assert len(list_items(str(tmp_path), AUDIO)) == len(list_items(str(tmp_path / "LibriSpeech"), AUDIO)) == 9
     with pytest.raises(DataError, match="there is dev-clean, test-clean"):
-        list_items("librispeech", ndim=1, subsets=["dev-other"])
-    with pytest.raises(UsageError, match="does not code the signals of librispeech"):
-        list_items("librispeech", ndim=2)
+        list_items("librispeech", AUDIO, subsets=["dev-other"])
+    with pytest.raises(UsageError, match="codes images, but librispeech holds audio"):
+        list_items("librispeech", IMAGES)
     with pytest.raises(UsageError, match="has no splits"):
-        list_items("librispeech", ndim=1, split="train")
-    with pytest.raises(UsageError, match="--subset is for LibriSpeech"):
-        list_items(str(tmp_path / "LibriSpeech" / "dev-clean"), ndim=1, subsets=["dev-clean"])
+        list_items("librispeech", AUDIO, split="train")
+    with pytest.raises(UsageError, match="Only LibriSpeech has subsets"):
+        list_items(str(tmp_path / "LibriSpeech" / "dev-clean"), AUDIO, subsets=["dev-clean"])
 
 
 def test_cifar10_is_a_split_of_it(cifar_root: Path) -> None:
-    items = list_items("cifar10", ndim=2, split="test", limit=3)
+    items = list_items("cifar10", IMAGES, split="test", limit=3)
     assert [(item.id, item.source) for item in items] == [(f"test/{i:05}", f"cifar10/test/{i:05}") for i in range(3)]
     image, label = opened(items[0])
     assert (tuple(image.shape), label) == ((3, 32, 32), "cat")
-    assert items == list_items(str(cifar_root), ndim=2, split="test", limit=3)
+    assert items == list_items(str(cifar_root), IMAGES, split="test", limit=3)
 
 
 def test_archives_are_their_members(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_archives_are_their_members(tmp_path: Path) -> None:
     )
     write_tar(tmp_path / "shard-009.tar", {"a.png": png(3)})
     write_tar(tmp_path / "shard-010.tar", {})
-    items = list_items(str(tmp_path / "shard-{008..010}.tar"), ndim=2)
+    items = list_items(str(tmp_path / "shard-{008..010}.tar"), IMAGES)
     assert [item.id for item in items] == ["shard-008.tar/x/a.png", "shard-008.tar/b.PNG", "shard-009.tar/a.png"]
     assert items[0].source == f"{tmp_path / 'shard-008.tar'}:x/a.png"
     assert [opened(item)[1] for item in items] == ["7", "ann", None]
@@ -106,9 +108,9 @@ def test_archives_are_their_members(tmp_path: Path) -> None:
         (tmp_path / "alone.png").write_bytes(png(seed))
         assert opened(item)[0].equal(read_image(tmp_path / "alone.png"))
     with pytest.raises(UsageError, match="counts from 3 to 1"):
-        list_items(str(tmp_path / "shard-{003..001}.tar"), ndim=2)
+        list_items(str(tmp_path / "shard-{003..001}.tar"), IMAGES)
     with pytest.raises(DataError, match="There is no file"):
-        list_items(str(tmp_path / "shard-011.tar"), ndim=2)
+        list_items(str(tmp_path / "shard-011.tar"), IMAGES)
 
 
 def test_names_in_archives_lead_nowhere(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_names_in_archives_lead_nowhere(tmp_path: Path) -> None:
         member = tarfile.TarInfo("../../up.png")
         member.size = len(png())
         archive.addfile(member, io.BytesIO(png()))
-    (item,) = list_items(str(path), ndim=2)
+    (item,) = list_items(str(path), IMAGES)
     assert item.id == "evil.tar/../../up.png"
     opened(item)
     assert sorted(os.listdir(tmp_path)) == ["evil.tar", "secret.png"]
@@ -131,27 +133,27 @@ def test_names_in_archives_lead_nowhere(tmp_path: Path) -> None:
 def test_what_is_wrong_in_an_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     write_tar(path, {"a.png": b"no image", "b.png": png(), "b.json": b"{", "c.png": png(), "c.cls": b"x" * 70_000})
-    broken = list_items(str(path), ndim=2)
+    broken = list_items(str(path), IMAGES)
     for item, reason in zip(
-        broken, ("a.png is not an image", "b.png has a .json beside", "c.png has a label"), strict=True
+        broken, ("a.png is not an image", "b.png has a .json that", "c.png has a .cls of 70,000 bytes"), strict=True
     ):
         with pytest.raises(DataError, match=reason):
             opened(item)
     write_tar(path, {"a.png": png(1), "b.png": png(2)})
     whole = path.read_bytes()
     path.write_bytes(whole[:530])
-    first, tail = list_items(str(path), ndim=2)
+    first, tail = list_items(str(path), IMAGES)
     with pytest.raises(DataError, match=r"a\.png is cut short"):
         opened(first)
-    with pytest.raises(DataError, match="damaged behind its first 1 members"):
+    with pytest.raises(DataError, match="damaged after its first 1 members"):
         opened(tail)
     path.write_bytes(whole[:1024] + b"?" * 512 + whole[1536:])
-    first, tail = list_items(str(path), ndim=2)
+    first, tail = list_items(str(path), IMAGES)
     opened(first)
     assert tail.id == "a.tar"
     write_tar(path, {"x" * 5000 + ".png": png()})
     with pytest.raises(DataError, match="a name of more than"):
-        list_items(str(path), ndim=2)
+        list_items(str(path), IMAGES)
 
 
 def test_a_header_that_asks_for_gigabytes_gets_none(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_a_header_that_asks_for_gigabytes_gets_none(tmp_path: Path) -> None:
     with (tmp_path / "a.tar").open("wb") as file:
         file.write(member.tobuf(tarfile.USTAR_FORMAT))
         file.truncate(4 << 30)  # Sparse: it takes no room.
-    (item,) = list_items(str(tmp_path / "a.tar"), ndim=2)
+    (item,) = list_items(str(tmp_path / "a.tar"), IMAGES)
     with pytest.raises(DataError, match="a header of"):
         opened(item)
 
@@ -181,7 +183,7 @@ def test_a_mutated_archive_is_read_or_refused(
         content[int(place * len(content))] = value
     path.write_bytes(content if end is None else content[: int(end * len(content))])
     try:
-        items = list_items(str(path), ndim=2)
+        items = list_items(str(path), IMAGES)
     except CodewordError:
         return
     reasons = []
@@ -214,7 +216,7 @@ def test_rows_of_a_data_set_are_decoded_by_us(tmp_path: Path, monkeypatch: pytes
     pq.write_table(rows.data.table, tmp_path / "files" / "a.parquet")
     datasets.DatasetDict({"train": rows}).save_to_disk(tmp_path / "saved")
     for place in ("files", "files/a.parquet", "saved"):
-        items = list_items(str(tmp_path / place), ndim=2)
+        items = list_items(str(tmp_path / place), IMAGES)
         assert [item.id for item in items] == [f"train/{i:08}" for i in range(4)]
         image, label = opened(items[0])
         assert (tuple(image.shape), label) == ((3, 5, 7), "dog")
@@ -225,6 +227,6 @@ def test_rows_of_a_data_set_are_decoded_by_us(tmp_path: Path, monkeypatch: pytes
             with pytest.raises(DataError, match="no bytes of its own"):
                 opened(item)
     with pytest.raises(DataError, match="no column of type Audio"):
-        list_items(str(tmp_path / "files"), ndim=1)
+        list_items(str(tmp_path / "files"), AUDIO)
     with pytest.raises(DataError, match="no split test"):
-        list_items(str(tmp_path / "saved"), ndim=2, split="test")
+        list_items(str(tmp_path / "saved"), IMAGES, split="test")

@@ -1,0 +1,163 @@
+"""Items of tar archives in WebDataset's layout; nothing is extracted or unpickled, and no link is followed.
+
+The reader is our own, on top of tarfile, because webdataset and `datasets` read members whole, of any size, and end at
+the first damaged header without a report.
+"""
+
+import io
+import json
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from codeword.errors import DataError, UsageError
+from codeword.media import Medium
+from codeword.tokens.inputs.items import BrokenItem, Item, ItemContent, as_file, as_text
+
+MAX_MEMBER_BYTES = 1 << 31
+MAX_LABEL_BYTES = 1 << 16
+_MAX_HEADER_BYTES = 1 << 20
+_MAX_ARCHIVES = 1_000_000
+_CHUNK_BYTES = 1 << 20
+
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+@dataclass(frozen=True)
+class _Member:
+    """Position of a member's content in its archive, and its suffix."""
+
+    start: int
+    size_bytes: int
+    suffix: str
+
+
+@dataclass(frozen=True)
+class MemberItem(Item):
+    """A media file in an archive; its label is in a member of the same key, .cls or .json."""
+
+    id: str
+    archive: Path
+    member: _Member
+    label: _Member | None
+
+    @property
+    def source(self) -> str:  # type: ignore[override]
+        return f"{as_text(str(self.archive))}:{self.id.partition('.tar/')[2]}"
+
+    @property
+    def size_bytes(self) -> int:  # type: ignore[override]
+        return self.member.size_bytes
+
+    @contextmanager
+    def open(self) -> Iterator[ItemContent]:
+        content = _content(self.archive, self.member, self.source, max_bytes=MAX_MEMBER_BYTES)
+        label = None if self.label is None else _label(self.archive, self.label, self.source)
+        with as_file(content, self.source, suffix=self.member.suffix) as path:
+            yield ItemContent(path, label)
+
+
+def expand(pattern: str) -> list[Path]:
+    """`a-{000..003}.tar` to its four paths. Raises UsageError."""
+    found = _BRACES.search(pattern)
+    if found is None:
+        return [Path(pattern)]
+    first, last = int(found[1]), int(found[2])
+    if not first <= last < first + _MAX_ARCHIVES:
+        raise UsageError(f"{pattern} counts from {first} to {last}; count up, to {_MAX_ARCHIVES:,} at most.")
+    return [
+        path
+        for number in range(first, last + 1)
+        for path in expand(f"{pattern[: found.start()]}{number:0{len(found[1])}}{pattern[found.end() :]}")
+    ]
+
+
+def list_archives(paths: Sequence[Path], *, medium: Medium) -> list[Item]:
+    """The media files in these archives, in their order; the rest of a damaged archive is one broken item.
+
+    Raises:
+        DataError: an archive is missing, or none holds any such file.
+    """
+    above = Path(os.path.commonpath([path.parent for path in paths]))
+    items = [item for path in paths for item in _items(path, path.relative_to(above).as_posix(), medium)]
+    if not items:
+        raise DataError(f"{paths[0]} holds no {medium.name}; check the archive.")
+    return items
+
+
+def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
+    found: dict[str, _Member] = {}
+    damage = None
+    try:
+        with _Headers(path) as headers, tarfile.TarFile(fileobj=headers) as archive:
+            while (member := archive.next()) is not None:
+                # Links, devices and sparse files are ignored.
+                if member.isreg() and not member.issparse():
+                    suffix = Path(member.name).suffix.lower()
+                    found[as_text(member.name)] = _Member(member.offset_data, member.size, suffix)
+            # tarfile takes a damaged header for the end; the true end is zeros, or the end of the file.
+            headers.seek(archive.offset)
+            if any(headers.read(tarfile.BLOCKSIZE)):
+                damage = "a header is damaged"
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}; check the path.") from error
+    except Exception as error:
+        # tarfile raises many kinds of errors on invalid bytes: TarError, ValueError, OSError, RecursionError, ...
+        damage = str(error) or type(error).__name__
+    labels = {_key(key): content for key, content in found.items() if content.suffix in (".json", ".cls")}
+    for key, content in found.items():
+        if content.suffix in medium.suffixes:
+            yield MemberItem(f"{as_text(name)}/{key}", path, content, labels.get(_key(key)))
+    if damage:
+        reason = f"{path} is damaged after its first {len(found):,} members ({damage}); fetch it again."
+        yield BrokenItem(as_text(name), as_text(str(path)), reason)
+
+
+class _Headers(io.FileIO):
+    """A file of which only headers are read, because tarfile allocates as much as a forged header claims."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return super().read(size) or b""
+
+
+def _key(name: str) -> str:
+    """The part that the members of one sample share: the path up to the first dot of the file name."""
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + last.partition(".")[0]
+
+
+def _content(archive: Path, member: _Member, source: str, *, max_bytes: int) -> Iterator[bytes]:
+    """The content of a member in chunks. Raises DataError if it is larger than `max_bytes` or incomplete."""
+    if member.size_bytes > max_bytes:
+        raise DataError(f"{source} has a {member.suffix} of {member.size_bytes:,} bytes; {max_bytes:,} are allowed.")
+    try:
+        file = archive.open("rb")
+    except OSError as error:
+        raise DataError(f"{archive} cannot be read ({error.strerror}); check that it is still there.") from error
+    with file:
+        if member.start + member.size_bytes > os.fstat(file.fileno()).st_size:
+            raise DataError(f"{source} is cut short: the archive ends inside it; fetch it again.")
+        file.seek(member.start)
+        left = member.size_bytes
+        while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
+            left -= len(chunk)
+            yield chunk
+
+
+def _label(archive: Path, member: _Member, source: str) -> str | None:
+    """The content of a .cls, or the label, speaker or class in a .json. Raises DataError."""
+    content = b"".join(_content(archive, member, source, max_bytes=MAX_LABEL_BYTES))
+    try:
+        if member.suffix == ".cls":
+            return content.decode().strip() or None
+        tree = json.loads(content)
+        value = next((tree[name] for name in ("label", "speaker", "class") if name in tree), None)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{source} has a {member.suffix} that cannot be read ({error}).") from error
+    return None if value is None else str(value)
