@@ -19,12 +19,10 @@ from codeword.media.images import read_image
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
 from codeword.tokens import encoding as encoding_module
-from codeword.tokens import export as export_module
 from codeword.tokens import list_items, read_shard, shard_paths, tokenize
-from codeword.tokens import making as making_module
+from codeword.tokens import run as run_module
 from codeword.tokens.encoding import encode_items
-from codeword.tokens.export import MANIFEST_FILE, divide, info_of
-from codeword.tokens.making import Job
+from codeword.tokens.run import MANIFEST_FILE, Job, divide, info_of
 from codeword.tokens.shards import Skipped
 
 COUNT = 23
@@ -55,16 +53,16 @@ def read(path: Path, tokenizer: Tokenizer) -> torch.Tensor:
 
 def test_rows_are_what_the_tokenizer_gives(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
     items = list_items(str(files), CONFIGS[ndim])
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     summary = tokenize(
-        place, items, tmp_path / "out", shard_items=5, progress=lambda done, total: told.append((done, total))
+        place, items, tmp_path / "out", shard_items=5, progress=lambda done, total: reported.append((done, total))
     )
     shards = [read_shard(path) for path in shard_paths(tmp_path / "out")]
     rows = [row for shard in shards for row in shard.rows]
     tokenizer = Tokenizer.from_pretrained(place)
     assert (summary.shards, summary.signals) == (len(shards), len(rows)) == (5, COUNT)
     assert summary.codes == sum(row.codes.numel() for row in rows)
-    assert told == [(n, len(items)) for n in (5, 10, 15, 20, 25)]
+    assert reported == [(n, len(items)) for n in (5, 10, 15, 20, 25)]
     broken = [item.id for item in items if "/broken" in item.id or "/empty" in item.id]
     assert list(summary.skipped) == broken
     assert all(str(files / name) in summary.skipped[name] for name in broken)
@@ -99,7 +97,7 @@ def test_a_folder_of_something_else_is_left_alone(place: Path, files: Path, tmp_
     save_tokenizer(tmp_path / "other", ndim, seed=1)
     with pytest.raises(UsageError, match=f"fingerprint {Model.load(place).fingerprint}, but this one's is"):
         tokenize(tmp_path / "other", items, out, shard_items=5)
-    with pytest.raises(UsageError, match="--shard-items 5, not 6"):
+    with pytest.raises(UsageError, match="started with 5 items in a shard, not 6"):
         tokenize(place, items, out, shard_items=6)
     with pytest.raises(UsageError, match="another listing"):
         tokenize(place, items[:-1], out, shard_items=5)
@@ -115,8 +113,8 @@ def test_a_folder_of_something_else_is_left_alone(place: Path, files: Path, tmp_
 def test_wishes_out_of_range_are_refused(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
     items = list_items(str(files), CONFIGS[ndim])
     for wish, reason in (
-        ({"shard_items": 0}, "--shard-items"),
-        ({"workers": 0}, "--workers"),
+        ({"shard_items": 0}, "`shard_items`"),
+        ({"workers": 0}, "number of workers"),
         ({"engine": "x"}, "'x'"),
     ):
         with pytest.raises(UsageError, match=reason):
@@ -128,11 +126,11 @@ def test_a_shard_is_bounded(
     place: Path, files: Path, tmp_path: Path, ndim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items = list_items(str(files), CONFIGS[ndim])
-    monkeypatch.setattr(export_module, "PART_BYTES", 3 * max(item.size_bytes for item in items))
+    monkeypatch.setattr(run_module, "PART_BYTES", 3 * max(item.size_bytes for item in items))
     parts = divide(items, shard_items=1000)
     assert [item for part in parts for item in part.items] == items
     assert 1 < len(parts) < len(items)
-    monkeypatch.setattr(making_module, "MAX_CODES", 40)
+    monkeypatch.setattr(run_module, "MAX_CODES", 40)
     with pytest.raises(UsageError, match="more than 40 codes"):
         tokenize(place, items, tmp_path / "out")
 
@@ -144,9 +142,9 @@ def test_a_model_that_changes_meanwhile_is_noticed(
 
     def replace_model(job: object, parts: object, workers: int) -> object:
         save_tokenizer(place, ndim, seed=1)
-        return export_module.ENGINES["local"](job, parts, workers)  # type: ignore[arg-type]
+        return run_module.ENGINES["local"](job, parts, workers)  # type: ignore[arg-type]
 
-    monkeypatch.setitem(export_module.ENGINES, "late", replace_model)  # type: ignore[arg-type]
+    monkeypatch.setitem(run_module.ENGINES, "late", replace_model)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="another model"):
         tokenize(place, items, tmp_path / "out", engine="late")
 
@@ -300,4 +298,4 @@ def assert_equal(place: Path, files: Path, tmp_path: Path, ndim: int, engine: st
     info = info_of(Model.load(place)).model_copy(update={"fingerprint": "0" * 64})
     job = Job(str(place), str(tmp_path / "three"), info)
     with pytest.raises(ModelError, match="another model"):
-        list(export_module.ENGINES[engine](job, divide(items, shard_items=9), 2))
+        list(run_module.ENGINES[engine](job, divide(items, shard_items=9), 2))

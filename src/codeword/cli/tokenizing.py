@@ -9,10 +9,8 @@ from codeword.errors import DataError, UsageError
 from codeword.files import Outcome, Targets
 from codeword.media import medium_of
 from codeword.pretrained import load
-from codeword.tokens import list_items, read_shard, shard_paths
+from codeword.tokens import info_of, list_items, must_be_codes_of, read_manifest, read_shard, shard_path, shard_paths
 from codeword.tokens import tokenize as tokenize_items
-from codeword.tokens.export import info_of, read_manifest
-from codeword.tokens.shards import must_be_codes_of, shard_path
 
 
 @dataclass(frozen=True)

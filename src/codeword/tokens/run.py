@@ -1,0 +1,358 @@
+"""A run of `tokenize`: a data set to a folder of shards, each of which is written whole or not at all.
+
+The division into shards depends on the listing alone. A run can be killed at any time and started again: it keeps the
+finished shards, and an interrupted run ends with the same bytes as an uninterrupted one.
+"""
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from codeword.coding import deterministic
+from codeword.config import validate
+from codeword.config.base import Config
+from codeword.errors import CodewordError, DataError, ModelError, UsageError
+from codeword.media import medium_of
+from codeword.model import Model
+from codeword.store import MAX_CONFIG_BYTES, write_json
+from codeword.tokenizer import Tokenizer
+from codeword.tokens.encoding import encode_items
+from codeword.tokens.inputs import Item
+from codeword.tokens.shards import (
+    FORMAT,
+    MAX_CODES,
+    MAX_ROWS,
+    Sha256,
+    Shard,
+    ShardInfo,
+    Skipped,
+    TokenRow,
+    read_shard,
+    shard_path,
+    write_shard,
+)
+
+MANIFEST_FILE = "tokens.json"
+PART_BYTES = 1 << 30
+"""Size on disk of the signals of one shard at most, unless it is a single signal; limits the work lost by a kill."""
+
+
+class Manifest(Config):
+    """Identity of a folder of shards: the model, the listing of the data (its SHA-256), and the division of it."""
+
+    format: Literal[2] = FORMAT
+    fingerprint: Sha256
+    listing: Sha256
+    signals: Annotated[int, Field(ge=0)]
+    shard_items: Annotated[int, Field(ge=1, le=MAX_ROWS)]
+    shards: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Content of a finished folder; `skipped` maps the id of each unreadable signal to the reason."""
+
+    shards: int
+    signals: int
+    codes: int
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Common to all shards of a run: the path of the model, the folder, and the metadata."""
+
+    model: str
+    folder: str
+    info: ShardInfo
+
+
+@dataclass(frozen=True)
+class Part:
+    """The items of one shard; `digest` is the SHA-256 of their listing."""
+
+    number: int
+    items: tuple[Item, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A shard on disk: numbers of its signals and codes, and the signals that it lacks."""
+
+    number: int
+    signals: int
+    codes: int
+    skipped: tuple[Skipped, ...]
+
+
+def tokenize(
+    place: str | Path,
+    items: Sequence[Item],
+    out: Path,
+    *,
+    shard_items: int | None = None,
+    workers: int = 1,
+    engine: str = "local",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Write the codes of all items, by the model at `place`, as shards into the folder `out`; continue an earlier run.
+
+    Each of `workers` processes writes one shard at a time; `engine` is "local" or "ray". `progress` receives the number
+    of finished items and their total.
+
+    Raises:
+        UsageError: the folder holds something else, or an argument is out of range.
+        CodewordError: the model cannot be read, or the folder cannot be written.
+    """
+    model = Model.load(place)
+    config = model.tokenizer.config
+    shard_items = medium_of(config).shard_items if shard_items is None else shard_items
+    if not 1 <= shard_items <= MAX_ROWS:
+        raise UsageError(f"A shard holds 1 to {MAX_ROWS:,} items, not {shard_items:,}; change `shard_items`.")
+    if workers < 1:
+        raise UsageError(f"The number of workers must be 1 or more, not {workers}.")
+    if engine not in ENGINES:
+        raise UsageError(f"There is no engine {engine!r}; there are {', '.join(ENGINES)}.")
+    parts = divide(items, shard_items=shard_items)
+    _claim(
+        out,
+        Manifest(
+            fingerprint=model.fingerprint,
+            listing=_sha256([part.digest for part in parts]),
+            signals=len(items),
+            shard_items=shard_items,
+            shards=len(parts),
+        ),
+    )
+    finished: list[Finished] = []
+    done = 0
+    for shard in ENGINES[engine](Job(str(place), str(out), info_of(model)), parts, workers):
+        finished.append(shard)
+        done += len(parts[shard.number].items)
+        progress(done, len(items))
+    finished.sort(key=lambda shard: shard.number)
+    skipped = {signal.id: signal.reason for shard in finished for signal in shard.skipped}
+    return Summary(len(finished), sum(s.signals for s in finished), sum(s.codes for s in finished), skipped)
+
+
+def info_of(model: Model) -> ShardInfo:
+    """Metadata of every shard of this model's codes, except for `part` and `skipped`."""
+    config = model.tokenizer.config
+    return ShardInfo(
+        fingerprint=model.fingerprint,
+        ndim=config.ndim,
+        hop=model.tokenizer.hop,
+        codebook_sizes=model.tokenizer.quantizer.codebook_sizes,
+        sample_rate=config.sample_rate,
+        part=_sha256([]),
+    )
+
+
+def divide(items: Sequence[Item], *, shard_items: int) -> list[Part]:
+    """Consecutive items to parts of at most `shard_items` and, if there are several in a part, `PART_BYTES`."""
+    groups: list[list[Item]] = []
+    size_bytes = 0
+    for item in items:
+        if not groups or len(groups[-1]) == shard_items or size_bytes + item.size_bytes > PART_BYTES:
+            groups.append([])
+            size_bytes = 0
+        groups[-1].append(item)
+        size_bytes += item.size_bytes
+    return [
+        Part(number, tuple(group), _sha256([[i.id, i.source, i.size_bytes] for i in group]))
+        for number, group in enumerate(groups)
+    ]
+
+
+def read_manifest(out: Path) -> Manifest | None:
+    """The manifest of a folder of shards, or None if there is none. Raises CodewordError."""
+    path = out / MANIFEST_FILE
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise UsageError(f"{path} is larger than any manifest; choose another folder.")
+        tree = json.loads(path.read_bytes())
+        found = tree.get("format") if isinstance(tree, dict) else None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid JSON ({error}); choose another folder.") from error
+    if found != FORMAT:
+        raise UsageError(
+            f"{path} has format {found}, but {FORMAT} is needed; run `codeword tokenize` again with another folder."
+        )
+    manifest: Manifest = validate(Manifest, tree, place=str(path))
+    return manifest
+
+
+def _claim(out: Path, wanted: Manifest) -> None:
+    """Write the manifest of a new folder, or compare it with that of an existing one. Raises UsageError."""
+    found = read_manifest(out)
+    if found is None:
+        if any(out.glob("*.parquet")):
+            raise UsageError(f"{out} holds Parquet files, but no {MANIFEST_FILE}; choose another folder.")
+        write_json(out / MANIFEST_FILE, wanted.model_dump(mode="json"))
+    elif found != wanted:
+        raise UsageError(f"{out} {_difference(found, wanted)}; choose another folder.")
+    # Temporary files of a killed run.
+    for pattern in (f".{MANIFEST_FILE}.*", ".shard-*.parquet.*"):
+        for path in out.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def _difference(found: Manifest, wanted: Manifest) -> str:
+    if found.fingerprint != wanted.fingerprint:
+        return f"holds tokens of the model with fingerprint {found.fingerprint}, but this one's is {wanted.fingerprint}"
+    if found.shard_items != wanted.shard_items:
+        return f"was started with {found.shard_items} items in a shard, not {wanted.shard_items}"
+    return (
+        f"was started with another listing ({found.signals:,} signals, SHA-256 {found.listing[:12]}...) than the data "
+        f"gives now ({wanted.signals:,}, {wanted.listing[:12]}...)"
+    )
+
+
+def _sha256(tree: object) -> str:
+    return hashlib.sha256(json.dumps(tree).encode()).hexdigest()
+
+
+def make_shard(job: Job, part: Part) -> Finished:
+    """Write one shard, unless a complete one of the same model and items is on disk.
+
+    Raises:
+        UsageError: it would hold more codes than a shard may.
+        ModelError: the model has changed since the run started.
+    """
+    path = shard_path(Path(job.folder), part.number)
+    info = job.info.model_copy(update={"part": part.digest})
+    shard = _existing(path, info)
+    if shard is None:
+        tokenizer = _tokenizer(job.model, job.info.fingerprint)
+        skipped: list[Skipped] = []
+        rows: list[TokenRow] = []
+        count = 0
+        # The number of threads changes the rounding of sums, and with it some codes.
+        with deterministic():
+            for row in encode_items(tokenizer, part.items, skipped):
+                count += row.codes.numel()
+                if count > MAX_CODES:
+                    raise UsageError(
+                        f"{path} would hold more than {MAX_CODES:,} codes with {len(part.items):,} signals; "
+                        f"choose fewer items for a shard, and another folder."
+                    )
+                rows.append(row)
+        shard = Shard(info.model_copy(update={"skipped": tuple(skipped)}), tuple(rows))
+        write_shard(path, shard)
+    codes = sum(row.codes.numel() for row in shard.rows)
+    return Finished(part.number, len(shard.rows), codes, shard.info.skipped)
+
+
+def _existing(path: Path, info: ShardInfo) -> Shard | None:
+    """The shard at `path`, or None if it is missing, damaged, or differs from `info` (apart from `skipped`)."""
+    try:
+        shard = read_shard(path)
+    except DataError:
+        return None
+    return shard if shard.info.model_copy(update={"skipped": ()}) == info else None
+
+
+@lru_cache(maxsize=1)
+def _tokenizer(place: str, fingerprint: str) -> Tokenizer:
+    """Loaded once in each process. Raises ModelError."""
+    model = Model.load(place)
+    if model.fingerprint != fingerprint:
+        raise ModelError(f"{place} changed to another model during the run; start again.")
+    return model.tokenizer
+
+
+def _run_locally(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Finished]:
+    """Finished shards of `workers` processes; with one worker, of this process, in order. Raises CodewordError."""
+    if min(workers, len(parts)) <= 1:
+        yield from map(partial(make_shard, job), parts)
+        return
+    # Not forked, because torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(parts)), mp_context=context, initializer=_end_with_parent)
+    try:
+        for future in as_completed([pool.submit(make_shard, job, part) for part in parts]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise CodewordError(
+            "A worker process was killed, perhaps because memory ran out; run the command again with fewer workers: "
+            "finished shards are kept."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run_on_ray(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Finished]:
+    """Finished shards of Ray Data, on the cluster of RAY_ADDRESS, by default on `workers` cores of this machine.
+
+    All machines of a cluster must see the model, the data and the folder of the shards at the same paths.
+
+    Raises:
+        UsageError: the package `ray` is missing.
+        CodewordError: Ray failed, or as `make_shard`.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise UsageError("The engine ray needs the package ray; run `pip install 'codeword[ray]'`.") from error
+    for name in ("ray", "ray.data"):  # Errors are raised, so their log messages are not needed.
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not ray.is_initialized():
+        # The number of cores of a cluster is its own.
+        cores = None if os.environ.get("RAY_ADDRESS") else workers
+        ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    if not parts:
+        return
+    # One block per part, because Ray assigns work in blocks.
+    dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
+    try:
+        for row in dataset.map(partial(_make_row, job), num_cpus=1).iter_rows():
+            if isinstance(row["finished"], CodewordError):
+                raise row["finished"]
+            yield row["finished"]
+    except ray.exceptions.RayError as error:
+        raise CodewordError(f"Ray failed ({' '.join(str(error).split()):.300}).") from error
+
+
+ENGINES: dict[str, Callable[[Job, Sequence[Part], int], Iterator[Finished]]] = {
+    "local": _run_locally,
+    "ray": _run_on_ray,
+}
+
+
+def _make_row(job: Job, row: dict[str, Any]) -> dict[str, Any]:
+    """A finished shard, or a CodewordError, which Ray would wrap in an error of its own if it were raised."""
+    try:
+        return {"finished": make_shard(job, row["part"])}
+    except CodewordError as error:
+        return {"finished": error}
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent ends, even if the parent is killed; otherwise it would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
