@@ -186,6 +186,7 @@ def test_codes_of_another_tokenizer_or_of_nobody_are_refused(
 ) -> None:
     def decode(**arrays: np.ndarray) -> str:
         honest = {
+            "format": np.array(2),
             "names": np.array(["a"]),
             "sizes": np.array([[8, 8]]),
             "codebook_sizes": np.array([16, 8]),

@@ -77,6 +77,13 @@ def test_a_mutated_file_is_read_or_refused(
         assert all(int(signal.codes[..., k].max()) < n for k, n in enumerate(LEVELS))
 
 
+def test_the_earlier_format_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "codes.npz"
+    np.savez(path, names=np.array(["a"]), levels=np.array(LEVELS))
+    with pytest.raises(DataError, match="format 1, but 2 is needed; write it again with `codeword encode`"):
+        read_codes(path, codebook_sizes=LEVELS, hop=2)
+
+
 def test_claims_of_terabytes_are_refused_before_anything_is_allocated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Codes of several signals in one `.npz` file, which numpy alone can read."""
+"""Codes files: the codes of several signals in one `.npz` file, which numpy can read."""
 
 import io
 import zipfile
@@ -13,12 +13,13 @@ from torch import Tensor
 from codeword.errors import DataError, UsageError
 from codeword.store import write_atomically
 
+FORMAT = 2
 MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class CodedSignal:
-    """One signal as codes (*G, K) int64, with its name and its size *S."""
+    """Codes (*G, K) int64 of one signal, with its name and its size *S."""
 
     name: str
     size: tuple[int, ...]
@@ -26,22 +27,23 @@ class CodedSignal:
 
 
 def write_codes(path: Path, signals: Sequence[CodedSignal], *, codebook_sizes: tuple[int, ...]) -> None:
-    """Write `names`, `sizes` (N, rank), `codebook_sizes` (K,) and `codes_0` ... `codes_{N-1}`, each (*G, K) int32.
+    """Write `format`, `names`, `sizes` (N, rank), `codebook_sizes` (K,) and `codes_0` ... `codes_{N-1}` (*G, K) int32.
 
     Raises:
-        UsageError: all that would be more than a codes file may hold.
+        UsageError: the codes are larger than a codes file may be.
         CodewordError: the disk is full, or the place cannot be written to.
     """
     arrays = {f"codes_{i}": s.codes.numpy().astype(np.int32) for i, s in enumerate(signals)}
-    # Half of the limit, which leaves room for names and headers.
+    # The other half of the limit is for names and headers.
     if (size_bytes := sum(array.nbytes for array in arrays.values())) > MAX_BYTES // 2:
         raise UsageError(
-            f"{path} would hold {size_bytes:,} bytes of codes, more than the {MAX_BYTES // 2:,} that one file may; "
+            f"{path} would hold {size_bytes:,} bytes of codes, more than the {MAX_BYTES // 2:,} that are allowed; "
             f"encode fewer signals at once."
         )
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
+        format=np.array(FORMAT),
         names=np.array([s.name for s in signals]),
         sizes=np.array([s.size for s in signals], dtype=np.int64),
         codebook_sizes=np.array(codebook_sizes, dtype=np.int64),
@@ -52,27 +54,31 @@ def write_codes(path: Path, signals: Sequence[CodedSignal], *, codebook_sizes: t
 
 
 def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix: bool = False) -> list[CodedSignal]:
-    """Read what `write_codes` wrote, for a tokenizer of these `codebook_sizes` and `hop`.
+    """Read a file of `write_codes` for a tokenizer of these `codebook_sizes` and `hop`.
 
-    With `prefix` the file may hold the first few codes of each cell only, as a residual quantizer decodes them.
+    With `prefix` the file may hold the leading codes of each cell only, which a residual quantizer decodes as well.
 
     Raises:
-        DataError: the file is missing, damaged, larger than any honest one, or made by another tokenizer.
+        DataError: the file is missing, damaged, of an earlier format, too large, or made by another tokenizer.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            # Each array's claimed size is bounded before numpy allocates for it.
+            # The claimed size of each array is checked before numpy allocates it.
             if (claimed := sum(entry.file_size for entry in archive.infolist())) > MAX_BYTES:
-                raise DataError(f"{path} would unpack to {claimed} bytes; codes files are held to {MAX_BYTES}.")
+                raise DataError(f"{path} would unpack to {claimed:,} bytes; a codes file has at most {MAX_BYTES:,}.")
             for entry in archive.infolist():
                 _check_header(archive, entry)
         with np.load(path, allow_pickle=False) as file:
+            if (found_format := int(file["format"]) if "format" in file else 1) != FORMAT:
+                raise DataError(
+                    f"{path} has format {found_format}, but {FORMAT} is needed; write it again with `codeword encode`."
+                )
             names, sizes, found = file["names"], file["sizes"], tuple(int(n) for n in file["codebook_sizes"])
             arrays = [file[f"codes_{i}"] for i in range(len(names))]
     except DataError:
         raise
     except Exception as error:
-        # zipfile and numpy raise whatever the broken bytes led to: BadZipFile, zlib.error, TokenError, KeyError, ...
+        # zipfile and numpy raise many kinds of errors on invalid bytes: BadZipFile, zlib.error, KeyError, ...
         reason = " ".join(str(error).split())
         raise DataError(
             f"{path} is not a readable file of codes ({reason:.200}); write it again with `codeword encode`."
@@ -80,8 +86,8 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
     served = codebook_sizes[: len(found)] if prefix and found else codebook_sizes
     if found != served:
         raise DataError(
-            f"{path} holds codes of codebooks {list(found)}, but this tokenizer has {list(codebook_sizes)}; use its "
-            f"own."
+            f"{path} holds codes of codebooks {list(found)}, but this tokenizer has {list(codebook_sizes)}; use the "
+            f"tokenizer that encoded them."
         )
     if sizes.ndim != 2 or len(sizes) != len(names) or sizes.dtype.kind != "i":
         raise DataError(f"{path}: its sizes {sizes.shape} do not fit its {len(names)} names.")
