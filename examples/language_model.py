@@ -1,7 +1,7 @@
 """A small language model of tokens: `python examples/language_model.py tokens/`.
 
-The shards that `codeword tokenize` writes are read by the package `datasets`, as any trainer would (pip install
-'codeword[tokens]'). Every tenth row is held out; its loss is printed in bits a code, beside that of guessing evenly.
+The package `datasets` (pip install 'codeword[tokens]') reads the shards of `codeword tokenize`, as in any other
+trainer. Every tenth row is held out; its loss is printed in bits per code, next to that of a uniform model.
 """
 
 import json
@@ -19,7 +19,7 @@ CONTEXT, BATCH, STEPS = 256, 32, 400
 
 
 class LanguageModel(nn.Module):
-    """Symbols (B, T) to logits (B, T, V) of each next one."""
+    """Symbols (B, T) to logits (B, T, V) of each next symbol."""
 
     def __init__(self, symbols: int, *, width: int = 128, layers: int = 4, heads: int = 4) -> None:
         super().__init__()
@@ -39,9 +39,9 @@ class LanguageModel(nn.Module):
 
 
 def crop(codes: Tensor, offsets: Tensor, start: int) -> Tensor:
-    """A row's flat codes (N,) to symbols (CONTEXT + 1,) from cell `start` on; symbol 0 begins it, -1 fills it up.
+    """Flat codes (N,) of a row to symbols (CONTEXT + 1,) from cell `start` on; 0 is the start symbol, -1 is padding.
 
-    The K codes of a cell have alphabets of their own, one behind the other.
+    Each of the K codes of a cell has its own range of symbols, at its offset.
     """
     cells = codes.view(-1, len(offsets))[start:] + offsets
     symbols = F.pad(cells.flatten()[:CONTEXT], (1, 0), value=0)
@@ -49,7 +49,7 @@ def crop(codes: Tensor, offsets: Tensor, start: int) -> Tensor:
 
 
 def bits(model: LanguageModel, symbols: Tensor) -> Tensor:
-    """The mean cost of symbols (B, CONTEXT + 1), in bits each."""
+    """Mean cost of symbols (B, CONTEXT + 1) in bits per symbol."""
     symbols = symbols[:, : int((symbols >= 0).sum(1).max())]
     logits = model(symbols[:, :-1].clamp(min=0))
     return F.cross_entropy(logits.flatten(0, 1), symbols[:, 1:].flatten(), ignore_index=-1) / torch.tensor(2.0).log()
@@ -68,8 +68,8 @@ def main(folder: Path) -> None:
     model = LanguageModel(1 + sum(codebook_sizes))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=STEPS)
-    evenly = sum(map(log2, codebook_sizes)) / len(codebook_sizes)
-    print(f"{len(seen):,} rows; guessing evenly costs {evenly:.2f} bits a code")
+    uniform = sum(map(log2, codebook_sizes)) / len(codebook_sizes)
+    print(f"{len(seen):,} rows; a uniform model costs {uniform:.2f} bits per code")
     for step in range(1, STEPS + 1):
         batch = [seen[i] for i in torch.randint(len(seen), (BATCH,)).tolist()]
         spare = [max(0, (len(codes) - CONTEXT) // len(codebook_sizes)) for codes in batch]
@@ -82,7 +82,7 @@ def main(folder: Path) -> None:
         schedule.step()
         if step % 50 == 0:
             with torch.no_grad():
-                print(f"step {step}: {loss:.3f} bits a code, held out {bits(model.eval(), held_out_symbols):.3f}")
+                print(f"step {step}: {loss:.3f} bits per code, held out {bits(model.eval(), held_out_symbols):.3f}")
 
 
 if __name__ == "__main__":
