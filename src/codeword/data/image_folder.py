@@ -1,9 +1,9 @@
 """Any folder of image files as a data set; broken files are named and skipped."""
 
-import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -11,11 +11,10 @@ from torch import Tensor
 from codeword.config import ImageFolderConfig
 from codeword.data.augment import flip
 from codeword.data.base import Batch, Dataset, Split
+from codeword.data.files.replacement import Replacement
 from codeword.data.files.tree import open_folder, skipped
 from codeword.errors import DataError
 from codeword.media.images import IMAGE_SUFFIXES, fit, read_image, read_image_size
-
-_log = logging.getLogger("codeword")
 
 # Decoding releases the interpreter lock; with more threads than this the disk is the limit.
 _THREADS = min(8, os.cpu_count() or 1)
@@ -40,12 +39,10 @@ class ImageFolder(Dataset):
         self._root, self.classes = folder.root, folder.classes()
         names = folder.names_of(split, config)
         with ThreadPoolExecutor(_THREADS) as pool:
-            readable = dict.fromkeys(
-                name for name, good in zip(names, pool.map(self._has_good_header, names), strict=True) if good
-            )
-        self._names = list(readable)
-        self.skipped = skipped(names, readable, root=folder.root, kind="images", split=split)
-        self._broken: dict[str, str] = {}
+            readable = list(pool.map(self._has_good_header, names))
+        self._names = list(compress(names, readable))
+        self.skipped = skipped(names, set(self._names), root=folder.root, kind="images", split=split)
+        self._replacement = Replacement(self._names, self.skipped)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -66,20 +63,8 @@ class ImageFolder(Dataset):
     def _read(self, index: int, seed: int | None) -> tuple[Tensor, int]:
         """The image at `index`, or the next readable one, and its label."""
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        for step in range(len(self)):
-            name = self._names[(index + step) % len(self)]
-            try:
-                image = read_image(self._root / name)
-            except DataError as error:
-                message = str(error)
-                if self._broken.setdefault(name, message) is message:  # Atomic, so that only one thread warns.
-                    self.skipped.append(name)
-                    _log.warning("%s The next image takes its place.", message)
-                continue
-            return fit(image, self._config.size, generator=generator), self._label(name)
-        raise DataError(
-            f"None of the images in {self._root} can be read any more; check that the disk is still mounted."
-        )
+        i, image = self._replacement.read(index, lambda i: (i, read_image(self._root / self._names[i])))
+        return fit(image, self._config.size, generator=generator), self._label(self._names[i])
 
     def _label(self, name: str) -> int:
         return self.classes.index(name.partition("/")[0]) if self.classes else 0

@@ -1,6 +1,5 @@
 """Recordings as data: crops for training, so that each recording counts by its duration; whole ones otherwise."""
 
-import logging
 import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,11 @@ from torch import Tensor
 
 from codeword.config import AudioConfig
 from codeword.data.base import Batch, Dataset
+from codeword.data.files.replacement import Replacement
 from codeword.data.files.tree import some
 from codeword.data.phones.alignment import Phone
 from codeword.errors import DataError
 from codeword.media.audio import Wave, quantise_wave, read_wave
-
-_log = logging.getLogger("codeword")
 
 # Decoding releases the interpreter lock; with more threads than this the disk is the limit.
 _THREADS = min(8, os.cpu_count() or 1)
@@ -80,7 +78,7 @@ class Recordings(Dataset):
         self.classes = classes
         self.skipped = list(skipped)
         self._numbers = {speaker: i for i, speaker in enumerate(classes)}
-        self._broken: dict[int, str] = {}
+        self._replacement = Replacement([r.name for r in self.recordings], self.skipped)
         # Number of crops of recordings 0 .. i together: the index after the last crop of recording i.
         self._ends = list(accumulate(max(1, r.samples // config.crop_samples) for r in self.recordings))
 
@@ -146,16 +144,7 @@ class Recordings(Dataset):
         """The crop at `index`, or the first of the next readable recording, and the number of its recording."""
         first = bisect_right(self._ends, index)
         crop = index - (self._ends[first - 1] if first else 0)
-        for step in range(len(self.recordings)):
-            i = (first + step) % len(self.recordings)
-            try:
-                return self._changed(i, 0 if step else crop, change), i
-            except DataError as error:
-                message = str(error)
-                if self._broken.setdefault(i, message) is message:  # Atomic, so that only one thread warns.
-                    self.skipped.append(self.recordings[i].name)
-                    _log.warning("%s The next recording takes its place.", message)
-        raise DataError("None of the recordings can be read any more; check that the disk is still mounted.")
+        return self._replacement.read(first, lambda i: (self._changed(i, crop if i == first else 0, change), i))
 
     def _change(self, place: float, altered: float, speed: float, gain: float, *bands: float) -> _Change:
         """Augmentation from uniform numbers in [0, 1)."""

@@ -26,6 +26,7 @@ from codeword.config.base import Config
 from codeword.errors import CodewordError, DataError, ModelError, UsageError
 from codeword.media import medium_of
 from codeword.model import Model
+from codeword.pretrained import load
 from codeword.store import MAX_CONFIG_BYTES, write_json
 from codeword.tokenizer import Tokenizer
 from codeword.tokens.encoding import encode_items
@@ -117,7 +118,7 @@ def tokenize(
         UsageError: the folder holds something else, or an argument is out of range.
         CodewordError: the model cannot be read, or the folder cannot be written.
     """
-    model = Model.load(place)
+    model = load(place)
     config = model.tokenizer.config
     shard_items = medium_of(config).shard_items if shard_items is None else shard_items
     if not 1 <= shard_items <= MAX_ROWS:
@@ -272,7 +273,7 @@ def _existing(path: Path, info: ShardInfo) -> Shard | None:
 @lru_cache(maxsize=1)
 def _tokenizer(place: str, fingerprint: str) -> Tokenizer:
     """Loaded once in each process. Raises ModelError."""
-    model = Model.load(place)
+    model = load(place)
     if model.fingerprint != fingerprint:
         raise ModelError(f"{place} changed to another model during the run; start again.")
     return model.tokenizer

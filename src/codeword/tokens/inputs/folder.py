@@ -15,25 +15,19 @@ from codeword.media import Medium
 from codeword.tokens.inputs.items import Item, ItemContent, as_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileItem(Item):
     """A media file."""
 
-    id: str
     path: Path
     label: str | None
-    size_bytes: int
-
-    @property
-    def source(self) -> str:  # type: ignore[override]
-        return as_text(str(self.path))
 
     @contextmanager
     def open(self) -> Iterator[ItemContent]:
         yield ItemContent(self.path, self.label)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cifar10Item(Item):
     """An image of CIFAR-10, by its index in a split."""
 
@@ -41,15 +35,6 @@ class Cifar10Item(Item):
     split: Split
     index: int
     label: str
-    size_bytes: int = IMAGE_BYTES
-
-    @property
-    def id(self) -> str:  # type: ignore[override]
-        return f"{self.split}/{self.index:05}"
-
-    @property
-    def source(self) -> str:  # type: ignore[override]
-        return f"cifar10/{self.id}"
 
     @contextmanager
     def open(self) -> Iterator[ItemContent]:
@@ -65,7 +50,7 @@ def list_folder(root: Path, *, medium: Medium, split: Split | None) -> list[Item
     folder = open_folder(root, medium.suffixes, kind=medium.name)
     names = folder.names if split is None else folder.names_of(split, ImageFolderConfig(root=root))
     return [
-        FileItem(as_text(name), root / name, as_text(name.split("/")[0]) if "/" in name else None, _size(root / name))
+        _file_item(as_text(name), folder.root / name, label=as_text(name.split("/")[0]) if "/" in name else None)
         for name in names
     ]
 
@@ -79,7 +64,7 @@ def list_librispeech(root: Path, *, subsets: Sequence[str]) -> list[Item]:
     folder = find_librispeech(root)
     subsets = subsets or sorted(path.name for path in folder.iterdir() if path.is_dir())
     return [
-        FileItem(Path(name).stem, folder / name, speaker_of(name), _size(folder / name))
+        _file_item(Path(name).stem, folder / name, label=speaker_of(name))
         for subset in subsets
         for name in utterances(folder, subset)
     ]
@@ -88,15 +73,21 @@ def list_librispeech(root: Path, *, subsets: Sequence[str]) -> list[Item]:
 def list_cifar10(root: Path, *, split: Split) -> list[Item]:
     """The images of one split. Raises DataError."""
     labels = _cifar10(root, split).labels.tolist()
-    return [Cifar10Item(root, split, i, CLASSES[label]) for i, label in enumerate(labels)]
+    return [
+        Cifar10Item(
+            id=(name := f"{split}/{i:05}"), source=f"cifar10/{name}", size_bytes=IMAGE_BYTES,
+            root=root, split=split, index=i, label=CLASSES[label],
+        )
+        for i, label in enumerate(labels)
+    ]  # fmt: skip
 
 
-def _size(path: Path) -> int:
-    """Size in bytes; 0 for a broken link, which is reported when it is read."""
+def _file_item(name: str, path: Path, *, label: str | None) -> FileItem:
     try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+        size_bytes = path.stat().st_size
+    except OSError:  # A broken link, which is reported when it is read.
+        size_bytes = 0
+    return FileItem(id=name, source=as_text(str(path)), size_bytes=size_bytes, path=path, label=label)
 
 
 @lru_cache(maxsize=1)

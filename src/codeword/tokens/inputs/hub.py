@@ -22,22 +22,13 @@ class HubSplit:
     split: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowItem(Item):
     """One row of a split, with its signal in `column`."""
 
     origin: HubSplit
     column: str
     index: int
-    size_bytes: int
-
-    @property
-    def id(self) -> str:  # type: ignore[override]
-        return f"{self.origin.split}/{self.index:08}"
-
-    @property
-    def source(self) -> str:  # type: ignore[override]
-        return f"{self.origin.place}:{self.id}"
 
     @contextmanager
     def open(self) -> Iterator[ItemContent]:
@@ -74,7 +65,13 @@ def list_rows(origin: HubSplit, *, medium: Medium) -> list[Item]:
         )
     # The mean size, because reading the size of each row would read all of the data.
     size_bytes = rows.data.nbytes // max(1, len(rows))
-    return [RowItem(origin, column, i, size_bytes) for i in range(len(rows))]
+    return [
+        RowItem(
+            id=(name := f"{origin.split}/{i:08}"), source=f"{origin.place}:{name}", size_bytes=size_bytes,
+            origin=origin, column=column, index=i,
+        )
+        for i in range(len(rows))
+    ]  # fmt: skip
 
 
 @lru_cache(maxsize=1)

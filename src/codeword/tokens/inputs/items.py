@@ -21,6 +21,7 @@ class ItemContent:
     label: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Item(ABC):
     """One signal of a data set, small enough to be sent to another process.
 
@@ -29,21 +30,18 @@ class Item(ABC):
 
     id: str
     source: str
-    size_bytes: int
+    size_bytes: int = 0
 
     @abstractmethod
     def open(self) -> AbstractContextManager[ItemContent]:
         """The content, valid inside the context. Raises DataError."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BrokenItem(Item):
     """Part of a data set that could not be listed, for `reason`."""
 
-    id: str
-    source: str
     reason: str
-    size_bytes: int = 0
 
     def open(self) -> AbstractContextManager[ItemContent]:
         raise DataError(self.reason)

@@ -36,22 +36,13 @@ class _Member:
     suffix: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MemberItem(Item):
     """A media file in an archive; its label is in a member of the same key, .cls or .json."""
 
-    id: str
     archive: Path
     member: _Member
     label: _Member | None
-
-    @property
-    def source(self) -> str:  # type: ignore[override]
-        return f"{as_text(str(self.archive))}:{self.id.partition('.tar/')[2]}"
-
-    @property
-    def size_bytes(self) -> int:  # type: ignore[override]
-        return self.member.size_bytes
 
     @contextmanager
     def open(self) -> Iterator[ItemContent]:
@@ -91,6 +82,7 @@ def list_archives(paths: Sequence[Path], *, medium: Medium) -> list[Item]:
 
 def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
     found: dict[str, _Member] = {}
+    name, place = as_text(name), as_text(str(path))
     damage = None
     try:
         with _Headers(path) as headers, tarfile.TarFile(fileobj=headers) as archive:
@@ -111,10 +103,13 @@ def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
     labels = {_key(key): content for key, content in found.items() if content.suffix in (".json", ".cls")}
     for key, content in found.items():
         if content.suffix in medium.suffixes:
-            yield MemberItem(f"{as_text(name)}/{key}", path, content, labels.get(_key(key)))
+            yield MemberItem(
+                id=f"{name}/{key}", source=f"{place}:{key}", size_bytes=content.size_bytes,
+                archive=path, member=content, label=labels.get(_key(key)),
+            )  # fmt: skip
     if damage:
         reason = f"{path} is damaged after its first {len(found):,} members ({damage}); fetch it again."
-        yield BrokenItem(as_text(name), as_text(str(path)), reason)
+        yield BrokenItem(id=name, source=place, reason=reason)
 
 
 class _Headers(io.FileIO):
