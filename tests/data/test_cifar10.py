@@ -1,4 +1,4 @@
-"""CIFAR-10 in both its layouts, whole, cut short, corrupt and hostile."""
+"""CIFAR-10 in both layouts: complete, truncated, corrupt and hostile."""
 
 import pickle
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A folder of pictures, as people have them: any format and size, some broken."""
+"""A folder of images of any format and size, some of them broken."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""LibriSpeech as it is laid out: splits by subset, speaker, chapter or utterance."""
+"""LibriSpeech in its official layout: splits by subset, speaker, chapter or utterance."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Files of codes: whole, cut, and mutated in every byte."""
+"""Codes files: whole, truncated, of an earlier format, and mutated in every byte."""
 
 import io
 import zipfile

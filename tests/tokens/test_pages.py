@@ -1,4 +1,4 @@
-"""Headers that pyarrow interprets differently from their plain reading are refused."""
+"""Page headers: claims are counted, and headers that readers interpret differently are refused."""
 
 import io
 

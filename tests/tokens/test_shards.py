@@ -1,4 +1,4 @@
-"""Shards: what is written is read, by us and by others; what is damaged or forged is refused."""
+"""Shards: Codeword and other readers read what was written; damaged and forged files are refused."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Data sets to shards: the codes that the tokenizer gives, the same bytes again whatever happened on the way."""
+"""Data sets to shards: the tokenizer's codes, and equal bytes after every interruption."""
 
 import multiprocessing
 import random
@@ -36,7 +36,7 @@ def place(tmp_path: Path, ndim: int) -> Path:
 
 @pytest.fixture
 def files(tmp_path: Path, ndim: int) -> Path:
-    """Readable ones, and two that are not."""
+    """Readable files, and two unreadable ones."""
     write_files(tmp_path / "files", ndim, COUNT)
     suffix = ".wav" if ndim == 1 else ".png"
     (tmp_path / "files" / "a" / f"broken{suffix}").write_bytes(b"nothing of the kind")
@@ -172,11 +172,11 @@ def test_large_signals_are_encoded_alone_and_in_blocks(
         assert torch.equal(row.codes, tokenizer.encode(x[None])[0])
 
 
-# Kills: the child is killed at random moments, until it comes to its end by itself.
+# Kills: the child process is killed at random times, until a run finishes.
 
 
 def run_and_kill(start: Callable[[], Callable[[], int | None]], *, kills: int, within_s: float) -> None:
-    """`start` gives a function that kills what it started, and returns how it had ended where it had."""
+    """`start` starts a process and returns a function that kills it and returns its exit code, None if it still ran."""
     draw = random.Random(0)
     done = 0
     while done < kills:

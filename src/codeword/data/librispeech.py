@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from codeword.config import LibriSpeechConfig
 from codeword.data.base import Split
@@ -97,10 +97,9 @@ def _owners(config: LibriSpeechConfig) -> dict[str, Split]:
 
 
 def _select(folder: Path, selectors: tuple[str, ...], owners: dict[str, Split], split: Split) -> list[str]:
-    """The sorted files that a split's selectors name and no other split names by a longer path."""
-    chosen: set[str] = set()
-    for selector in selectors:
-        chosen |= {name for name in utterances(folder, selector) if _owner(name, owners) == split}
+    """The sorted files that the selectors of a split name, and that no other split names by a longer path."""
+    found = (name for selector in selectors for name in utterances(folder, selector))
+    chosen = {name for name in found if _owner(name, owners) == split}
     if not chosen:
         raise DataError(
             f"The {split} split ({', '.join(selectors)}) is empty: other splits name all of it by longer paths."
@@ -110,12 +109,8 @@ def _select(folder: Path, selectors: tuple[str, ...], owners: dict[str, Split], 
 
 def _owner(name: str, owners: dict[str, Split]) -> Split | None:
     """The split whose selector is the longest prefix of a file's path."""
-    path = name.removesuffix(".flac")
-    while path:
-        if path in owners:
-            return owners[path]
-        path = path.rpartition("/")[0]
-    return None
+    path = PurePosixPath(name.removesuffix(".flac"))
+    return next((owners[str(prefix)] for prefix in (path, *path.parents) if str(prefix) in owners), None)
 
 
 def _not_there(folder: Path, selector: str) -> str:

@@ -6,8 +6,7 @@ structs in Thrift's compact protocol, with numbered fields.
 """
 
 import io
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_FOOTER_BYTES = 1 << 24
 
@@ -25,8 +24,7 @@ _PAGE_VALUES = 1
 _Struct = dict[int, Any]
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One column of one row group: the number of values in all its pages, and their size when decompressed."""
 
     column: str
@@ -34,13 +32,12 @@ class Chunk:
     size_bytes: int
 
 
-@dataclass(frozen=True)
-class Claims:
+class Claims(NamedTuple):
     """Numbers of rows and row groups that a file claims, and its column chunks."""
 
     rows: int
     groups: int
-    chunks: tuple[Chunk, ...]
+    chunks: list[Chunk]
 
 
 def read_claims(content: bytes) -> Claims:
@@ -58,7 +55,7 @@ def read_claims(content: bytes) -> Claims:
     if not footer[_CREATED_BY].startswith(_WRITER):
         raise ValueError("another library wrote it, and Arrow locates the pages of such files differently")
     chunks = [_chunk(content, column[_META]) for group in footer[_GROUPS] for column in group[_COLUMNS]]
-    return Claims(footer[_ROWS], len(footer[_GROUPS]), tuple(chunks))
+    return Claims(footer[_ROWS], len(footer[_GROUPS]), chunks)
 
 
 def _chunk(content: bytes, meta: _Struct) -> Chunk:
@@ -66,7 +63,7 @@ def _chunk(content: bytes, meta: _Struct) -> Chunk:
     start = min(meta[_DATA_OFFSET], meta.get(_DICTIONARY_OFFSET) or meta[_DATA_OFFSET])
     end = start + meta[_COMPRESSED]
     if not 0 < start <= end <= len(content):
-        raise ValueError("a column lies outside of it")
+        raise ValueError("a column is outside of it")
     stream = io.BytesIO(content)
     stream.seek(start)
     values = size_bytes = 0

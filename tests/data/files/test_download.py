@@ -1,4 +1,4 @@
-"""Downloads against a real server that misbehaves in every way servers do, and archives that try to escape."""
+"""Downloads from a real server that fails in many ways, and archives that try to write outside their folder."""
 
 import hashlib
 import io
