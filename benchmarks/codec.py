@@ -11,8 +11,7 @@ from benchmarks.naive_codec import naive_compress, naive_decompress
 from benchmarks.pixelcnn import build, draw
 from benchmarks.report import Ratio, Report
 from benchmarks.timing import Times, interleaved
-from codeword.codec.range_coder import Reader, Writer
-from codeword.codec.symbol_coders import PriorCoder, SymbolCoder, TableCoder
+from codeword.codec.coders import PriorCoder, Reader, SymbolCoder, TableCoder, Writer
 from codeword.priors import PixelCNN, walk
 
 BATCH = 64

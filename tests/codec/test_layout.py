@@ -6,8 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.codec.layout import Blocks, padded, regrouped
-from codeword.codec.signals import masks
+from codeword.codec.layout import Blocks, masks, padded, regrouped
 
 
 @st.composite

@@ -2,7 +2,7 @@
 
 from codeword.codec.codec import Codec, CompressOptions, DecodedSignal, UnreadableSignal, Written
 from codeword.codec.format import Container, Entry, Header
-from codeword.codec.signals import Signal
+from codeword.codec.layout import Signal
 
 __all__ = [
     "Codec",

@@ -5,17 +5,20 @@ which of the three ways a signal takes. All three give the same codes up to roun
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from math import inf
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from codeword.coding.determinism import deterministic, deterministic_steps
 from codeword.coding.stream import decode_stream, encode_stream
 from codeword.coding.tiles import decode_tiles, encode_tiles
 from codeword.tokenizer import Tokenizer
 
 __all__ = ["decode_signal", "deterministic", "deterministic_steps", "encode_blocks", "encode_signal"]
+
+T = TypeVar("T")
 
 
 def encode_signal(tokenizer: Tokenizer, signal: Tensor | Iterable[Tensor]) -> Tensor:
@@ -70,3 +73,29 @@ def _encode_whole(tokenizer: Tokenizer, x: Tensor) -> Tensor:
 def _decode_whole(tokenizer: Tokenizer, codes: Tensor, *, size: tuple[int, ...], label: int | None) -> Tensor:
     labels = None if label is None else torch.tensor([label], device=tokenizer.device)
     return tokenizer.decode(codes[None].to(tokenizer.device), labels, size=size)[0].cpu()
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """One thread and no gradients: sums are taken in one order, so a network gives the same numbers again."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def deterministic_steps(items: Iterator[T]) -> Iterator[T]:
+    """The same items: each step of the iterator runs under `deterministic`, the caller's code between steps does not.
+
+    A `with deterministic()` around a `yield` would leave the caller with one thread and without gradients.
+    """
+    while True:
+        with deterministic():
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from codeword.codec import Codec, CompressOptions, Container, Signal
-from codeword.coding.determinism import deterministic
+from codeword.coding import deterministic
 from codeword.coding.stream import decode_stream, encode_stream
 from codeword.coding.tiles import decode_tiles, encode_tiles
 from codeword.errors import UnsupportedError

@@ -1,23 +1,94 @@
-"""Coders of codes: under a table that every machine computes alike, or under the prior, by the walk that samples."""
+"""Coders of codes and values: a range coder, tables that every machine computes alike, the prior, and the likelihood.
+
+Under the prior and the likelihood, symbols are coded by the walk that also samples.
+"""
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
 from typing import NamedTuple
 
+import constriction
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from codeword.codec.format import Coder, Header
 from codeword.codec.layout import padded
-from codeword.codec.range_coder import Reader, Table, Writer, probabilities
 from codeword.coding import deterministic
 from codeword.errors import DataError
 from codeword.model import Model
 from codeword.nn.walk import Choose
 from codeword.priors import Prior, Uniform, walk
+from codeword.tokenizer import Tokenizer
+
+Rows = NDArray[np.float32]
+Symbols = NDArray[np.int32]
+
+_WORD_BYTES = 4
+
+# Probabilities become integer frequencies out of 2^24, none of them 0, in scalar arithmetic that is portable.
+_ROWS = constriction.stream.model.Categorical(perfect=False)
+
+
+def probabilities(logits: Tensor) -> Rows:
+    """Logits (n, size) to rows of probabilities (n, size)."""
+    rows: Rows = torch.softmax(logits.float(), -1).cpu().numpy()
+    return rows
+
+
+class Table:
+    """One distribution for many symbols: (size,) weights."""
+
+    def __init__(self, weights: Rows) -> None:
+        self._model = constriction.stream.model.Categorical(weights, perfect=False)
+
+    def write(self, writer: "Writer", symbols: Symbols) -> None:
+        """Write symbols (n,), all under this distribution."""
+        writer.coder.encode(symbols, self._model)
+
+    def read(self, reader: "Reader", count: int) -> Symbols:
+        """Read symbols (count,). Raises DataError."""
+        return _checked(lambda: reader.coder.decode(self._model, count))
+
+
+class Writer:
+    """Symbols in, bytes out; the reader must supply the same probabilities in the same order."""
+
+    def __init__(self) -> None:
+        self.coder = constriction.stream.queue.RangeEncoder()
+
+    def write(self, symbols: Symbols, rows: Rows) -> None:
+        """Write symbols (n,) under their probabilities (n, size)."""
+        self.coder.encode(symbols, _ROWS, rows)
+
+    def content(self) -> bytes:
+        """All written symbols as bytes."""
+        words: bytes = self.coder.get_compressed().astype("<u4").tobytes()
+        # The reader restores the zeros that are cut off here.
+        return words.rstrip(b"\0")
+
+
+class Reader:
+    """Bytes of a `Writer`, symbols out."""
+
+    def __init__(self, content: bytes) -> None:
+        whole = content + bytes(-len(content) % _WORD_BYTES)
+        self.coder = constriction.stream.queue.RangeDecoder(np.frombuffer(whole, "<u4").astype(np.uint32))
+
+    def read(self, rows: Rows) -> Symbols:
+        """Read one symbol for each row of probabilities (n, size). Raises DataError."""
+        return _checked(lambda: self.coder.decode(_ROWS, rows))
+
+
+def _checked(decode: Callable[[], Symbols]) -> Symbols:
+    try:
+        return decode()
+    except AssertionError as error:
+        raise DataError("the compressed symbols cannot have been written under these probabilities") from error
+
 
 _HIGHEST_WEIGHT = 65535
 
@@ -214,3 +285,61 @@ def coder_of(model: Model, header: Header, place: str, *, batch_size: int) -> Sy
             if header.codes != len(model.prior.codebook_sizes):
                 raise DataError(f"{place} lacks codes that its prior predicts; Codeword did not write it.")
             return PriorCoder(model.prior, batch_size=batch_size, label=header.label)
+
+
+class ValueCoder:
+    """Values of blocks of signal (N, C, *S) under the tokenizer's likelihood given their codes (N, *Q, K).
+
+    Every block is a signal of its own, of the same size, so the decoder always sees one shape of batch: `batch_size`
+    blocks. The mask (N, *S) is True inside the signal. All of one channel is coded before the next, or one sample after
+    another where the likelihood is sequential.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, batch_size: int, label: int | None) -> None:
+        self.tokenizer, self.batch_size = tokenizer, batch_size
+        self.label = None if label is None or not tokenizer.classes else torch.full((batch_size,), label)
+
+    def write(
+        self, writers: Sequence[Writer], codes: Tensor, x: Tensor, mask: Tensor, *, blocks_per_segment: int
+    ) -> None:
+        """Write blocks whose codes are written, the first `blocks_per_segment` to the first writer, and so on."""
+        values, inside = padded(x, self.batch_size).flatten(2), mask.flatten(1)
+
+        def put(logits: Tensor, i: int) -> Tensor:
+            channel, places = self._step(i)
+            taken = values[:, channel, places]
+            for writer, blocks in zip(writers, _segments(len(mask), blocks_per_segment), strict=True):
+                here = inside[blocks, places]
+                writer.write(taken[blocks][here].numpy().astype(np.int32), probabilities(logits[blocks][here]))
+            return taken
+
+        self._walk(codes, put)
+
+    def read(self, readers: Sequence[Reader], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> Tensor:
+        """Read the values (N, C, *S) int64 that `write` wrote. Raises DataError."""
+        inside = mask.flatten(1)
+
+        def get(logits: Tensor, i: int) -> Tensor:
+            _, places = self._step(i)
+            taken = torch.zeros(logits.shape[:2], dtype=torch.int64)
+            for reader, blocks in zip(readers, _segments(len(mask), blocks_per_segment), strict=True):
+                here = inside[blocks, places]
+                symbols = reader.read(probabilities(logits[blocks][here]))
+                taken[blocks][here] = torch.from_numpy(symbols.astype(np.int64))
+            return taken
+
+        return self._walk(codes, get)[: len(mask)]
+
+    def _step(self, i: int) -> tuple[int, slice]:
+        """The channel and the places of step i of the walk."""
+        return (0, slice(i, i + 1)) if self.tokenizer.likelihood.sequential else (i, slice(None))
+
+    def _walk(self, codes: Tensor, choose: Choose) -> Tensor:
+        with deterministic():
+            features = self.tokenizer.features(padded(codes, self.batch_size), self.label)
+            return self.tokenizer.likelihood.walk(features, choose)
+
+
+def _segments(count: int, blocks_per_segment: int) -> list[slice]:
+    """The blocks of each segment, out of `count`."""
+    return [slice(start, min(start + blocks_per_segment, count)) for start in range(0, count, blocks_per_segment)]

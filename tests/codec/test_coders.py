@@ -9,8 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.codec.range_coder import Reader, Table, Writer, probabilities
-from codeword.codec.symbol_coders import TableCoder
+from codeword.codec.coders import Reader, Table, TableCoder, Writer, probabilities
 from codeword.errors import DataError
 
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 from tiny.codec_models import model
 
-from codeword.codec.range_coder import Writer
-from codeword.codec.segments import Batch
-from codeword.codec.symbol_coders import PriorCoder, SymbolCoder, TableCoder, choose_coder
+from codeword.codec.codec import Batch
+from codeword.codec.coders import PriorCoder, SymbolCoder, TableCoder, Writer, choose_coder
 from codeword.model import Model
 from codeword.priors import Sampler, walk
 
