@@ -1,4 +1,4 @@
-"""Evaluation: honest numbers over a whole split, with intervals, and the report that shows them."""
+"""Evaluation: measures of a whole split with intervals, and the report that shows them."""
 
 from codeword.evaluation.evaluate import evaluate
 from codeword.evaluation.report.page import report

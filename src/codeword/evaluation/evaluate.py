@@ -1,4 +1,4 @@
-"""Measure a run: what is common to all media; what is not lies in `metrics` and in `speech`."""
+"""Evaluation of a run on one split: the part that all media share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,15 +7,18 @@ import torch
 
 from codeword.data import open_dataset
 from codeword.data.base import Split
-from codeword.data.recordings import Recordings
 from codeword.errors import UsageError
 from codeword.evaluation.files import MeasuredFiles, measure_files
 from codeword.evaluation.measure.images import measure_signals
 from codeword.evaluation.measure.speech import measure_recordings
-from codeword.evaluation.results import Evaluation
+from codeword.evaluation.medium import medium_name
+from codeword.evaluation.results import Evaluation, Measures
 from codeword.model import Model
 from codeword.store import write_json
 from codeword.training.run import Run
+
+# By the medium's name; all others have signals of one size, as images do.
+_MEASURES: dict[str, Callable[..., Measures]] = {"audio": measure_recordings}
 
 
 def evaluate(
@@ -29,17 +32,17 @@ def evaluate(
 ) -> Evaluation:
     """Measure a finished run on one split, and write `evaluation.json` into it.
 
-    All in float32; images at the size they were trained at, recordings whole. Bits per dimension are
-    `(-log2 p(codes) - log2 p(x | codes)) / numbers in x`, an upper bound on -log2 p(x); `code_bpd` is without labels,
-    so that `total_bpd` is a statement about signals alone.
+    Everything is computed in float32; images at the size they were trained at, recordings whole. Bits per dimension are
+    `(-log2 p(codes) - log2 p(x | codes)) / (number of values in x)`, an upper bound on -log2 p(x); `code_bpd` is
+    unconditional, so that `total_bpd` is a statement about signals alone.
 
     Args:
         run: a run, or its folder.
         split: "train", "valid" or "test".
-        files: whether to write all signals as real files too, ours and others', and read them back; slow.
-        limit: at most this many signals of the split; by default what the recipe says.
-        device: where to compute; by default a GPU if there is one.
-        progress: called with signals done and signals in all.
+        files: also write all signals as real files, in our formats and others, and read them back; slow.
+        limit: at most this many signals of the split; by default the recipe's.
+        device: the device to compute on; by default a GPU if there is one.
+        progress: called with the number of signals done and of all signals.
 
     Raises:
         UsageError: there is no run, it is not finished, or it has no such split; or `limit` is below 1.
@@ -55,23 +58,20 @@ def evaluate(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tokenizer, prior = run.tokenizer().to(device), run.prior().to(device)
     data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
-    if isinstance(data, Recordings):
-        assert isinstance(train, Recordings)
-        measured = measure_recordings(tokenizer, prior, data, train, config, progress=progress)
-    else:
-        measured = measure_signals(tokenizer, prior, data, train, config, progress=progress)
-    found = MeasuredFiles(())
+    measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
+    measures = measure(tokenizer, prior, data, train, config, progress=progress)
+    written = MeasuredFiles(())
     if files:
-        found = measure_files(Model.load(run.folder), data, config, progress=progress)
+        written = measure_files(Model.load(run.folder), data, config, progress=progress)
     environment = run.environment()
     result = Evaluation(
+        **measures.model_copy(update={"left_out": measures.left_out | written.left_out}).model_dump(),
         recipe=recipe.name,
         split=split,
         seed=recipe.seed,
         commit=environment["commit"],
         machine=environment["machine"],
-        files=found.files,
-        **measured.model_copy(update={"left_out": measured.left_out | found.left_out}).model_dump(),
+        files=written.files,
     )
     write_json(run.evaluation_path, result.model_dump(mode="json"))
     return result

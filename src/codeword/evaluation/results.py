@@ -1,4 +1,4 @@
-"""What an evaluation found: metrics with their intervals, as `evaluation.json` holds them."""
+"""Results of an evaluation: metrics with their intervals, as `evaluation.json` stores them."""
 
 from typing import Literal
 
@@ -20,16 +20,16 @@ class Metric(Config):
 
 
 class Rate(Config):
-    """What a model gives from the first `codes` of the K codes of each cell."""
+    """Metrics of decoding the first `codes` of the K codes of each cell."""
 
     codes: int
     metrics: dict[str, Metric]
 
 
 class Theory(Config):
-    """What the models say that a file's payload must cost: `bits` in all, under `model`.
+    """Cost of a file's payload according to the models: `bits` in total, under `model`.
 
-    `gap` is by how many percent the payload, which is all but headers, is larger.
+    `gap` is the percentage by which the payload (everything but headers) is larger.
     """
 
     bits: float
@@ -38,11 +38,11 @@ class Theory(Config):
 
 
 class FileFormat(Config):
-    """What one way to write signals as real files gives: all `bytes`, headers among them.
+    """Sizes and quality of signals written in one file format: `bytes` includes the headers.
 
-    `name` is the format and `setting` how it was used. `overhead_bytes` and `theory` are known of our own files;
-    `metrics` say how far what was read back is from the original. `matches` names those of our settings whose rate this
-    one is nearest to, not below.
+    `name` is the format and `setting` its options. Only our own files have `overhead_bytes` and `theory`. `metrics`
+    compare the decoded files with the originals. `matches` names our settings for which this is the nearest setting of
+    its format with at least the same rate.
     """
 
     name: str
@@ -58,34 +58,29 @@ class FileFormat(Config):
     matches: tuple[str, ...] = ()
 
 
-class Evaluation(Config):
-    """What `evaluation.json` holds; `rates` where one model serves several, from the lowest.
+class Measures(Config):
+    """Measures of the models on one split: the part of an evaluation that depends on the medium.
 
-    `baselines` are the same rates by k-means on log-mels, without a network. `files` are real ones, ours and those of
-    other formats, where they were asked for. `left_out` says, for each metric that could not be had, why.
+    `rates` has one entry for each rate of a model that serves several, from the lowest. `baselines` are the same rates
+    by k-means on log-mels, without a network. `left_out` gives the reason for each metric that could not be measured.
     """
+
+    signals: int
+    metrics: dict[str, Metric]
+    rates: tuple[Rate, ...] = ()
+    baselines: tuple[Rate, ...] = ()
+    left_out: dict[str, str] = Field(default_factory=dict)
+
+
+class Evaluation(Measures):
+    """Content of `evaluation.json`; `files` has our file formats and others if they were requested."""
 
     recipe: str
     split: Split
-    signals: int
     seed: int
     commit: str
     machine: str
-    metrics: dict[str, Metric]
-    rates: tuple[Rate, ...] = ()
-    baselines: tuple[Rate, ...] = ()
     files: tuple[FileFormat, ...] = ()
-    left_out: dict[str, str] = Field(default_factory=dict)
-
-
-class Measured(Config):
-    """The part of an evaluation that depends on the medium."""
-
-    signals: int
-    metrics: dict[str, Metric]
-    rates: tuple[Rate, ...] = ()
-    baselines: tuple[Rate, ...] = ()
-    left_out: dict[str, str] = Field(default_factory=dict)
 
 
 def metric(interval: tuple[float, float, float], unit: str) -> Metric:
@@ -95,12 +90,12 @@ def metric(interval: tuple[float, float, float], unit: str) -> Metric:
 
 
 def exactly(value: float, unit: str) -> Metric:
-    """A metric that no other signals would have changed, or of which there is but one."""
+    """A metric without an interval: it is a single number, or other signals would not change it."""
     return metric((value, value, value), unit)
 
 
 def read_evaluation(run: Run) -> Evaluation:
-    """What the last `evaluate` wrote. Raises UsageError where there is none, ModelError where it is damaged."""
+    """Result of the last `evaluate`. Raises UsageError if there is none, ModelError if it is damaged."""
     try:
         text = run.evaluation_path.read_bytes()
     except OSError as error:

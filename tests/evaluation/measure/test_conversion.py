@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codeword.errors import DataError
-from codeword.evaluation.measure.conversion import (
+from codeword.evaluation.measure.voices import (
+    ConvertedRecording,
     code_histograms,
-    conversion_margins,
-    conversion_success,
-    speaker_probe_accuracy,
+    conversion_margin,
+    conversion_metrics,
+    speaker_probe,
     voice_centroids,
 )
 
@@ -33,18 +34,21 @@ def test_perfect_conversions_succeed_and_untouched_ones_fail() -> None:
     assert all(float(c.norm()) == pytest.approx(1) for c in centroids.values())
     targets = [NAMES[(NAMES.index(s) + 1) % 3] for s in speakers]
     arrived = [centroids[t] for t in targets]
-    assert conversion_success(arrived, speakers, targets, centroids) == 100
-    assert conversion_success(utterances, speakers, targets, centroids) == 0
-    assert conversion_success([], [], [], centroids) == 0
+    for vectors, success in ((arrived, 100), (utterances, 0)):
+        margins = [conversion_margin(*pair, centroids) for pair in zip(vectors, speakers, targets, strict=True)]
+        metrics = conversion_metrics([ConvertedRecording(margin, 1, 4) for margin in margins])
+        assert metrics["conversion_success"].value == success
+        assert metrics["conversion_per"].value == 25
+    assert conversion_metrics([]) == {}
 
 
 @given(st.integers(0, 1000))
 def test_swapping_source_and_target_turns_the_margin_around(seed: int) -> None:
     centroids = voice_centroids(voices(3), list(NAMES) * 3)
     vectors = voices(1, seed)
-    there = conversion_margins(vectors, NAMES, NAMES[::-1], centroids)
-    back = conversion_margins(vectors, NAMES[::-1], NAMES, centroids)
-    torch.testing.assert_close(there, -back)
+    for vector, source, target in zip(vectors, NAMES, NAMES[::-1], strict=True):
+        there = conversion_margin(vector, source, target, centroids)
+        assert there == pytest.approx(-conversion_margin(vector, target, source, centroids))
 
 
 def test_a_histogram_has_a_share_of_cells_for_each_codeword_of_each_book() -> None:
@@ -62,13 +66,14 @@ def test_the_speaker_probe_finds_speakers_in_codes_that_hold_them_and_only_there
         codes[::3, 0] = 9 + NAMES.index(speaker)
 
     def accuracy(codes: list[torch.Tensor]) -> float:
-        return speaker_probe_accuracy(codes[:24], speakers[:24], codes[24:], speakers[24:], codebook_sizes=(12, 9))
+        recordings = list(zip(codes, speakers, strict=True))
+        return speaker_probe(recordings[:24], recordings[24:], codebook_sizes=(12, 9)).value
 
     assert accuracy(telling) == 100
     assert accuracy(plain) < 75
 
 
 def test_a_stranger_among_the_held_out_is_named() -> None:
-    codes = [torch.zeros(4, 1, dtype=torch.int64)]
+    codes = torch.zeros(4, 1, dtype=torch.int64)
     with pytest.raises(DataError, match="61"):
-        speaker_probe_accuracy(codes, ["19"], codes, ["61"], codebook_sizes=(2,))
+        speaker_probe([(codes, "19")], [(codes, "61")], codebook_sizes=(2,))

@@ -32,6 +32,7 @@ def voice(seconds: float, pitch_hz: float = 120.0) -> torch.Tensor:
     return 0.1 * wave * (torch.sin(2 * torch.pi * 4 * time_s) > -0.3)
 
 
+@needs("rapidfuzz")
 @given(phones, phones, phones)
 def test_the_edit_distance_is_a_metric(a: list[str], b: list[str], c: list[str]) -> None:
     assert judges.edit_distance(a, a) == 0
@@ -40,29 +41,23 @@ def test_the_edit_distance_is_a_metric(a: list[str], b: list[str], c: list[str])
     assert abs(len(a) - len(b)) <= judges.edit_distance(a, b) <= max(len(a), len(b))
 
 
+@needs("rapidfuzz")
 @pytest.mark.parametrize(("a", "b", "edits"), [("kitten", "sitting", 3), ("", "abc", 3), ("flaw", "lawn", 2)])
 def test_the_edit_distance_of_known_strings(a: str, b: str, edits: int) -> None:
     assert judges.edit_distance(a, b) == edits
 
 
-def test_the_phone_error_rate_counts_all_phones_alike_and_is_missing_without_any() -> None:
-    assert judges.per([["a"], []], [["a"], ["b", "c", "d"]]) == 75
-    assert judges.per([["a", "b", "c"]], [["a"]]) == 200
-    assert judges.per([[]], [[]]) is None
-
-
 def test_a_missing_judge_is_named_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(judges.JUDGES, "clarity", "no_such_judge")
+    monkeypatch.setitem(judges.JUDGES, "clarity", ("no_such_judge",))
     assert "clarity" in judges.missing_judges()
     with pytest.raises(UsageError, match=r"clarity needs no_such_judge.*pip install 'codeword\[speech\]'"):
         judges._package("no_such_judge")
 
 
 @needs("hama")
-def test_nothing_is_heard_in_silence_and_words_have_phones() -> None:
+def test_silence_has_no_phones() -> None:
     for samples in (0, 1, 100, 16_000):
         assert judges.recognise(np.zeros(samples, dtype=np.float32)) == ()
-    assert judges.pronounce("HELLO WORLD")[:3] == ("h", "ɛ", "l")
     assert all(isinstance(phone, str) for phone in judges.recognise(voice(1.0)))
 
 
@@ -83,13 +78,14 @@ def test_stoi_is_one_for_equals_and_missing_where_it_cannot_say() -> None:
 
 
 @needs("pesq")
-def test_pesq_is_best_for_equals_worst_for_silence_and_missing_without_speech() -> None:
+def test_pesq_is_best_for_equals_worst_for_silence_and_there_is_none_without_speech() -> None:
     speech = voice(2.0)
     assert judges.pesq_wb(speech, speech) == pytest.approx(4.64, abs=0.02)
     assert judges.pesq_wb(torch.zeros(len(speech)), speech) == judges.WORST_PESQ
-    assert judges.pesq_wb(speech, torch.zeros(len(speech))) is None
+    assert judges.has_speech(speech)
     for samples in (0, 1, 100):
-        assert judges.pesq_wb(speech[:samples], speech[:samples]) is None
+        assert not judges.has_speech(speech[:samples])
+    assert not judges.has_speech(torch.zeros(len(speech)))
 
 
 @needs("resemblyzer")

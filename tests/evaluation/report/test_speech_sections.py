@@ -17,7 +17,7 @@ from tiny.recipes import PRIOR, RATE, SPEECH, SPLITS, TOKENIZER, TRAINING
 from codeword.config import Cifar10Config, LibriSpeechConfig, Recipe, SyntheticSpeechConfig, validate
 from codeword.data import open_dataset
 from codeword.data.recordings import Recordings
-from codeword.evaluation.measure.phone_scores import PHONES
+from codeword.evaluation.measure.phones import PHONES
 from codeword.evaluation.report.page import report
 from codeword.evaluation.report.speech_figures import codeword_colours
 from codeword.evaluation.report.speech_material import gather_recordings

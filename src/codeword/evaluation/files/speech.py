@@ -1,6 +1,6 @@
 """Files of recordings: ours at every rate, FLAC, Opus and MP3, all heard by the same judges."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import soundfile
 import torch
@@ -13,7 +13,7 @@ from codeword.errors import UnsupportedError, UsageError
 from codeword.evaluation.files.audio_formats import LADDER, SoundFormat, pcm16, written
 from codeword.evaluation.files.codeword_files import Amounts, Ours, Progress
 from codeword.evaluation.measure import judges
-from codeword.evaluation.measure.speech import compare, sound_metrics
+from codeword.evaluation.measure.comparison import Original, comparison_metrics
 from codeword.evaluation.results import FileFormat, Metric, exactly
 from codeword.media.audio import dequantise
 from codeword.model import Model
@@ -53,37 +53,24 @@ def measure_recording_files(
 
 
 class _Listener:
-    """The judges, who remember the phones that they recognised in the originals."""
+    """The judges, with the originals."""
 
     def __init__(self, data: Recordings, count: int, *, values: int, progress: Progress) -> None:
         self.data, self.count, self.values, self.progress = data, count, values, progress
         self.missing = judges.missing_judges()
-        self._phones: dict[int, Sequence[str]] = {}
+        self._originals: dict[int, Original] = {}
 
     def judge(self, waves: Iterable[Tensor]) -> dict[str, Metric]:
         """What the first recordings became, in order, as waveforms (T,)."""
         rows = []
         for i, wave in enumerate(waves):
-            original = dequantise(self.data.read(i)[0], self.values)
-            rows.append(
-                compare(
-                    wave,
-                    original,
-                    self._recognised(i, original),
-                    sample_rate=self.data.sample_rate,
-                    left_out=self.missing,
-                )
-            )
+            if i not in self._originals:
+                original = dequantise(self.data.read(i)[0], self.values)
+                self._originals[i] = Original(original, sample_rate=self.data.sample_rate, left_out=self.missing)
+            rows.append(self._originals[i].compare(wave))
             self.progress(i + 1, self.count)
-        found = sound_metrics(rows)
+        found = comparison_metrics(rows)
         return {name: found[name] for name in _JUDGED if name in found}
-
-    def _recognised(self, i: int, original: Tensor) -> Sequence[str] | None:
-        if "per" in self.missing:
-            return None
-        if i not in self._phones:
-            self._phones[i] = judges.recognise(original, sample_rate=self.data.sample_rate)
-        return self._phones[i]
 
 
 def _ours(ours: Ours, listener: _Listener) -> Iterator[FileFormat]:

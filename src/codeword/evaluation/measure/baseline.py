@@ -1,6 +1,6 @@
-"""What a codec without any network reaches: residual k-means of log-mels, and Griffin-Lim back to a waveform.
+"""Baseline codec without a network: residual k-means of log-mels, and Griffin-Lim back to a waveform.
 
-A trained model that does worse than this at the same rate is broken.
+A trained model that is worse than this at the same rate is broken.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,16 @@ from codeword.spectra.stft import LogMel, griffin_lim
 
 KMEANS_ITERATIONS = 25
 GRIFFIN_LIM_ITERATIONS = 32
+RATE_HZ = 50
 
-# Windows of 40 ms every 10 ms: long enough to resolve harmonics, overlapped enough for Griffin-Lim.
+# Windows of 40 ms every 10 ms: long enough to resolve harmonics, with enough overlap for Griffin-Lim.
 _WINDOW_S, _HOP_S, _MELS = 0.04, 0.01, 80
 
 
 class KMeansBaseline:
     """A codec of waveforms (T,) in [-1, 1] at 50 cells a second; each cell is two log-mel frames of 80 bands.
 
-    Each book is fitted by k-means to what those before it left over, so that any prefix of the codes is a codec too.
+    Each codebook is fitted by k-means to the residual of the ones before it, so any prefix of the codes is a codec too.
     """
 
     def __init__(self, codebooks: Sequence[Tensor], *, sample_rate: int) -> None:
@@ -33,16 +34,10 @@ class KMeansBaseline:
 
     @classmethod
     def fit(
-        cls,
-        waves: Sequence[Tensor],
-        codebook_sizes: Sequence[int],
-        *,
-        sample_rate: int,
-        generator: torch.Generator | None = None,
+        cls, cells: Tensor, codebook_sizes: Sequence[int], *, sample_rate: int, generator: torch.Generator | None = None
     ) -> "KMeansBaseline":
-        """Fit one book for each of `codebook_sizes` (codewords in it) to the cells of training waveforms."""
-        mel = _log_mel(sample_rate)
-        residual = torch.cat([_cells(mel, wave) for wave in waves])
+        """Fit one codebook for each of `codebook_sizes` to the `log_mel_cells` (N, 160) of training waveforms."""
+        residual = cells
         codebooks = []
         for size in codebook_sizes:
             start = draw_rows(residual, size, generator)
@@ -56,7 +51,7 @@ class KMeansBaseline:
 
     def encode(self, wave: Tensor) -> Tensor:
         """Waveform (T,) to codes (G, K), G = ceil(T / 20 ms)."""
-        residual, codes = _cells(self.mel, wave), []
+        residual, codes = log_mel_cells(wave, sample_rate=self.sample_rate), []
         for book in self.codebooks:
             codes.append(nearest(residual, book))
             residual = residual - book[codes[-1]]
@@ -73,13 +68,14 @@ class KMeansBaseline:
         return wave[0, :length].clamp(-1, 1)
 
 
-def _log_mel(sample_rate: int) -> LogMel:
-    return LogMel(sample_rate, round(_WINDOW_S * sample_rate), round(_HOP_S * sample_rate), _MELS)
-
-
-def _cells(mel: LogMel, wave: Tensor) -> Tensor:
+def log_mel_cells(wave: Tensor, *, sample_rate: int) -> Tensor:
     """Waveform (T,) to pairs of neighbouring log-mel frames (G, 2 * 80), the last one padded with silence."""
     if not len(wave):
         return torch.zeros(0, 2 * _MELS)
+    mel = _log_mel(sample_rate)
     frames: Tensor = mel(F.pad(wave.float(), (0, -len(wave) % (2 * mel.hop)))[None])[0]
     return frames.t().reshape(-1, 2 * _MELS)
+
+
+def _log_mel(sample_rate: int) -> LogMel:
+    return LogMel(sample_rate, round(_WINDOW_S * sample_rate), round(_HOP_S * sample_rate), _MELS)

@@ -1,4 +1,4 @@
-"""Every number of signals of one size: distortion, use of the codebook, and true bits per dimension."""
+"""Measures of signals of one size: distortion, use of the codebook, and true bits per dimension."""
 
 from collections.abc import Callable
 from math import log
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset, evaluation_batches
-from codeword.evaluation.measure.intervals import mean_interval, resampled_interval
-from codeword.evaluation.results import Measured, Metric, metric
+from codeword.evaluation.measure.intervals import mean_metric, resampled_intervals
+from codeword.evaluation.results import Measures, Metric, metric
 from codeword.priors import Prior
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer, signal_dims
@@ -25,7 +25,7 @@ def measure_signals(
     config: EvaluationConfig,
     *,
     progress: Callable[[int, int], None],
-) -> Measured:
+) -> Measures:
     """Measure a split of signals of one size; `train` gives the variance that errors are compared with."""
     device = next(tokenizer.parameters()).device
     total = min(len(data), config.limit or len(data))
@@ -39,14 +39,14 @@ def measure_signals(
         progress(done, total)
     columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     variance = signal_variance(train, values=tokenizer.config.values)
-    return Measured(signals=done, metrics=_summarise(columns, tokenizer.quantizer.codebook_sizes, variance))
+    return Measures(signals=done, metrics=_summarise(columns, tokenizer.quantizer.codebook_sizes, variance))
 
 
 @torch.no_grad()
 def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dict[str, Tensor]:
     """Every figure of each signal of x (B, C, *S): a vector (B,) by name, and `codes` (B, cells * K).
 
-    What needs classes, or images, is left out where there are none.
+    Figures that need classes, or images, are left out for other signals.
     """
     analysis = tokenizer.analyse(x)
     likelihood = tokenizer.likelihood
@@ -54,7 +54,8 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
     codes = analysis.quantized.codes
     intensity, target = expected / (likelihood.values - 1), x.float() / (likelihood.values - 1)
     mse = (intensity - target).square().flatten(1).mean(1)
-    # The student report's "bpd": the cross-entropy of intensities taken for Bernoulli probabilities.
+    # "bpd" of Kalal, Karuturi and Budireddy 2024, "VQVAE - Images & Audio" (course report): the cross-entropy of
+    # intensities taken for Bernoulli probabilities.
     proxy = F.binary_cross_entropy(intensity.clamp(1e-6, 1 - 1e-6), target, reduction="none")
     figures = {
         "mse": mse,
@@ -113,16 +114,15 @@ def _summarise(columns: dict[str, Tensor], codebook_sizes: tuple[int, ...], vari
             columns["code_bits_given_label"] / symbols,
             "bit/code under the prior, label told",
         )
-    metrics = {name: metric(mean_interval(values), unit) for name, (values, unit) in per_signal.items()}
+    metrics = {name: mean_metric(values, unit) for name, (values, unit) in per_signal.items()}
     codes = columns["codes"].view(len(dims), -1, len(codebook_sizes))
 
-    def counted(rows: Tensor) -> CodeUsage:
+    def statistics(rows: Tensor) -> dict[str, float]:
         usage = CodeUsage(codebook_sizes)
         usage.add(codes[rows])
-        return usage
+        return {"usage": usage.usage, "perplexity": usage.perplexity}
 
-    metrics["usage"] = metric(resampled_interval(lambda rows: counted(rows).usage, len(dims)), "fraction of codewords")
-    metrics["perplexity"] = metric(
-        resampled_interval(lambda rows: counted(rows).perplexity, len(dims)), "codewords, over the whole split"
-    )
+    intervals = resampled_intervals(statistics, len(dims))
+    metrics["usage"] = metric(intervals["usage"], "fraction of codewords")
+    metrics["perplexity"] = metric(intervals["perplexity"], "codewords, over the whole split")
     return metrics

@@ -1,9 +1,11 @@
-"""Judges of speech from the extra `[speech]`: what a listener would understand, how it sounds, who speaks.
+"""Judges of speech from the extra `[speech]`: recognised phones, intelligibility, quality, and the speaker's voice.
 
-Each is imported when it is first used; `missing_judges` tells beforehand which are not there. Waveforms are float
-(T,) in [-1, 1], tensors or arrays. A judge that can say nothing (silence, too short) gives None, a missing value.
+Each package is imported at its first use; `missing_judges` lists the ones that are not installed. Waveforms are float
+(T,) in [-1, 1], tensors or arrays. A judge that has no answer (silence, too short) returns None, a missing value.
+All functions may be called from several threads at once.
 """
 
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,61 +24,57 @@ from codeword.errors import UsageError
 
 Wave = Tensor | NDArray[np.float32]
 
-JUDGES = {"per": "hama", "stoi": "pystoi", "pesq_wb": "pesq", "conversion_success": "resemblyzer"}
-"""The package that each figure needs."""
+JUDGES = {
+    "per": ("hama", "rapidfuzz"),
+    "stoi": ("pystoi",),
+    "pesq_wb": ("pesq",),
+    "conversion_success": ("resemblyzer",),
+}
+"""The packages that each figure needs."""
 
 RATE = 16_000
 WORST_PESQ = 1.04
 
-# resemblyzer asks for webrtcvad, which must be compiled; the extra has it ready built under another name.
+# resemblyzer requires webrtcvad, which must be compiled; the extra contains its prebuilt version under another name.
 _INSTALL = {"resemblyzer": "pip install 'codeword[speech]' && pip install --no-deps resemblyzer"}
 
-# STOI wants 30 frames of 25.6 ms, half overlapping.
+# STOI needs 30 frames of 25.6 ms, overlapping by half; with fewer, pystoi returns 1e-5.
 _SHORTEST_STOI_S = 0.4
+_TOO_FEW_FRAMES = 1e-5
 _SHORTEST_VOICE_S = 0.3
+
+# `warnings.catch_warnings` changes the state of the whole process, so only one thread at a time may use it.
+_WARNINGS = threading.Lock()
+_THREAD = threading.local()
 
 
 def missing_judges() -> dict[str, str]:
-    """Each figure that cannot be had here, and the sentence that says why and what to install."""
-    return {name: _advice(package) for name, package in JUDGES.items() if find_spec(package) is None}
+    """Each figure that cannot be measured here, with a sentence that says which package to install."""
+    missing = {name: [p for p in packages if find_spec(p) is None] for name, packages in JUDGES.items()}
+    return {name: _advice(packages[0]) for name, packages in missing.items() if packages}
 
 
 def recognise(wave: Wave, *, sample_rate: int = RATE) -> tuple[str, ...]:
-    """The phones, in IPA, that hama's recogniser hears.
+    """The phones, in IPA, that hama's recogniser finds.
 
     Raises:
         UsageError: hama is not installed.
     """
-    return tuple(_recogniser()(_prepared(wave, sample_rate), RATE).phonemes)
-
-
-def pronounce(text: str) -> tuple[str, ...]:
-    """The phones of an English text in the IPA that `recognise` speaks, word by word, from hama's own dictionary model.
-
-    Raises:
-        UsageError: hama is not installed.
-    """
-    speller = _speller()
-    return tuple(unit.phoneme for word in text.lower().split() for unit in speller.predict(word).alignments)
+    # One recogniser per thread: its buffers are not protected. It runs outside Python's lock, so threads overlap.
+    if not hasattr(_THREAD, "recogniser"):
+        _THREAD.recogniser = _package("hama").ASRModel()
+    return tuple(_THREAD.recogniser(_prepared(wave, sample_rate), RATE).phonemes)
 
 
 def edit_distance(found: Sequence[str], reference: Sequence[str]) -> int:
-    """Fewest insertions, deletions and substitutions between two strings of phones (Levenshtein 1966)."""
-    above = list(range(len(reference) + 1))
-    for row, phone in enumerate(found, 1):
-        current = [row]
-        for column, wanted in enumerate(reference, 1):
-            substituted = above[column - 1] + (phone != wanted)
-            current.append(min(substituted, above[column] + 1, current[-1] + 1))
-        above = current
-    return above[-1]
+    """Fewest insertions, deletions and substitutions between two sequences of phones (Levenshtein 1966).
 
+    By rapidfuzz, not torchmetrics, which takes only strings of characters.
 
-def per(found: Sequence[Sequence[str]], reference: Sequence[Sequence[str]]) -> float | None:
-    """Phone error rate in percent over utterances: all edits over all reference phones; None without any."""
-    phones = sum(len(r) for r in reference)
-    edits = sum(edit_distance(f, r) for f, r in zip(found, reference, strict=True))
-    return 100 * edits / phones if phones else None
+    Raises:
+        UsageError: rapidfuzz is not installed.
+    """
+    return int(_package("rapidfuzz.distance").Levenshtein.distance(found, reference))
 
 
 def stoi(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) -> float | None:
@@ -89,32 +87,39 @@ def stoi(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) -> fl
     found, reference = _prepared(reconstruction, sample_rate), _prepared(original, sample_rate)
     if len(reference) < _SHORTEST_STOI_S * RATE or not reference.any():
         return None
-    with warnings.catch_warnings():
-        # pystoi warns, and returns 1e-5, where too few frames remain without the silent ones.
-        warnings.simplefilter("error", RuntimeWarning)
-        try:
-            return float(judge.stoi(reference, found, RATE))
-        except RuntimeWarning:
-            return None
+    try:
+        with _quiet(), np.errstate(divide="raise", over="raise", invalid="raise"):
+            value = float(judge.stoi(reference, found, RATE))
+    except FloatingPointError:
+        return None
+    return None if value == _TOO_FEW_FRAMES else value
 
 
-def pesq_wb(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) -> float | None:
-    """Wide-band perceptual quality from 1.04 to 4.64 (ITU-T P.862.2); None where the original holds no speech.
-
-    A reconstruction in which PESQ finds no speech scores lowest: left out, it would flatter the mean.
+def has_speech(wave: Wave, *, sample_rate: int = RATE) -> bool:
+    """True if PESQ finds speech in a waveform, and so can score reconstructions of it.
 
     Raises:
         UsageError: pesq is not installed.
     """
+    reference = _prepared(wave, sample_rate)
+    return bool(reference.any()) and _pesq(reference, reference) is not None
+
+
+def pesq_wb(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) -> float:
+    """Wide-band perceptual quality from 1.04 to 4.64 (ITU-T P.862.2) of a reconstruction of an original with speech.
+
+    A reconstruction in which PESQ finds no speech gets the lowest score: leaving it out would raise the mean.
+
+    Raises:
+        UsageError: pesq is not installed.
+    """
+    found = _prepared(reconstruction, sample_rate)
+    # pesq cannot align a signal that is silent throughout.
+    return (_pesq(_prepared(original, sample_rate), found) if found.any() else None) or WORST_PESQ
+
+
+def _pesq(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:
     judge = _package("pesq")
-    found, reference = _prepared(reconstruction, sample_rate), _prepared(original, sample_rate)
-    if not reference.any() or not _scores(judge, reference, reference):
-        return None
-    # pesq cannot align what is silent throughout.
-    return (_scores(judge, reference, found) if found.any() else None) or WORST_PESQ
-
-
-def _scores(judge: Any, reference: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:
     try:
         return float(judge.pesq(RATE, reference, found, "wb"))
     except judge.PesqError:
@@ -122,40 +127,30 @@ def _scores(judge: Any, reference: NDArray[np.float32], found: NDArray[np.float3
 
 
 def speaker_vector(wave: Wave, *, sample_rate: int = RATE) -> Tensor | None:
-    """Who speaks: a vector (256,) of unit length from resemblyzer (Wan et al. 2018, GE2E); None for silence.
+    """The speaker's voice as a vector (256,) of unit length, by resemblyzer (Wan et al. 2018, GE2E); None for silence.
 
-    Pauses are cut out first. Two utterances of one speaker have a cosine near 0.9, of two speakers near 0.5.
+    Pauses are removed first. Two utterances of one speaker have a cosine near 0.9, of two speakers near 0.5.
 
     Raises:
         UsageError: resemblyzer is not installed.
     """
     encoder, audio = _voice_encoder()
-    heard = _prepared(wave, sample_rate)
-    if len(heard) < _SHORTEST_VOICE_S * RATE or not heard.any():
+    samples = _prepared(wave, sample_rate)
+    if len(samples) < _SHORTEST_VOICE_S * RATE or not samples.any():
         return None
-    loud = audio.normalize_volume(heard, audio.audio_norm_target_dBFS, increase_only=True)
+    loud = audio.normalize_volume(samples, audio.audio_norm_target_dBFS, increase_only=True)
     voiced = audio.trim_long_silences(np.clip(loud, -1, 1))
-    # The voice detector may take all of a rough reconstruction for noise.
+    # The voice detector may reject all of a rough reconstruction as noise.
     kept = voiced if len(voiced) >= _SHORTEST_VOICE_S * RATE else loud
     with _quiet():
         return torch.from_numpy(encoder.embed_utterance(kept.astype(np.float32)))
 
 
 def _prepared(wave: Wave, sample_rate: int) -> NDArray[np.float32]:
-    """What the judges take: a float32 array at 16 kHz."""
+    """A waveform as the judges take it: a float32 array at 16 kHz."""
     array = wave.detach().cpu().numpy() if isinstance(wave, Tensor) else wave
     array = np.ascontiguousarray(array, dtype=np.float32)
     return array if sample_rate == RATE else soxr.resample(array, sample_rate, RATE)
-
-
-@lru_cache(maxsize=1)
-def _recogniser() -> Any:
-    return _package("hama").ASRModel()
-
-
-@lru_cache(maxsize=1)
-def _speller() -> Any:
-    return _package("hama").G2PModel()
 
 
 @lru_cache(maxsize=1)
@@ -164,23 +159,24 @@ def _voice_encoder() -> tuple[Any, Any]:
     return package.VoiceEncoder("cpu", verbose=False), package.audio
 
 
+@lru_cache
 def _package(name: str) -> Any:
     try:
         with _quiet():
             return import_module(name)
     except ImportError as error:
-        raise UsageError(_advice(name)) from error
+        raise UsageError(_advice(name.partition(".")[0])) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Packages that are no longer maintained import what is deprecated; that is not the user's to mend."""
-    with warnings.catch_warnings():
+    """Hide warnings of the packages, which import deprecated modules; the user cannot fix that."""
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _advice(package: str) -> str:
-    figures = " and ".join(name for name, needed in JUDGES.items() if needed == package)
+    figures = " and ".join(name for name, needed in JUDGES.items() if package in needed)
     command = _INSTALL.get(package, "pip install 'codeword[speech]'")
     return f"{figures} needs {package}, which is not installed; run `{command}`."

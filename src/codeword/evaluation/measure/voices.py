@@ -1,87 +1,54 @@
-"""Whether a run converts voices: every pair of a held-out utterance and another speaker of training."""
+"""Voice conversion: similarity of converted voices to the target's, and speaker information left in the codes."""
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.data.recordings import Recordings
+from codeword.errors import DataError
 from codeword.evaluation.measure import judges
-from codeword.evaluation.measure.conversion import conversion_margins, speaker_probe_accuracy, voice_centroids
-from codeword.evaluation.measure.intervals import mean_interval, resampled_interval
-from codeword.evaluation.results import Metric, metric
-from codeword.media.audio import dequantise
-from codeword.tokenizer import Tokenizer
+from codeword.evaluation.measure.comparison import PER_UNIT, Original
+from codeword.evaluation.measure.intervals import mean_metric, resampled_interval
+from codeword.evaluation.measure.probe import LinearProbe
+from codeword.evaluation.results import Metric, exactly, metric
+from codeword.quantizers.usage import histogram
 
-VOICES_HEARD = 12
-"""How many training utterances of each speaker make its centroid."""
+CENTROID_RECORDINGS = 12
+"""Number of training utterances of each speaker that make up its centroid."""
 MOST_SPEAKERS = 16
-"""Beyond this many speakers, only conversions to the first ones are tried."""
+"""With more speakers than this, only conversions to the first ones are measured."""
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """One held-out recording in another voice: cosine to the target less that to the source, and what is understood."""
+class ConvertedRecording:
+    """One recording decoded in another voice: cosine to the target's voice minus cosine to the source's, and edits
+    between the phones recognised in it and the `phones` of the original.
+    """
 
-    recording: int
     margin: float
     edits: int
     phones: int
 
 
-@torch.no_grad()
-def measure_conversions(
-    tokenizer: Tokenizer, data: Recordings, train: Recordings, *, count: int
-) -> tuple[dict[int, dict[str, Metric]], dict[str, str]]:
-    """Figures of conversion for each number of codes, over the first `count` recordings, or why there are none.
-
-    Held-out utterances of speakers that training knows, each in the voice of every other one.
-    """
-    missing = judges.missing_judges()
-    for needed in ("conversion_success", "per"):
-        if needed in missing:
-            return {}, {"conversion_success": missing[needed]}
-    known = [i for i in range(count) if data.label(i) < tokenizer.classes]
-    if tokenizer.classes < 2:
-        return {}, {"conversion_success": "the decoder is not told who speaks"}
-    if not known:
-        return {}, {"conversion_success": "nobody of this split speaks in training; use a split by chapter"}
-    centroids = _centroids(tokenizer, train)
-    served_codes = tokenizer.quantizer.served_codes
-    found: dict[int, list[Conversion]] = {k: [] for k in served_codes}
-    for i in known:
-        for k, conversions in _converted(tokenizer, data, i, centroids).items():
-            found[k] += conversions
-    probe = _probe(tokenizer, data, train, known)
-    return {k: _figures(found[k]) | {"speaker_probe_accuracy": probe} for k in served_codes}, {}
-
-
-def _converted(
-    tokenizer: Tokenizer, data: Recordings, i: int, centroids: dict[str, Tensor]
-) -> dict[int, list[Conversion]]:
-    """Recording `i` in every other voice, for each number of codes."""
-    names, source = tokenizer.config.classes, tokenizer.config.classes[data.label(i)]
-    x = data.read(i)
-    original = dequantise(x[0], tokenizer.config.values)
-    phones = judges.recognise(original, sample_rate=_rate(tokenizer))
-    codes = tokenizer.encode(x[None].to(_device(tokenizer)))
-    conversions: dict[int, list[Conversion]] = {}
-    for k in tokenizer.quantizer.served_codes:
-        conversions[k] = []
-        for target in (name for name in centroids if name != source):
-            label = torch.tensor([names.index(target)], device=codes.device)
-            decoded = tokenizer.decode(codes[..., :k], label, size=(x.shape[-1],))[0, 0].cpu()
-            wave = dequantise(decoded, tokenizer.config.values)
-            voice = judges.speaker_vector(wave, sample_rate=_rate(tokenizer))
-            if voice is None:
-                continue
-            margin = float(conversion_margins([voice], [source], [target], centroids))
-            edits = judges.edit_distance(judges.recognise(wave, sample_rate=_rate(tokenizer)), phones)
-            conversions[k].append(Conversion(i, margin, edits, len(phones)))
+def converted(
+    original: Original, source: str, centroids: Mapping[str, Tensor], decode: Callable[[str], Tensor]
+) -> list[ConvertedRecording]:
+    """A recording of speaker `source` in every other voice; `decode` gives the waveform (T,) in a target's voice."""
+    conversions = []
+    for target in (name for name in centroids if name != source):
+        wave = decode(target)
+        voice = judges.speaker_vector(wave, sample_rate=original.sample_rate)
+        if voice is not None:
+            margin = conversion_margin(voice, source, target, centroids)
+            conversions.append(ConvertedRecording(margin, original.edits(wave), len(original.phones)))
     return conversions
 
 
-def _figures(conversions: list[Conversion]) -> dict[str, Metric]:
+def conversion_metrics(conversions: Sequence[ConvertedRecording]) -> dict[str, Metric]:
+    """Metrics over conversions; none if there are no conversions."""
     if not conversions:
         return {}
     margins = torch.tensor([c.margin for c in conversions])
@@ -90,49 +57,75 @@ def _figures(conversions: list[Conversion]) -> dict[str, Metric]:
         lambda rows: 100 * float(edits[rows].sum() / phones[rows].sum().clamp(min=1)), len(conversions)
     )
     return {
-        "conversion_success": metric(
-            mean_interval(100 * (margins > 0).double()), "% closer to the target's voice than to the source's"
+        "conversion_success": mean_metric(
+            100 * (margins > 0).double(), "% closer to the target's voice than to the source's"
         ),
-        "conversion_margin": metric(mean_interval(margins), "cosine to the target less that to the source"),
-        "conversion_per": metric(per, "% of the phones recognised in the original"),
+        "conversion_margin": mean_metric(margins, "cosine to the target less that to the source"),
+        "conversion_per": metric(per, PER_UNIT),
     }
 
 
-def _centroids(tokenizer: Tokenizer, train: Recordings) -> dict[str, Tensor]:
-    vectors, speakers = [], []
-    for label, name in enumerate(tokenizer.config.classes[:MOST_SPEAKERS]):
+def centroid_recordings(train: Recordings, classes: Sequence[str]) -> set[int]:
+    """Training recordings that represent each speaker's voice, spread over all chapters: they were recorded on
+    different days.
+    """
+    chosen = set()
+    for label in range(len(classes[:MOST_SPEAKERS])):
         mine = [i for i in range(len(train.recordings)) if train.label(i) == label]
-        # Spread over all that the speaker read, for chapters were recorded on different days.
-        for i in mine[:: max(1, len(mine) // VOICES_HEARD)]:
-            wave = dequantise(train.read(i)[0], tokenizer.config.values)
-            voice = judges.speaker_vector(wave, sample_rate=_rate(tokenizer))
-            if voice is not None:
-                vectors.append(voice)
-                speakers.append(name)
-    return voice_centroids(vectors, speakers)
+        chosen |= set(mine[:: max(1, len(mine) // CENTROID_RECORDINGS)])
+    return chosen
 
 
-def _probe(tokenizer: Tokenizer, data: Recordings, train: Recordings, known: list[int]) -> Metric:
-    """How well the codes alone give the speaker away; what conversion wants is as little as possible."""
+def voice_centroids(vectors: Sequence[Tensor], speakers: Sequence[str]) -> dict[str, Tensor]:
+    """Mean direction of each speaker's voice vectors (E,) of real training utterances, of unit length."""
+    names = sorted(set(speakers))
+    return {
+        name: F.normalize(torch.stack([v for v, s in zip(vectors, speakers, strict=True) if s == name]).mean(0), dim=0)
+        for name in names
+    }
 
-    def codes(split: Recordings, i: int) -> Tensor:
-        return tokenizer.encode(split.read(i)[None].to(_device(tokenizer)))[0].cpu()
 
-    learned = range(len(train.recordings))
-    value = speaker_probe_accuracy(
-        [codes(train, i) for i in learned],
-        [train.recordings[i].speaker for i in learned],
-        [codes(data, i) for i in known],
-        [data.recordings[i].speaker for i in known],
-        codebook_sizes=tokenizer.quantizer.codebook_sizes,
+def conversion_margin(voice: Tensor, source: str, target: str, centroids: Mapping[str, Tensor]) -> float:
+    """Cosine of a voice vector (E,) to the target's centroid minus its cosine to the source's."""
+    to_target, to_source = (float(F.cosine_similarity(voice, centroids[name], dim=0)) for name in (target, source))
+    return to_target - to_source
+
+
+def code_histograms(recordings: Sequence[Tensor], *, codebook_sizes: Sequence[int]) -> Tensor:
+    """Share of the cells of each recording's codes (G, K) that use each codeword: (N, all codewords)."""
+    return torch.stack(
+        [
+            torch.cat([histogram(codes[:, k], size) for k, size in enumerate(codebook_sizes)]).float()
+            / max(1, len(codes))
+            for codes in recordings
+        ]
     )
-    return metric((value, value, value), "% of held-out recordings, linear on code histograms")
 
 
-def _rate(tokenizer: Tokenizer) -> int:
-    assert tokenizer.config.sample_rate is not None
-    return tokenizer.config.sample_rate
+def speaker_probe(
+    train: Collection[tuple[Tensor, str]], held_out: Collection[tuple[Tensor, str]], *, codebook_sizes: Sequence[int]
+) -> Metric:
+    """Percentage of held-out recordings whose speaker a linear probe predicts from the histogram of codes (G, K).
 
+    Each recording is its codes and its speaker. The less, the better for conversion: codes without speaker information
+    leave the probe at the share of the most frequent speaker.
 
-def _device(tokenizer: Tokenizer) -> torch.device:
-    return next(tokenizer.parameters()).device
+    Raises:
+        DataError: a held-out speaker does not occur in `train`.
+    """
+    names = sorted({speaker for _, speaker in train})
+    strangers = sorted({speaker for _, speaker in held_out} - set(names))
+    if strangers:
+        raise DataError(
+            f"The speaker probe cannot know {', '.join(strangers)}, who is not in training; "
+            f"hold out chapters of training speakers instead."
+        )
+
+    def labelled(split: Collection[tuple[Tensor, str]]) -> tuple[Tensor, Tensor]:
+        histograms = code_histograms([codes for codes, _ in split], codebook_sizes=codebook_sizes)
+        # Square roots: the rare codewords of a recording count by their information, not by their frequency.
+        return histograms.sqrt(), torch.tensor([names.index(speaker) for _, speaker in split])
+
+    features, wanted = labelled(held_out)
+    right = LinearProbe(*labelled(train), classes=len(names)).predict(features) == wanted
+    return exactly(100 * float(right.double().mean()), "% of held-out recordings, linear on code histograms")

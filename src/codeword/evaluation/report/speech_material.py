@@ -12,8 +12,8 @@ from codeword.data import open_dataset
 from codeword.data.base import Split
 from codeword.data.phones.alignment import Phone
 from codeword.data.recordings import Recordings
-from codeword.evaluation.measure.baseline import KMeansBaseline
-from codeword.evaluation.measure.phone_scores import PHONES, cell_phones, co_occurrences
+from codeword.evaluation.measure.baseline import KMeansBaseline, log_mel_cells
+from codeword.evaluation.measure.phones import PHONES, cell_phones, co_occurrences
 from codeword.evaluation.report.image_material import CommonMaterial
 from codeword.evaluation.results import Evaluation
 from codeword.media.audio import dequantise, quantise
@@ -221,9 +221,9 @@ def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, served_codes: Sequence
     train, values = _open(run, "train"), tokenizer.config.values
     total_s = sum(r.samples for r in train.recordings) / train.sample_rate
     step = max(1, round(total_s / BASELINE_TRAIN_S))
-    waves = [dequantise(train.read(i)[0], values) for i in range(0, len(train.recordings), step)]
+    waves = (dequantise(train.read(i)[0], values) for i in range(0, len(train.recordings), step))
     codec = KMeansBaseline.fit(
-        waves,
+        torch.cat([log_mel_cells(wave, sample_rate=train.sample_rate) for wave in waves]),
         tokenizer.quantizer.codebook_sizes,
         sample_rate=train.sample_rate,
         generator=torch.Generator().manual_seed(0),

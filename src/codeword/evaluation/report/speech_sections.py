@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from codeword.data.phones.alignment import SILENCE
-from codeword.evaluation.measure.phone_scores import PHONES
+from codeword.evaluation.measure.phones import PHONES
 from codeword.evaluation.report.figures import BLUE, ORANGE, Line, Panel, Section, Sound, SoundRow, panels_figure
 from codeword.evaluation.report.speech_figures import (
     Heard,
