@@ -8,7 +8,7 @@ import torch
 from codeword.data import open_dataset
 from codeword.data.base import Split
 from codeword.errors import UsageError
-from codeword.evaluation.files import MeasuredFiles, measure_files
+from codeword.evaluation.files import FileMeasures, measure_files
 from codeword.evaluation.measure.images import measure_signals
 from codeword.evaluation.measure.speech import measure_recordings
 from codeword.evaluation.medium import medium_name
@@ -60,7 +60,7 @@ def evaluate(
     data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
     measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
     measures = measure(tokenizer, prior, data, train, config, progress=progress)
-    written = MeasuredFiles(())
+    written = FileMeasures(())
     if files:
         written = measure_files(Model.load(run.folder), data, config, progress=progress)
     environment = run.environment()

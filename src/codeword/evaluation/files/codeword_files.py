@@ -1,7 +1,7 @@
-"""Our own files of a split: written, read back, compared with what they must hold, and laid beside theory."""
+"""Our own files of a split: written, read back and checked, with the size that the models predict."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import log, log2
@@ -10,67 +10,45 @@ import torch
 from torch import Tensor
 
 from codeword.codec import Codec, CompressOptions, Container, Signal
-from codeword.coding import deterministic
-from codeword.coding.stream import decode_stream, encode_stream
-from codeword.coding.tiles import decode_tiles, encode_tiles
-from codeword.errors import UnsupportedError
-from codeword.evaluation.measure.intervals import resampled_interval
-from codeword.evaluation.results import FileFormat, Metric, Theory, exactly, metric
+from codeword.coding import decode_signal, deterministic, encode_signal
+from codeword.evaluation.files.amounts import Amounts, Progress
+from codeword.evaluation.results import FileFormat, Theory
 from codeword.model import Model
 from codeword.quantizers.usage import entropy_bits, histogram
-from codeword.tokenizer import Tokenizer
 
 NAME = "Codeword"
 
 _BATCH = 64
-_CODER_IN_WORDS = {
+_CODER_TITLES = {
     "prior": "under the prior",
     "histogram": "by how often each codeword occurs",
     "uniform": "every codeword equally likely",
 }
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
-class Amounts:
-    """How much there is of each signal, and the unit of a rate that divides by it: numbers, or seconds."""
-
-    of: Sequence[float]
-    unit: str
-
-    def together(self, size: int) -> Metric:
-        """The rate of all signals in so many bytes."""
-        return exactly(8 * size / sum(self.of), self.unit)
-
-    def apart(self, sizes: Sequence[int]) -> Metric:
-        """The rate of the first signals in a file each, of these bytes."""
-        bits = 8 * torch.tensor(sizes, dtype=torch.float64)
-        of = torch.tensor(self.of[: len(sizes)], dtype=torch.float64)
-        return metric(resampled_interval(lambda rows: float(bits[rows].sum() / of[rows].sum()), len(bits)), self.unit)
-
-
-@dataclass(frozen=True)
-class Files:
-    """Files of ours, and what is to be said of them."""
+class WrittenFiles:
+    """Content of files in our format, and their entry in the results."""
 
     contents: list[bytes]
     entry: FileFormat
 
 
-class Ours:
-    """A model's files of `signals`, whose codes are computed once."""
+class CodewordFiles:
+    """Writes and reads a model's files of `signals`. Each signal is encoded once, to check the files against."""
 
     def __init__(self, model: Model, signals: Sequence[Signal], amounts: Amounts, progress: Progress) -> None:
         self.model, self.signals, self.amounts, self.progress = model, signals, amounts, progress
         self.codec = Codec(model)
         self.codes = []
         for done, signal in enumerate(signals, 1):
-            self.codes.append(_encoded(model.tokenizer, signal))
+            self.codes.append(encode_signal(model.tokenizer, signal.read()))
             progress(done, len(signals))
 
-    def write(self, setting: str, options: CompressOptions, *, together: bool = True, most: int | None = None) -> Files:
-        """All signals in one file, or the first `most` of them in a file each. Raises UsageError."""
+    def write(
+        self, setting: str, options: CompressOptions, *, together: bool = True, most: int | None = None
+    ) -> WrittenFiles:
+        """All signals in one file, or the first `most` of them with one file each. Raises UsageError."""
         coded = list(zip(self.signals, self.codes, strict=True))[:most]
         contents, overhead, bits, coders = [], 0, 0.0, set[str]()
         for group in [coded] if together else [[one] for one in coded]:
@@ -79,28 +57,28 @@ class Ours:
             contents.append(content.getvalue())
             overhead += written.overhead_bytes
             bits += _code_bits(self.model, [codes[..., : options.codes] for _, codes in group], written.coder)
-            coders.add(_CODER_IN_WORDS[written.coder])
+            coders.add(_CODER_TITLES[written.coder])
         sizes = [len(content) for content in contents]
-        size = sum(sizes)
+        payload_bits = 8 * (sum(sizes) - overhead)
         if options.lossless:
             bits += self._signal_bits()
+        models = sorted(coders) + (["under the likelihood"] if options.lossless else [])
         entry = FileFormat(
             name=NAME,
             setting=setting,
             kind="lossless" if options.lossless else "lossy",
             signals=len(coded),
             files=len(contents),
-            bytes=size,
+            bytes=sum(sizes),
             overhead_bytes=overhead,
-            rate=self.amounts.together(size) if together else self.amounts.apart(sizes),
-            theory=Theory(
-                bits=bits, model=_model(coders, lossless=options.lossless), gap=100 * (8 * (size - overhead) / bits - 1)
-            ),
+            rate=self.amounts.rate(sizes, together=together),
+            metrics=self.amounts.lossless_metrics(sum(sizes)) if options.lossless else {},
+            theory=Theory(bits=bits, model=" and ".join(models), gap=100 * (payload_bits / bits - 1)),
         )
-        return Files(contents, entry)
+        return WrittenFiles(contents, entry)
 
-    def read(self, files: Files, options: CompressOptions) -> Iterator[Tensor]:
-        """The signals (C, *S) int64 of files just written, each of them proved to be what it must."""
+    def read(self, files: WrittenFiles, options: CompressOptions) -> Iterator[Tensor]:
+        """The signals (C, *S) int64 of files just written; each is checked against its codes."""
         found = (
             torch.cat(list(found.blocks), -1).long()
             for content in files.contents
@@ -108,25 +86,31 @@ class Ours:
         )
         count = files.entry.signals
         for x, signal, codes in zip(found, self.signals[:count], self.codes[:count], strict=True):
-            expected = (
-                torch.cat(list(signal.read()), -1).long()
-                if options.lossless
-                else _decoded(self.model.tokenizer, codes[..., : options.codes], signal.size)
-            )
+            with deterministic():
+                blocks = (
+                    signal.read()
+                    if options.lossless
+                    else decode_signal(self.model.tokenizer, codes[..., : options.codes], size=signal.size)
+                )
+                expected = torch.cat(list(blocks), -1).long()
             assert torch.equal(x, expected), f"Signal {signal.name} came back from its file as another one."
             yield x
 
     def lossless(self, setting: str) -> FileFormat:
-        """One file that keeps every number, read back whole. Raises UsageError where the likelihood cannot."""
+        """One lossless file, read back and checked. Raises UsageError if the likelihood cannot write one."""
         options = CompressOptions(lossless=True)
         files = self.write(setting, options)
+        self.check(files, options)
+        return files.entry
+
+    def check(self, files: WrittenFiles, options: CompressOptions) -> None:
+        """Read files back and check them, without using the signals."""
         for _ in self.read(files, options):
             pass
-        return files.entry
 
     @torch.no_grad()
     def _signal_bits(self) -> float:
-        """What the likelihood says of all signals given their codes."""
+        """Bits of all signals given their codes, under the likelihood."""
         tokenizer, nats = self.model.tokenizer, 0.0
         for signal, codes in zip(self.signals, self.codes, strict=True):
             x = torch.cat(list(signal.read()), -1)[None]
@@ -134,14 +118,9 @@ class Ours:
         return nats / log(2)
 
 
-def _model(coders: set[str], *, lossless: bool) -> str:
-    """What theory counts with, in words."""
-    return " and ".join(sorted(coders) + (["under the likelihood"] if lossless else []))
-
-
 @torch.no_grad()
 def _code_bits(model: Model, codes: Sequence[Tensor], coder: str) -> float:
-    """What codes (*G, k) cost in all under the model that a coder codes with."""
+    """Total bits of codes (*G, k) under the model that a coder uses."""
     codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: codes[0].shape[-1]]
     cells = torch.cat([c.flatten(0, -2) for c in codes])
     if coder == "uniform":
@@ -154,24 +133,3 @@ def _code_bits(model: Model, codes: Sequence[Tensor], coder: str) -> float:
         for batch in torch.stack(list(alike)).split(_BATCH):
             nats -= float(model.prior.log_prob(batch).double().sum())
     return nats / log(2)
-
-
-def _encoded(tokenizer: Tokenizer, signal: Signal) -> Tensor:
-    """The codes (*G, K) of a signal, as the codec encodes it: with the same rounding."""
-    if len(signal.size) == 2:
-        return encode_tiles(tokenizer, torch.cat(list(signal.read()), -1))
-    try:
-        return torch.cat(list(encode_stream(tokenizer, signal.read())))
-    except UnsupportedError:
-        return tokenizer.encode(torch.cat(list(signal.read()), -1)[None])[0]
-
-
-def _decoded(tokenizer: Tokenizer, codes: Tensor, size: tuple[int, ...]) -> Tensor:
-    """The signal (C, *S) of codes (*G, k)."""
-    with deterministic():
-        if len(size) == 2:
-            return decode_tiles(tokenizer, codes, size=size).long()
-        try:
-            return torch.cat(list(decode_stream(tokenizer, [codes], size=size[0])), -1)
-        except UnsupportedError:
-            return tokenizer.decode(codes[None], size=size)[0]

@@ -1,4 +1,4 @@
-"""Images in the formats that everybody has, by way of Pillow."""
+"""Common formats of images, written and read by Pillow."""
 
 import io
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from torch import Tensor
 from codeword.media.mosaic import mosaic
 
 MOST_PIXELS = 4096
-"""Along each side of many images side by side: as large as a camera's, so that headers weigh nothing."""
+"""Largest side of many images side by side: as large as a photo, so that headers are negligible."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A format of pictures with its options; `together` many images side by side are one picture."""
+class ImageFormat:
+    """A format of images with its options; with `together`, one file has many images side by side."""
 
     name: str
     setting: str
@@ -29,46 +29,50 @@ class Picture:
 
     @property
     def title(self) -> str:
-        """The name of the format, and whether images share a file."""
+        """The name of the format, with a note if images share a file."""
         return f"{self.name}, side by side" if self.together else self.name
 
 
 _QUALITIES = (1, 3, 5, 8, 11, 15, 20, 27, 35, 50, 75, 90)
 
 
-def _ladder() -> Iterator[Picture]:
+def _ladder() -> Iterator[ImageFormat]:
     for together in (False, True):
-        yield Picture("PNG", "optimize", True, "PNG", together, {"optimize": True})
-        yield Picture(
+        yield ImageFormat("PNG", "optimize", True, "PNG", together, {"optimize": True})
+        yield ImageFormat(
             "WebP lossless", "method 6", True, "WEBP", together, {"lossless": True, "quality": 100, "method": 6}
         )
-        for name, form, options in (("JPEG", "JPEG", {"optimize": True}), ("WebP", "WEBP", {"method": 6})):
+        for name, pillow_name, options in (("JPEG", "JPEG", {"optimize": True}), ("WebP", "WEBP", {"method": 6})):
             for quality in _QUALITIES:
-                yield Picture(name, f"quality {quality}", False, form, together, {"quality": quality, **options})
+                yield ImageFormat(
+                    name, f"quality {quality}", False, pillow_name, together, {"quality": quality, **options}
+                )
 
 
 LADDER = tuple(_ladder())
-"""Every format, each image by itself and all of them side by side; what loses at many qualities."""
+"""Every format, with one image a file and with all images side by side; the lossy ones at many qualities."""
 
 
-def images_a_picture(size: tuple[int, ...]) -> int:
-    """How many images of this size fit side by side into a square picture."""
+def images_a_file(size: tuple[int, ...]) -> int:
+    """How many images of this size fit side by side into a square form."""
     return max(1, MOST_PIXELS // max(size)) ** 2
 
 
-def written(images: Tensor, picture: Picture) -> tuple[list[int], Tensor]:
-    """Images (N, C, H, W) uint8 as files: the bytes of each, and what is read from them, of the same shape."""
+def written(images: Tensor, form: ImageFormat) -> tuple[list[int], Tensor]:
+    """Images (N, C, H, W) uint8 as files: the bytes of each, and the images read from them, of the same shape."""
     count, channels, height, width = images.shape
-    parts = images.split(images_a_picture((height, width)) if picture.together else 1)
+    parts = images.split(images_a_file((height, width)) if form.together else 1)
     sizes, found = [], []
     for part in parts:
-        content = _encode(mosaic(part, gap=0), picture)
+        content = _encode(mosaic(part, gap=0), form)
         sizes.append(len(content))
         sheet = _decode(content, channels)
         tiles = sheet.unfold(1, height, height).unfold(2, width, width)
         found.append(tiles.permute(1, 2, 0, 3, 4).flatten(0, 1)[: len(part)])
-    assert sum(map(len, found)) == count
-    return sizes, torch.cat(found)
+    decoded = torch.cat(found)
+    assert len(decoded) == count
+    assert not form.lossless or torch.equal(decoded, images), f"{form.title} is not lossless."
+    return sizes, decoded
 
 
 def psnr_db(found: Tensor, images: Tensor) -> Tensor:
@@ -77,10 +81,10 @@ def psnr_db(found: Tensor, images: Tensor) -> Tensor:
     return -10 * torch.log10(mse.clamp(min=1e-10))
 
 
-def _encode(image: Tensor, picture: Picture) -> bytes:
+def _encode(image: Tensor, form: ImageFormat) -> bytes:
     content = io.BytesIO()
     array = image.movedim(0, -1).numpy()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(content, picture.format, **picture.options)
+    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(content, form.format, **form.options)
     return content.getvalue()
 
 

@@ -1,52 +1,76 @@
-"""Which files are measured of which data."""
+"""Files of a split in every format: sizes, rates, and the quality of the decoded signals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from codeword.codec import Signal
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset
-from codeword.data.recordings import Recordings
-from codeword.evaluation.files.codeword_files import NAME
-from codeword.evaluation.files.images import measure_image_files
-from codeword.evaluation.files.speech import measure_recording_files
+from codeword.errors import UnsupportedError, UsageError
+from codeword.evaluation.files.amounts import Amounts, Progress
+from codeword.evaluation.files.codeword_files import NAME, CodewordFiles
+from codeword.evaluation.files.images import ImageFiles
+from codeword.evaluation.files.speech import RecordingFiles
+from codeword.evaluation.medium import medium_name
 from codeword.evaluation.results import FileFormat
 from codeword.model import Model
 
 
 @dataclass(frozen=True)
-class MeasuredFiles:
-    """Ours first; `left_out` says which could not be had, and why."""
+class FileMeasures:
+    """File formats, ours first; `left_out` gives the reason for each one that could not be measured."""
 
     files: tuple[FileFormat, ...]
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def measure_files(
-    model: Model, data: Dataset, config: EvaluationConfig, *, progress: Callable[[int, int], None]
-) -> MeasuredFiles:
-    """Write a split as files of ours and of other formats, and read them back; on the CPU.
+class MediumFiles(Protocol):
+    """Files of the first signals of a split of one medium; `others` also fills `left_out`."""
+
+    signals: list[Signal]
+    amounts: Amounts
+    left_out: dict[str, str]
+
+    def ours(self, files: CodewordFiles) -> Iterator[FileFormat]: ...
+
+    def others(self) -> Iterator[FileFormat]: ...
+
+
+# By the medium's name; all others have signals of one size, as images do.
+_FILES: dict[str, Callable[..., MediumFiles]] = {"audio": RecordingFiles}
+
+
+def measure_files(model: Model, data: Dataset, config: EvaluationConfig, *, progress: Progress) -> FileMeasures:
+    """Write a split as files in our formats and others, and read them back; on the CPU.
 
     Raises:
         DataError: a signal cannot be read.
     """
-    if isinstance(data, Recordings):
-        files, left_out = measure_recording_files(model, data, config, progress=progress)
-    else:
-        files, left_out = measure_image_files(model, data, config, progress=progress)
-    return MeasuredFiles(matched(files), left_out)
+    medium = _FILES.get(medium_name(model.tokenizer.config), ImageFiles)(model, data, config.limit, progress)
+    ours = CodewordFiles(model, medium.signals, medium.amounts, progress)
+    files, left_out = list(medium.ours(ours)), {}
+    try:
+        files.append(ours.lossless("one file, lossless"))
+    except (UsageError, UnsupportedError) as error:
+        left_out["lossless files"] = str(error)
+    files += medium.others()
+    return FileMeasures(matched(files), left_out | medium.left_out)
 
 
 def matched(files: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
-    """The same, each format's nearest rate at or above each of ours named; its lowest, where it cannot go as low."""
+    """The same files, with `matches`: for each of our lossy settings, the setting of every other format with the
+    nearest rate that is not lower.
+    """
     matches: dict[int, list[str]] = {}
-    rivals: dict[str, list[int]] = {}
+    others: dict[str, list[int]] = {}
     for i, file in enumerate(files):
         if file.kind == "lossy" and file.name != NAME:
-            rivals.setdefault(file.name, []).append(i)
+            others.setdefault(file.name, []).append(i)
     for ours in files:
         if ours.name != NAME or ours.kind != "lossy":
             continue
-        for places in rivals.values():
+        for places in others.values():
             above = [i for i in places if files[i].rate.value >= ours.rate.value]
             if above:
                 nearest = min(above, key=lambda i: files[i].rate.value)

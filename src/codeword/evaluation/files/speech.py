@@ -1,134 +1,102 @@
-"""Files of recordings: ours at every rate, FLAC, Opus and MP3, all heard by the same judges."""
+"""Files of recordings: ours at every rate, FLAC, Opus and MP3, all compared by the same judges."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import soundfile
-import torch
 from torch import Tensor
 
 from codeword.codec import CompressOptions, Signal
-from codeword.config import EvaluationConfig
 from codeword.data.recordings import Recordings
-from codeword.errors import UnsupportedError, UsageError
-from codeword.evaluation.files.audio_formats import LADDER, SoundFormat, pcm16, written
-from codeword.evaluation.files.codeword_files import Amounts, Ours, Progress
+from codeword.evaluation.files.amounts import Amounts, Progress
+from codeword.evaluation.files.audio_formats import LADDER, AudioFormat, written
+from codeword.evaluation.files.codeword_files import CodewordFiles
 from codeword.evaluation.measure import judges
 from codeword.evaluation.measure.comparison import Original, comparison_metrics
-from codeword.evaluation.results import FileFormat, Metric, exactly
+from codeword.evaluation.measure.parallel import threads
+from codeword.evaluation.results import FileFormat, Metric
 from codeword.media.audio import dequantise
 from codeword.model import Model
 
 ONE_EACH = 10
-"""How many recordings get a file of ours each: a walk along the prior for every one of them takes long."""
+"""Number of recordings that get one of our files each: the prior runs cell by cell for each of them, which is slow."""
 
 _JUDGED = ("per", "stoi", "pesq_wb", "log_mel_distance")
 
 
-def measure_recording_files(
-    model: Model, data: Recordings, config: EvaluationConfig, *, progress: Callable[[int, int], None]
-) -> tuple[list[FileFormat], dict[str, str]]:
-    """Every format of a split of recordings; and what was left out, with the reason. Raises DataError."""
-    tokenizer, rate = model.tokenizer, data.sample_rate
-    count = min(len(data.recordings), config.limit or len(data.recordings))
-    amounts = Amounts([recording.samples / rate for recording in data.recordings[:count]], "bit/s")
-    listener = _Listener(data, count, values=tokenizer.config.values, progress=progress)
+class RecordingFiles:
+    """Files of the first `limit` recordings of a split.
 
-    def signal(i: int) -> Signal:
-        return Signal(str(i), (data.recordings[i].samples,), lambda: [data.read(i)])
+    The originals are read once, and kept in memory with what the judges find in them.
+    """
 
-    ours = Ours(model, [signal(i) for i in range(count)], amounts, progress)
-    files = list(_ours(ours, listener))
-    left_out = {}
-    try:
-        files.append(ours.lossless("one file, lossless"))
-    except (UsageError, UnsupportedError) as error:
-        left_out["lossless files"] = str(error)
-    for form in LADDER:
-        try:
-            files.append(_other(form, listener, amounts))
-        except soundfile.SoundFileError as error:
-            left_out[form.name] = f"libsndfile does not write it at {rate} Hz: {error}"
-    samples = sum(recording.samples for recording in data.recordings[:count])
-    return [_with_bits_per_sample(file, samples) for file in files], left_out
+    def __init__(self, model: Model, data: Recordings, limit: int | None, progress: Progress) -> None:
+        self.data, self.tokenizer, self.progress = data, model.tokenizer, progress
+        self.values, self.sample_rate = model.tokenizer.config.values, data.sample_rate
+        recordings = data.recordings[:limit]
+        self.amounts = Amounts(
+            [r.samples / data.sample_rate for r in recordings], "bit/s", samples=sum(r.samples for r in recordings)
+        )
+        self.signals = [self._signal(i) for i in range(len(recordings))]
+        missing = judges.missing_judges()
+        self.originals = [
+            Original(dequantise(data.read(i)[0], self.values), sample_rate=data.sample_rate, left_out=missing)
+            for i in range(len(recordings))
+        ]
+        self.left_out: dict[str, str] = {}
 
-
-class _Listener:
-    """The judges, with the originals."""
-
-    def __init__(self, data: Recordings, count: int, *, values: int, progress: Progress) -> None:
-        self.data, self.count, self.values, self.progress = data, count, values, progress
-        self.missing = judges.missing_judges()
-        self._originals: dict[int, Original] = {}
-
-    def judge(self, waves: Iterable[Tensor]) -> dict[str, Metric]:
-        """What the first recordings became, in order, as waveforms (T,)."""
-        rows = []
-        for i, wave in enumerate(waves):
-            if i not in self._originals:
-                original = dequantise(self.data.read(i)[0], self.values)
-                self._originals[i] = Original(original, sample_rate=self.data.sample_rate, left_out=self.missing)
-            rows.append(self._originals[i].compare(wave))
-            self.progress(i + 1, self.count)
-        found = comparison_metrics(rows)
-        return {name: found[name] for name in _JUDGED if name in found}
-
-
-def _ours(ours: Ours, listener: _Listener) -> Iterator[FileFormat]:
-    """The model at every rate; at the highest also portable, and a file for each recording."""
-    tokenizer = ours.model.tokenizer
-    for k in tokenizer.quantizer.served_codes:
-        options, codes = CompressOptions(codes=k), "1 code a cell" if k == 1 else f"{k} codes a cell"
-        made = ours.write(codes, options)
-        heard: dict[str, Metric] = {}
+    def ours(self, files: CodewordFiles) -> Iterator[FileFormat]:
+        """Our files: every rate; at the highest also portable, and one file for each recording."""
+        quality: dict[str, Metric] = {}
         # A decoder that draws sample after sample takes minutes for a second.
-        if not tokenizer.likelihood.sequential:
-            heard = listener.judge(dequantise(x[0], tokenizer.config.values) for x in ours.read(made, options))
-        yield made.entry.model_copy(update={"metrics": heard})
-    portable = CompressOptions(portable=True)
-    made = ours.write(f"{codes}, portable", portable)
-    if not tokenizer.likelihood.sequential:
-        for _ in ours.read(made, portable):
-            pass
-    # The same codes, so the same sound.
-    yield made.entry.model_copy(update={"metrics": heard})
-    yield ours.write(f"{codes}, a file each", CompressOptions(), together=False, most=ONE_EACH).entry
+        decodes = not self.tokenizer.likelihood.sequential
+        for k in self.tokenizer.quantizer.served_codes:
+            options, setting = CompressOptions(codes=k), "1 code a cell" if k == 1 else f"{k} codes a cell"
+            made = files.write(setting, options)
+            if decodes:
+                quality = self._quality(dequantise(x[0], self.values) for x in files.read(made, options))
+            yield made.entry.model_copy(update={"metrics": quality})
+        portable = CompressOptions(portable=True)
+        made = files.write(f"{setting}, portable", portable)
+        if decodes:
+            files.check(made, portable)
+        # The same codes, so the same signal.
+        yield made.entry.model_copy(update={"metrics": quality})
+        yield files.write(f"{setting}, a file each", CompressOptions(), together=False, most=ONE_EACH).entry
 
+    def others(self) -> Iterator[FileFormat]:
+        """FLAC, Opus and MP3 at every setting; `left_out` gets the formats without this sample rate."""
+        for form in LADDER:
+            sizes: list[int] = []
+            waves = self._waves(form, sizes)
+            try:
+                quality = self._quality(waves) if not form.lossless else {}
+                for _ in waves:  # Of a lossless format, only the sizes are of interest.
+                    pass
+            except soundfile.SoundFileError as error:
+                self.left_out[form.name] = f"libsndfile does not write it at {self.sample_rate} Hz: {error}"
+                continue
+            yield self.amounts.entry(form, sizes, quality)
 
-def _other(form: SoundFormat, listener: _Listener, amounts: Amounts) -> FileFormat:
-    """One format, a file for each recording."""
-    data, sizes = listener.data, list[int]()
-
-    def waves() -> Iterator[Tensor]:
-        for i in range(listener.count):
-            x = data.read(i)
-            size, wave = written(x, form, sample_rate=data.sample_rate, values=listener.values)
+    def _waves(self, form: AudioFormat, sizes: list[int]) -> Iterator[Tensor]:
+        """The waveform (T,) that is read back from each recording's file; its size is added to `sizes`."""
+        for original in self.originals:
+            size, wave = written(original.wave, form, sample_rate=self.sample_rate)
             sizes.append(size)
-            if form.lossless:
-                original = pcm16(x, listener.values).float() / 32768
-                assert torch.equal(wave, original), f"{form.name} is not lossless."
             yield wave
 
-    heard: dict[str, Metric] = {}
-    if form.lossless:
-        for _ in waves():
-            pass
-    else:
-        heard = listener.judge(waves())
-    return FileFormat(
-        name=form.name,
-        setting=form.setting,
-        kind="lossless" if form.lossless else "lossy",
-        signals=listener.count,
-        files=listener.count,
-        bytes=sum(sizes),
-        rate=amounts.apart(sizes),
-        metrics=heard,
-    )
+    def _quality(self, waves: Iterable[Tensor]) -> dict[str, Metric]:
+        """Metrics of decoded waveforms (T,) of all recordings, in order."""
+        rows: Sequence[dict[str, float]] = []
+        with threads() as pool:
+            started = [
+                pool.start(partial(original.compare, wave))
+                for original, wave in zip(self.originals, waves, strict=True)
+            ]
+            rows = [future.result() for future in started]
+        self.progress(len(rows), len(self.signals))
+        metrics = comparison_metrics(rows)
+        return {name: metrics[name] for name in _JUDGED if name in metrics}
 
-
-def _with_bits_per_sample(file: FileFormat, samples: int) -> FileFormat:
-    """A lossless file's cost beside what a likelihood gives."""
-    if file.kind == "lossy":
-        return file
-    found = exactly(8 * file.bytes / samples, "bit/sample")
-    return file.model_copy(update={"metrics": {"bits_per_sample": found}})
+    def _signal(self, i: int) -> Signal:
+        return Signal(str(i), (self.data.recordings[i].samples,), lambda: [self.data.read(i)])
