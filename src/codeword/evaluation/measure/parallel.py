@@ -43,10 +43,10 @@ class Threads:
 
 
 @contextmanager
-def threads(count: int = THREADS) -> Iterator[Threads]:
-    """A pool of `count` threads; after an error, what has not started is cancelled."""
+def threads(count: int | None = None) -> Iterator[Threads]:
+    """A pool of `count` threads, by default `THREADS`; after an error, what has not started is cancelled."""
     with deterministic():
-        pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+        pool = ThreadPoolExecutor(count or THREADS, initializer=torch.set_num_threads, initargs=(1,))
         try:
             yield Threads(pool)
         finally:
