@@ -1,12 +1,17 @@
 """Medium of a model and its units of time, for the parts of an evaluation that depend on them."""
 
 from codeword.config import TokenizerConfig
+from codeword.errors import UnsupportedError
+from codeword.media import medium_of
 from codeword.tokenizer import Tokenizer
 
 
 def medium_name(config: TokenizerConfig) -> str:
-    """Name of the medium, the key of the tables of measures, files and report sections: "images" or "audio"."""
-    return "audio" if config.sample_rate else "images"
+    """Key of the tables of measures, files and sections; "" for signals that are in no file, but can be measured."""
+    try:
+        return medium_of(config).name
+    except UnsupportedError:
+        return ""
 
 
 def sample_rate(tokenizer: Tokenizer) -> int:
@@ -16,5 +21,5 @@ def sample_rate(tokenizer: Tokenizer) -> int:
 
 
 def cells_per_second(tokenizer: Tokenizer) -> float:
-    """Number of cells that a tokenizer of audio writes for each second."""
+    """Number of cells for each second of audio."""
     return sample_rate(tokenizer) / tokenizer.hop

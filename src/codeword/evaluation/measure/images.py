@@ -27,7 +27,7 @@ def measure_signals(
     progress: Callable[[int, int], None],
 ) -> Measures:
     """Measure a split of signals of one size; `train` gives the variance that errors are compared with."""
-    device = next(tokenizer.parameters()).device
+    device = tokenizer.device
     total = min(len(data), config.limit or len(data))
     rows: list[dict[str, Tensor]] = []
     done = 0

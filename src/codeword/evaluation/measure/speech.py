@@ -120,7 +120,7 @@ class _Plan:
         self, tokenizer: Tokenizer, prior: Prior, data: Recordings, train: Recordings, *, count: int, baselines: bool
     ) -> None:
         self.tokenizer, self.prior, self.data, self.train = tokenizer, prior, data, train
-        self.sample_rate, self.device = sample_rate(tokenizer), next(tokenizer.parameters()).device
+        self.sample_rate, self.device = sample_rate(tokenizer), tokenizer.device
         self.decodes = not tokenizer.likelihood.sequential
         missing = judges.missing_judges()
         self.left_out = {name: why for name, why in missing.items() if name != "conversion_success"}
