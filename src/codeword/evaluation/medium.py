@@ -2,7 +2,7 @@
 
 from codeword.config import TokenizerConfig
 from codeword.errors import UnsupportedError
-from codeword.media import medium_of
+from codeword.media import Medium, medium_of
 from codeword.tokenizer import Tokenizer
 
 
@@ -23,3 +23,11 @@ def sample_rate(tokenizer: Tokenizer) -> int:
 def cells_per_second(tokenizer: Tokenizer) -> float:
     """Number of cells for each second of audio."""
     return sample_rate(tokenizer) / tokenizer.hop
+
+
+def dimension(config: TokenizerConfig) -> str:
+    """Word for one value of a signal: "sample" for audio."""
+    try:
+        return medium_of(config).dimension
+    except UnsupportedError:
+        return Medium.dimension

@@ -23,8 +23,8 @@ from codeword.config import (
 from codeword.errors import UsageError
 from codeword.evaluation import evaluate
 from codeword.evaluation.report.figures import png
-from codeword.evaluation.report.image_material import Material
 from codeword.evaluation.report.image_sections import image_sections
+from codeword.evaluation.report.image_signals import ReportImages
 from codeword.evaluation.report.page import report
 from codeword.evaluation.report.tables import result_rows
 from codeword.evaluation.results import Evaluation, Metric, read_evaluation
@@ -162,7 +162,7 @@ def test_grey_images_of_odd_size_with_product_codes_are_drawn() -> None:
     codes = tokenizer.encode(x)
     usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
     usage.add(codes)
-    material = Material(
+    images = ReportImages(
         tokenizer=tokenizer,
         prior=build_prior(
             PriorModelConfig(
@@ -174,13 +174,13 @@ def test_grey_images_of_odd_size_with_product_codes_are_drawn() -> None:
         codes=codes,
         counts=usage.counts,
         counted=3,
-        codes_in_words="5 × 4 cells",
+        code_summary="5 × 4 cells",
         samples=x,
         samples_by_class=x[:, None],
         # A folder may be called anything: no formula, and no font need have its letters.
         class_names=("$x_{", "名", "a name that is far too long"),
         seed=0,
     )
-    for section in image_sections(material):
+    for section in image_sections(images):
         with Image.open(io.BytesIO(png(section.draw()))) as image:
             assert min(image.size) > 10, section.name

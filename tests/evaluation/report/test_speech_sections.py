@@ -20,8 +20,8 @@ from codeword.data.recordings import Recordings
 from codeword.evaluation.measure.phones import PHONES
 from codeword.evaluation.report.page import report
 from codeword.evaluation.report.speech_figures import codeword_colours
-from codeword.evaluation.report.speech_material import gather_recordings
 from codeword.evaluation.report.speech_sections import phone_shares
+from codeword.evaluation.report.speech_signals import gather_recordings
 from codeword.evaluation.report.tables import other_codecs, rate_table, reasons, result_rows
 from codeword.evaluation.results import Evaluation, Metric, Rate
 from codeword.store import write_json
@@ -194,12 +194,12 @@ def test_a_decoder_that_draws_sample_by_sample_is_heard_for_a_second(tmp_path: P
             prior={"kind": "pixelcnn", "layers": 1, "width": 4, "head_width": 4},
         )
     )
-    material = gather_recordings(
+    recordings = gather_recordings(
         run, Evaluation.model_validate_json(run.evaluation_path.read_bytes()), samples=1, seed=0
     )
-    assert material.decoded[1].shape == (3, 1, RATE)
+    assert recordings.decoded[1].shape == (3, 1, RATE)
     # This prior walks its own grid only, which is a crop long.
-    assert material.samples.shape == (1, 1, 1600)
+    assert recordings.samples.shape == (1, 1, 1600)
 
 
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(0, 99))

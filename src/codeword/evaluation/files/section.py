@@ -1,4 +1,4 @@
-"""The figure of files: what each format's bits buy."""
+"""Section on files: quality against rate of every format."""
 
 from itertools import groupby
 
@@ -18,31 +18,34 @@ _COLOURS = {NAME: BLUE, "JPEG": ORANGE, "WebP": GREEN, "Opus": ORANGE, "MP3": GR
 
 _CAPTIONS = {
     "bit/dim": "Dashed, or hollow: each image in a file of its own, whose header counts; else all images are in one. "
-    "PSNR asks for the mean of all that may have been, which is blurred: look at the pictures too.",
-    "bit/s": "What was read back is heard by the same judges. Other formats begin where their encoders go no lower.",
+    "PSNR favours the mean of all likely images, which is blurred: look at the pictures too.",
+    "bit/s": "The same judges score every decoded file. Other formats begin at the lowest rate of their encoders.",
 }
 
 
 def files_sections(evaluation: Evaluation) -> list[Section]:
-    """What the report shows of files, where they were measured."""
+    """The section on files, if they were measured."""
     if not any(_panels(evaluation)):
         return []
     caption = "Each dot is one setting of a format, with every byte of its files, on a logarithmic axis. "
     caption += _CAPTIONS.get(evaluation.files[0].rate.unit, "")
     return [
         Section(
-            "files-rate-distortion", "What the bytes of files buy", caption, lambda: rate_distortion_figure(evaluation)
+            "files-rate-distortion",
+            "Quality against size of files",
+            caption,
+            lambda: rate_distortion_figure(evaluation),
         )
     ]
 
 
 def rate_distortion_figure(evaluation: Evaluation) -> Figure:
-    """Distortion against rate of every format that loses, one panel for each judge."""
+    """Quality against rate of every lossy format, one panel for each measure."""
     return panels_figure(_panels(evaluation))
 
 
 def _panels(evaluation: Evaluation) -> list[Panel]:
-    # A portable file holds the same codes: it is no other point of the curve.
+    # A portable file has the same codes, so it is not another point of the curve.
     lossy = [file for file in evaluation.files if file.kind == "lossy" and "portable" not in file.setting]
     panels = []
     for metric, title, y_label in _PANELS:
@@ -57,7 +60,7 @@ def _panels(evaluation: Evaluation) -> list[Panel]:
 
 
 def _apart(file: FileFormat) -> bool:
-    """Whether headers of many small files weigh on the rate; beside those of recordings they are light."""
+    """True if headers of many small files add to the rate; compared with recordings they are negligible."""
     return file.files == file.signals > 1 and file.rate.unit == "bit/dim"
 
 

@@ -19,7 +19,7 @@ _MOST_ROWS = 24
 
 @dataclass(frozen=True)
 class FileRow:
-    """One format; a cell is empty where nothing is known. `note` says whose rate it is the match of."""
+    """One format; unknown cells are empty. `note` names our settings with the nearest lower rate."""
 
     name: str
     setting: str
@@ -30,7 +30,7 @@ class FileRow:
 
 @dataclass(frozen=True)
 class FileTable:
-    """All formats, and what is to be known to read them."""
+    """All formats, with a caption that explains the columns."""
 
     columns: tuple[str, ...]
     rows: tuple[FileRow, ...]
@@ -38,7 +38,7 @@ class FileTable:
 
 
 def file_table(evaluation: Evaluation) -> FileTable:
-    """A column for each figure that is known at all; of very many settings, those that stand beside ours."""
+    """A column for each figure that some file has; of very many settings, only those that are compared with ours."""
     files = evaluation.files
     shown = files
     if len(files) > _MOST_ROWS:

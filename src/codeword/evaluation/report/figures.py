@@ -1,4 +1,4 @@
-"""The report's figures: plain data in, a Matplotlib figure out, without pyplot's global state."""
+"""Figures of a report: plain data in, a Matplotlib figure out, without the global state of pyplot."""
 
 import io
 import warnings
@@ -24,7 +24,7 @@ _MAX_MAGNIFICATION = 24
 
 @dataclass(frozen=True)
 class Sound:
-    """Something to listen to: x (1, T), integers in [0, values); `name` is what its file is called."""
+    """A recording to play: x (1, T), integers in [0, values); `name` is the name of its file."""
 
     name: str
     label: str
@@ -34,33 +34,26 @@ class Sound:
 
 
 @dataclass(frozen=True)
-class SoundRow:
-    """Sounds to be compared, side by side under one label."""
-
-    label: str
-    sounds: Sequence[Sound]
-
-
-@dataclass(frozen=True)
 class Section:
-    """One figure of the report; `name` is what its file is called.
+    """One figure of the report with its caption; `name` is the name of its file.
 
-    `few_colours`: 128 are enough, which makes pictures of noise a third as large.
+    `sounds` are rows of players, each with its label. With `small_palette` the picture has 128 colours, which makes
+    pictures of noise a third as large.
     """
 
     name: str
     title: str
     caption: str
     draw: Callable[[], Figure]
-    sounds: Sequence[SoundRow] = ()
-    few_colours: bool = False
+    sounds: Sequence[tuple[str, Sequence[Sound]]] = ()
+    small_palette: bool = False
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve; `faint` is for what is noisy and many points, the others carry a dot at each point.
+    """One curve with a dot at each point; `faint` is thin, without dots, for many noisy points.
 
-    `dots` are large and stand alone, hollow where the line would be `dashed`.
+    `dots` draws large dots without a line, hollow if the line would be `dashed`.
     """
 
     label: str
@@ -74,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes; `limit` is a value worth a dashed line, with its name; `log_x` is for rates."""
+    """One set of axes; `limit` is a value with its name, drawn as a dashed line; `log_x` is for rates."""
 
     title: str
     y_label: str
@@ -118,7 +111,7 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
 
 
 def code_use_figure(counts: Sequence[Tensor]) -> Figure:
-    """How often each codeword occurs, most frequent first, for each of the K histograms `counts` (size,)."""
+    """Frequency of each codeword, most frequent first, for each of the K histograms `counts` (size,)."""
     figure = Figure(figsize=(WIDTH_INCHES, 3.5), layout="constrained")
     (axes,) = _row_of_axes(figure, 1)
     _decorate(axes, "", "codeword, the most frequent first", "times used")
@@ -129,7 +122,7 @@ def code_use_figure(counts: Sequence[Tensor]) -> Figure:
         colour = _CODE_COLOURS[k % len(_CODE_COLOURS)]
         label = f"{'codewords' if len(counts) == 1 else f'code {k + 1}'}: {len(used)} of {len(histogram)} used"
         edges = torch.arange(len(used) + 1).numpy()
-        # The baseline stays below one, so that a codeword used once is still seen on the logarithmic axis.
+        # The baseline stays below one, so that a codeword used once is visible on the logarithmic axis.
         axes.stairs(used, edges, baseline=0.5, fill=len(counts) == 1, color=colour, lw=1.6, label=label)
         if len(counts) == 1:
             axes.axhline(float(histogram.sum()) / size, color=INK, lw=1, ls=(0, (4, 3)), label="all used alike")
@@ -138,7 +131,7 @@ def code_use_figure(counts: Sequence[Tensor]) -> Figure:
     axes.set_xlim(0, size)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_ylim(bottom=0.5)
-    # Above the axes: on a flat histogram there is no free place inside.
+    # Above the axes: a flat histogram leaves no room inside.
     axes.legend(
         frameon=False, fontsize=9, labelcolor=INK, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2
     )
@@ -170,41 +163,32 @@ def mosaic_figure(pictures: Tensor, *, row_labels: Sequence[str] = (), notes: Se
     margin = 1.05 if row_labels else 0.0
     room = (WIDTH_INCHES - margin) * DPI
     magnification = int(min(max(1, room // canvas.shape[1]), _MAX_MAGNIFICATION))
-    # The axes measure a whole number of dots for each pixel: otherwise some pixels are drawn wider than others.
+    # The axes have a whole number of dots for each pixel: otherwise some pixels are wider than others.
     across, down = canvas.shape[1] * magnification / DPI, canvas.shape[0] * magnification / DPI
     figure = Figure(figsize=(margin + across, down))
     axes = figure.add_axes((margin / (margin + across), 0, across / (margin + across), 1))
     axes.imshow(canvas.clamp(0, 1).numpy(), interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     for row, label in enumerate(row_labels):
-        # Class names are folder names: a dollar sign in one is no formula.
+        # Class names are folder names: a dollar sign in one does not start a formula.
         shown = label if len(label) <= 16 else label[:15] + "…"
         middle = row * (height + gap) + (height - 1) / 2
-        axes.annotate(
-            shown,
-            (-0.5, middle),
-            xytext=(-8, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=9,
-            color=INK,
-            parse_math=False,
-        )
+        style: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9, "color": INK, "parse_math": False}
+        axes.annotate(shown, (-0.5, middle), xytext=(-8, 0), textcoords="offset points", **style)
     for note in notes:
         x, y = note.column * (width + gap) + note.x, note.row * (height + gap) + note.y
         axes.text(x, y, note.text, color=note.colour, fontsize=note.points, ha="center", va="center_baseline")
     return figure
 
 
-def png(figure: Figure, *, few_colours: bool = False) -> bytes:
-    """The figure as a PNG file, of 128 colours if they are enough."""
+def png(figure: Figure, *, small_palette: bool = False) -> bytes:
+    """The figure as a PNG file, of 128 colours with `small_palette`."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # A class may be named in a script that the font lacks; a box there is no reason to fail.
+        # The font may lack the script of a class name; a box in its place is good enough.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    if not few_colours:
+    if not small_palette:
         return buffer.getvalue()
     reduced = io.BytesIO()
     with Image.open(buffer) as image:

@@ -1,4 +1,4 @@
-"""The report's figures of images: reconstructions, code maps, the codebook, samples."""
+"""Sections of a report on images: reconstructions, code maps, the codebook, samples."""
 
 from itertools import product
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from codeword.evaluation.report.figures import Note, Section, mosaic_figure
-from codeword.evaluation.report.image_material import Material, decode_alone
+from codeword.evaluation.report.image_signals import ReportImages, decode_alone
 
 ERROR_AMPLIFICATION = 4
 CODEWORDS_SHOWN = 1024
@@ -19,44 +19,44 @@ _PATCH_PIXELS = (16, 32)  # The gap is at least a pixel, so that smaller patches
 _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
 
-def image_sections(material: Material) -> list[Section]:
-    """What a report shows of 2-D signals; one or three channels, more become grey."""
+def image_sections(images: ReportImages) -> list[Section]:
+    """Sections on 2-D signals in reading order; images without exactly three channels are shown grey."""
     found = [
         Section(
             "reconstructions",
             "Reconstructions",
-            f"The first images of the {material.split} split, not chosen; below each what its codes decode to, and "
+            f"The first images of the {images.split} split, not chosen; below each what its codes decode to, and "
             f"the difference, {ERROR_AMPLIFICATION} times amplified: mid-grey is no error, brighter is where the "
             "reconstruction is too bright.",
-            lambda: _reconstructions(material),
+            lambda: _reconstructions(images),
         ),
-        Section("code-maps", "Images as codes", _code_map_caption(material), lambda: _code_maps(material)),
-        Section("codebook", "The codebook", _codebook_caption(material), lambda: _codebook(material)),
+        Section("code-maps", "Images as codes", _code_map_caption(images), lambda: _code_maps(images)),
+        Section("codebook", "The codebook", _codebook_caption(images), lambda: _codebook(images)),
         Section(
             "samples",
             "Samples",
-            f"Codes drawn from the prior and decoded; temperature 1, seed {material.seed}, not chosen.",
-            lambda: mosaic_figure(_rows(_pictures(material, material.samples), 12)),
+            f"Codes drawn from the prior and decoded; temperature 1, seed {images.seed}, not chosen.",
+            lambda: mosaic_figure(_rows(_pictures(images, images.samples), 12)),
         ),
     ]
-    if material.class_names:
+    if images.class_names:
         found.append(
             Section(
                 "samples-by-class",
                 "Samples of each class",
                 "The prior is told the class and draws; one row for each: "
-                + ", ".join(material.class_names)
-                + f". Temperature 1, seed {material.seed}, not chosen.",
-                lambda: _samples_by_class(material),
+                + ", ".join(images.class_names)
+                + f". Temperature 1, seed {images.seed}, not chosen.",
+                lambda: _samples_by_class(images),
             )
         )
     return found
 
 
-def _reconstructions(material: Material) -> Figure:
-    size = tuple(material.x.shape[2:])
-    original = _pictures(material, material.x)
-    decoded = _pictures(material, material.tokenizer.decode(material.codes, size=size))
+def _reconstructions(images: ReportImages) -> Figure:
+    size = tuple(images.x.shape[2:])
+    original = _pictures(images, images.x)
+    decoded = _pictures(images, images.tokenizer.decode(images.codes, size=size))
     error = (0.5 + ERROR_AMPLIFICATION * (decoded - original)).clamp(0, 1)
     stacked = [_rows(pictures, 8) for pictures in (original, decoded, error)]
     blocks = torch.stack(stacked, 1).flatten(0, 1)
@@ -64,37 +64,30 @@ def _reconstructions(material: Material) -> Figure:
     return mosaic_figure(blocks, row_labels=labels)
 
 
-def _code_map_caption(material: Material) -> str:
-    grid, codebook_sizes = (
-        material.tokenizer.grid(tuple(material.x.shape[2:])),
-        material.tokenizer.quantizer.codebook_sizes,
-    )
-    across = " × ".join(str(n) for n in grid)
+def _code_map_caption(images: ReportImages) -> str:
+    codebook_sizes = images.tokenizer.quantizer.codebook_sizes
+    across = " × ".join(map(str, images.tokenizer.grid(tuple(images.x.shape[2:]))))
+    codes, themselves = f"cells of {len(codebook_sizes)} codes", "codes decode to by themselves"
     if len(codebook_sizes) == 1:
-        return (
-            f"Between encoder and decoder an image is {across} numbers below {codebook_sizes[0]:,}, and nothing else. "
-            "Each cell has the mean colour that its codeword decodes to by itself; the decoder, which sees the "
-            "neighbours too, makes more of it."
-        )
+        codes, themselves = f"numbers below {codebook_sizes[0]:,}", "codeword decodes to by itself"
     return (
-        f"Between encoder and decoder an image is {across} cells of {len(codebook_sizes)} codes, and nothing else. "
-        "Each cell has the mean colour that its codes decode to by themselves; the decoder, which sees the "
-        "neighbours too, makes more of it."
+        f"Between encoder and decoder an image is {across} {codes}, and nothing else. Each cell has the mean colour "
+        f"that its {themselves}; the decoder, which sees the neighbours too, makes more of it."
     )
 
 
-def _code_maps(material: Material) -> Figure:
-    shown = min(4, len(material.x))
-    x, codes = material.x[:shown], material.codes[:shown]
+def _code_maps(images: ReportImages) -> Figure:
+    shown = min(4, len(images.x))
+    x, codes = images.x[:shown], images.codes[:shown]
     size = tuple(x.shape[2:])
     distinct, which = codes.flatten(0, -2).unique(dim=0, return_inverse=True)
     # (n, 3), and from it a picture (shown, 3, *G) with one pixel for each cell.
-    colours = _as_rgb(material, decode_alone(material.tokenizer, distinct)).mean((2, 3))
+    colours = _as_rgb(images, decode_alone(images.tokenizer, distinct)).mean((2, 3))
     cells = colours[which].view(*codes.shape[:-1], 3).movedim(-1, 1)
-    hop = material.tokenizer.hop
+    hop = images.tokenizer.hop
     maps = cells.repeat_interleave(hop, 2).repeat_interleave(hop, 3)[..., : size[0], : size[1]]
-    originals = _pictures(material, x)
-    decoded = _pictures(material, material.tokenizer.decode(codes, size=size))
+    originals = _pictures(images, x)
+    decoded = _pictures(images, images.tokenizer.decode(codes, size=size))
     pictures = torch.stack([originals, _reduced(maps), decoded])
     labels = ["original", "codes", "reconstruction"]
     hop_pixels = hop * originals.shape[-1] / size[1]
@@ -114,8 +107,8 @@ def _code_numbers(codes: Tensor, cells: Tensor, hop_pixels: float) -> list[Note]
     return notes
 
 
-def _codebook_caption(material: Material) -> str:
-    codebook_sizes = material.tokenizer.quantizer.codebook_sizes
+def _codebook_caption(images: ReportImages) -> str:
+    codebook_sizes = images.tokenizer.quantizer.codebook_sizes
     shown = min(codebook_sizes[0], CODEWORDS_SHOWN)
     caption = (
         f"The {shown:,} most frequent of {codebook_sizes[0]:,} codewords"
@@ -126,17 +119,17 @@ def _codebook_caption(material: Material) -> str:
         caption += f" of the first of {len(codebook_sizes)} codes, the others held at their most frequent"
     return (
         caption + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
-        f"dot marks one that none of the first {material.counted:,} images uses."
+        f"dot marks one that none of the first {images.counted:,} images uses."
     )
 
 
-def _codebook(material: Material) -> Figure:
-    counts = material.counts[0]
+def _codebook(images: ReportImages) -> Figure:
+    counts = images.counts[0]
     # Sorted again, so that ties do not decide the order.
     first = counts.argsort(descending=True, stable=True)[:CODEWORDS_SHOWN].sort().values
-    codes = torch.tensor([int(c.argmax()) for c in material.counts]).repeat(len(first), 1)
+    codes = torch.tensor([int(c.argmax()) for c in images.counts]).repeat(len(first), 1)
     codes[:, 0] = first
-    patches = _as_rgb(material, decode_alone(material.tokenizer, codes))
+    patches = _as_rgb(images, decode_alone(images.tokenizer, codes))
     colours = patches.mean((2, 3))
     columns = min(32, max(8, round((2 * len(first)) ** 0.5)), len(first))
     warmth = colours[:, 0] - colours[:, 2]
@@ -156,21 +149,21 @@ def _codebook(material: Material) -> Figure:
     return mosaic_figure(_rows(sized, columns), notes=notes)
 
 
-def _samples_by_class(material: Material) -> Figure:
-    classes, each = material.samples_by_class.shape[:2]
-    pictures = _pictures(material, material.samples_by_class.flatten(0, 1)).unflatten(0, (classes, each))
+def _samples_by_class(images: ReportImages) -> Figure:
+    classes, each = images.samples_by_class.shape[:2]
+    pictures = _pictures(images, images.samples_by_class.flatten(0, 1)).unflatten(0, (classes, each))
     fitting = max(1, _LARGEST_ROW // pictures.shape[-1])
-    return mosaic_figure(pictures[:, :fitting], row_labels=material.class_names)
+    return mosaic_figure(pictures[:, :fitting], row_labels=images.class_names)
 
 
-def _as_rgb(material: Material, x: Tensor) -> Tensor:
+def _as_rgb(images: ReportImages, x: Tensor) -> Tensor:
     """Integers (N, C, H, W) to colours (N, 3, H, W) in [0, 1]; other than three channels become grey."""
-    intensity = x.float() / (material.tokenizer.config.values - 1)
+    intensity = x.float() / (images.tokenizer.config.values - 1)
     return intensity if x.shape[1] == 3 else intensity.mean(1, keepdim=True).expand(-1, 3, -1, -1)
 
 
-def _pictures(material: Material, x: Tensor) -> Tensor:
-    return _reduced(_as_rgb(material, x))
+def _pictures(images: ReportImages, x: Tensor) -> Tensor:
+    return _reduced(_as_rgb(images, x))
 
 
 def _reduced(pictures: Tensor) -> Tensor:

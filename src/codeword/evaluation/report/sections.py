@@ -1,81 +1,72 @@
-"""What the report shows: each section a figure with a title and a caption that says what one sees."""
+"""Sections of a report that all media share, and the table of the other ones by medium."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log
+from typing import Any
 
 from codeword.evaluation.files import files_sections
+from codeword.evaluation.medium import dimension, medium_name
 from codeword.evaluation.report.figures import BLUE, GREEN, GREY, Line, Panel, Section, code_use_figure, panels_figure
-from codeword.evaluation.report.image_material import CommonMaterial, gather
 from codeword.evaluation.report.image_sections import image_sections
-from codeword.evaluation.report.speech_material import gather_recordings
+from codeword.evaluation.report.image_signals import gather_images
+from codeword.evaluation.report.signals import ReportSignals
 from codeword.evaluation.report.speech_sections import audio_sections
+from codeword.evaluation.report.speech_signals import gather_recordings
 from codeword.evaluation.results import Evaluation
 from codeword.training.run import Run
 
+# By the medium's name: how signals are gathered, and their sections. All other media are shown as images.
+_MEDIA: dict[str, tuple[Callable[..., Any], Callable[..., list[Section]]]] = {
+    "audio": (gather_recordings, audio_sections)
+}
+
+_LOSS_DESCRIPTIONS = {
+    "gaussian": "the squared error of a signal between −½ and ½",
+    "spectral": "the distance of spectra at several resolutions",
+    "spectrogram": "the mean absolute error of log-mels in nepers",
+}
+
 
 @dataclass(frozen=True)
-class Show:
-    """What a report is made from, and all that it shows, in reading order."""
+class ReportContents:
+    """Sections of a report in reading order, and one sentence that compares the size of codes and signals."""
 
-    material: CommonMaterial
     sections: list[Section]
+    code_summary: str
 
 
-def show(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> Show:
-    """Gather what the report of this run shows; nothing is drawn yet.
+def report_contents(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> ReportContents:
+    """Gather the content of this run's report; nothing is drawn yet.
 
     Raises:
         UsageError: the run is not finished.
         DataError, ModelError: data or models cannot be read.
     """
-    of_this_rank = _BY_RANK[run.recipe().tokenizer.ndim](run, evaluation, samples, seed)
-    material = of_this_rank.material
-    found = [*_curve_sections(run, material), _code_use(material), *files_sections(evaluation)]
-    return Show(material, [*found, *of_this_rank.sections])
+    gather, sections = _MEDIA.get(
+        medium_name(run.recipe().tokenizer), (gather_images, lambda images, _: image_sections(images))
+    )
+    signals: ReportSignals = gather(run, evaluation, samples=samples, seed=seed)
+    shared = [*_curve_sections(run, signals), _code_use(signals), *files_sections(evaluation)]
+    return ReportContents([*shared, *sections(signals, evaluation)], signals.code_summary)
 
 
-def _show_recordings(run: Run, evaluation: Evaluation, samples: int, seed: int) -> Show:
-    material = gather_recordings(run, evaluation, samples=samples, seed=seed)
-    return Show(material, audio_sections(material, evaluation))
-
-
-def _show_images(run: Run, evaluation: Evaluation, samples: int, seed: int) -> Show:
-    material = gather(run, evaluation.split, samples=samples, seed=seed)
-    return Show(material, image_sections(material))
-
-
-# What only signals of one rank have beside the figures below.
-_BY_RANK: dict[int, Callable[[Run, Evaluation, int, int], Show]] = {1: _show_recordings, 2: _show_images}
-_DIMENSION_IN_WORDS = {1: "sample", 2: "dimension"}
-
-
-def _curve_sections(run: Run, material: CommonMaterial) -> list[Section]:
-    config = material.tokenizer.config
+def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
+    config = signals.tokenizer.config
+    validation = _line(run, "tokenizer", "valid", "signal_bpd", "validation split")
     losses = [
-        Panel(
-            "Tokenizer",
-            "loss",
-            [
-                _line(run, "tokenizer", "train", "loss", "training batches"),
-                _line(run, "tokenizer", "valid", "loss", "validation split"),
-            ],
-        ),
-        Panel(
-            "Signal given its codes",
-            f"bits per {_DIMENSION_IN_WORDS[config.ndim]}",
-            [_line(run, "tokenizer", "valid", "signal_bpd", "validation split")],
-        ),
+        Panel("Tokenizer", "loss", _train_and_valid(run, "tokenizer", "loss")),
+        Panel("Signal given its codes", f"bits per {dimension(config)}", [validation]),
     ]
-    given_label = _line(run, "prior", "valid", "bits_per_code_given_label", "validation, class told", told=True)
-    prior_lines = [
-        _line(run, "prior", "train", "bits_per_code", "training batches"),
-        _line(run, "prior", "valid", "bits_per_code", "validation split"),
-        *([given_label] if material.prior.classes else []),
-    ]
+    prior_lines = _train_and_valid(run, "prior", "bits_per_code")
+    if signals.prior.classes:
+        line = _line(
+            run, "prior", "valid", "bits_per_code_given_label", "validation, conditioned on the class", conditional=True
+        )
+        prior_lines.append(line)
     caption = (
         "The tokenizer's loss is "
-        + _LOSS_IN_WORDS.get(config.likelihood.kind, "the nats that each number costs")
+        + _LOSS_DESCRIPTIONS.get(config.likelihood.kind, "the nats that each number costs")
         + " plus the quantizer's loss, which may rise while the signal's bits fall: the encoder spreads its vectors "
         "out. "
     )
@@ -85,28 +76,13 @@ def _curve_sections(run: Run, material: CommonMaterial) -> list[Section]:
     else:
         caption += "This run's prior has nothing to learn, so it has no curve. "
     caption += "Where validation turns up while training goes on down, the model learns its training data by heart."
-    codebook_sizes = material.tokenizer.quantizer.codebook_sizes
+    codebook_sizes = signals.tokenizer.quantizer.codebook_sizes
     # Perplexity over several codes is that of their mean entropy, so its limit is the geometric mean.
     limit = exp(sum(log(n) for n in codebook_sizes) / len(codebook_sizes))
+    perplexity, usage = (_train_and_valid(run, "tokenizer", name) for name in ("perplexity", "usage"))
     use = [
-        Panel(
-            "Perplexity",
-            "codewords",
-            [
-                _line(run, "tokenizer", "train", "perplexity", "training batches"),
-                _line(run, "tokenizer", "valid", "perplexity", "validation split"),
-            ],
-            limit=(limit, "all used alike"),
-        ),
-        Panel(
-            "Usage",
-            "share of the codewords",
-            [
-                _line(run, "tokenizer", "train", "usage", "training batches"),
-                _line(run, "tokenizer", "valid", "usage", "validation split"),
-            ],
-            percent=True,
-        ),
+        Panel("Perplexity", "codewords", perplexity, limit=(limit, "all used alike")),
+        Panel("Usage", "share of the codewords", usage, percent=True),
     ]
     return [
         Section("loss", "Loss over time", caption, lambda: panels_figure(losses)),
@@ -121,31 +97,26 @@ def _curve_sections(run: Run, material: CommonMaterial) -> list[Section]:
     ]
 
 
-_LOSS_IN_WORDS = {
-    "gaussian": "the squared error of a signal between −½ and ½",
-    "spectral": "the distance of spectra at several resolutions",
-    "spectrogram": "the mean absolute error of log-mels in nepers",
-}
+def _train_and_valid(run: Run, part: str, figure: str) -> list[Line]:
+    return [
+        _line(run, part, "train", figure, "training batches"),
+        _line(run, part, "valid", figure, "validation split"),
+    ]
 
 
-def _line(run: Run, part: str, split: str, figure: str, label: str, *, told: bool = False) -> Line:
+def _line(run: Run, part: str, split: str, figure: str, label: str, *, conditional: bool = False) -> Line:
     records = [record for record in run.records(part, split) if figure in record]
     faint = split == "train"
-    return Line(
-        label,
-        [record["step"] for record in records],
-        [record[figure] for record in records],
-        GREEN if told else GREY if faint else BLUE,
-        faint=faint,
-        dashed=told,
-    )
+    steps, values = ([record[name] for record in records] for name in ("step", figure))
+    colour = GREEN if conditional else GREY if faint else BLUE
+    return Line(label, steps, values, colour, faint=faint, dashed=conditional)
 
 
-def _code_use(material: CommonMaterial) -> Section:
+def _code_use(signals: ReportSignals) -> Section:
     return Section(
         "codebook-use",
         "Use of the codewords",
-        f"How often each codeword stands in the codes of the first {material.counted:,} signals of the "
-        f"{material.split} split, on a logarithmic axis. The flatter, the more each code can say.",
-        lambda: code_use_figure(material.counts),
+        f"How often each codeword stands in the codes of the first {signals.counted:,} signals of the "
+        f"{signals.split} split, on a logarithmic axis. The flatter, the more each code can say.",
+        lambda: code_use_figure(signals.counts),
     )

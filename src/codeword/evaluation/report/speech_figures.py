@@ -1,8 +1,9 @@
-"""The report's figures of sounds: waveforms, mel spectrograms, codes beneath them, and codes against phones."""
+"""Figures of recordings: waveforms, mel spectrograms, codes below them, and codes against phones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ _ENVELOPE_POINTS = 600
 
 
 @dataclass(frozen=True)
-class Heard:
+class TitledWave:
     """A waveform (T,) in [-1, 1] under its title."""
 
     title: str
@@ -39,8 +40,8 @@ class Track:
     cells_per_second: float
 
 
-def waves_figure(rows: Sequence[Heard], *, sample_rate: int) -> Figure:
-    """Each waveform beside its mel spectrogram, one below the other; all spectrograms have one scale of colours."""
+def waves_figure(rows: Sequence[TitledWave], *, sample_rate: int) -> Figure:
+    """Each waveform next to its mel spectrogram, one below the other; all spectrograms have one colour scale."""
     figure = Figure(figsize=(WIDTH_INCHES, 0.35 + 1.05 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), 2, sharex=True, squeeze=False, width_ratios=(2, 3))
     pictures = [_log_mel(row.wave, sample_rate) for row in rows]
@@ -56,12 +57,12 @@ def waves_figure(rows: Sequence[Heard], *, sample_rate: int) -> Figure:
     return figure
 
 
-def spectrograms_figure(rows: Sequence[Sequence[Heard]], *, sample_rate: int) -> Figure:
-    """A table of mel spectrograms, one scale of colours for all; a shorter row leaves its last places free."""
+def spectrograms_figure(rows: Sequence[Sequence[TitledWave]], *, sample_rate: int) -> Figure:
+    """A table of mel spectrograms with one colour scale; a shorter row leaves its last places empty."""
     columns = max(len(row) for row in rows)
     figure = Figure(figsize=(WIDTH_INCHES, 0.35 + 1.45 * len(rows)), layout="constrained")
     table = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
-    pictures = [[_log_mel(heard.wave, sample_rate) for heard in row] for row in rows]
+    pictures = [[_log_mel(wave.wave, sample_rate) for wave in row] for row in rows]
     loudest = max(float(p.max()) for row in pictures for p in row)
     for r, (line, row) in enumerate(zip(table, rows, strict=True)):
         for c, axes in enumerate(line):
@@ -152,16 +153,9 @@ def _band_hertz(sample_rate: int) -> tuple[float, ...]:
 
 def _spectrogram(axes: Axes, picture: Tensor, sample_rate: int, *, loudest: float, seconds: float) -> None:
     mels, frames = picture.shape
-    axes.imshow(
-        picture.numpy(),
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        cmap="magma",
-        vmin=loudest - _RANGE_NATS,
-        vmax=loudest,
-        extent=(0, frames * _HOP_S, -0.5, mels - 0.5),
-    )
+    extent = (0, frames * _HOP_S, -0.5, mels - 0.5)
+    colours: dict[str, Any] = {"cmap": "magma", "vmin": loudest - _RANGE_NATS, "vmax": loudest}
+    axes.imshow(picture.numpy(), origin="lower", aspect="auto", interpolation="nearest", extent=extent, **colours)
     axes.set_xlim(0, seconds)
     bands = _band_hertz(sample_rate)
     shown = [f for f in _HERTZ if f <= bands[-1]]
@@ -171,7 +165,7 @@ def _spectrogram(axes: Axes, picture: Tensor, sample_rate: int, *, loudest: floa
 
 
 def _envelope(axes: Axes, wave: Tensor, sample_rate: int) -> None:
-    """Lowest and highest sample of each piece: what a line through all samples would look like."""
+    """Lowest and highest sample of each piece, which looks like a line through all samples."""
     step = max(1, len(wave) // _ENVELOPE_POINTS)
     pieces = wave[: len(wave) // step * step].view(-1, step)
     times = torch.arange(len(pieces)) * step / sample_rate
@@ -181,19 +175,12 @@ def _envelope(axes: Axes, wave: Tensor, sample_rate: int) -> None:
 
 
 def _write_phones(axes: Axes, phones: Sequence[Phone]) -> None:
-    """Names over the picture, on two lines in turn so that neighbours do not touch, and a line where each begins."""
+    """Names above the picture, on two alternating lines for lack of room, and a line where each begins."""
     spoken = [phone for phone in phones if phone.name != SILENCE]
     for place, phone in enumerate(spoken):
-        axes.annotate(
-            phone.name,
-            ((phone.start_s + phone.end_s) / 2, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3 + 9 * (place % 2)),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7,
-            color=INK,
-        )
+        middle, offset = ((phone.start_s + phone.end_s) / 2, 1.0), (0, 3 + 9 * (place % 2))
+        style: dict[str, Any] = {"ha": "center", "fontsize": 7, "color": INK, "textcoords": "offset points"}
+        axes.annotate(phone.name, middle, xycoords=("data", "axes fraction"), xytext=offset, **style)
     for phone in phones:
         axes.axvline(phone.start_s, color="white", lw=0.5, alpha=0.6)
 

@@ -1,17 +1,17 @@
-"""The report's figures of recordings, each with what it sounds like."""
+"""Sections of a report on recordings, each with players of what it shows."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from codeword.data.phones.alignment import SILENCE
 from codeword.evaluation.measure.phones import PHONES
-from codeword.evaluation.report.figures import BLUE, ORANGE, Line, Panel, Section, Sound, SoundRow, panels_figure
+from codeword.evaluation.medium import cells_per_second
+from codeword.evaluation.report.figures import BLUE, ORANGE, Line, Panel, Section, Sound, panels_figure
 from codeword.evaluation.report.speech_figures import (
-    Heard,
+    TitledWave,
     Track,
     codeword_colours,
     phones_figure,
@@ -19,7 +19,7 @@ from codeword.evaluation.report.speech_figures import (
     tracks_figure,
     waves_figure,
 )
-from codeword.evaluation.report.speech_material import BASELINE_TRAIN_S, AudioMaterial, Utterance
+from codeword.evaluation.report.speech_signals import BASELINE_TRAIN_S, ReportRecordings, Utterance
 from codeword.evaluation.report.tables import served_rates
 from codeword.evaluation.results import Evaluation
 from codeword.media.audio import dequantise
@@ -30,25 +30,46 @@ CODES_SHOWN = 8
 _MANNERS = "IY IH EH AE AA AH AO UH UW ER EY AY OY AW OW Y R L W M N NG V DH Z ZH F TH S SH HH JH CH B D G P T K"
 _FEWEST_SAMPLES_IN_ROW = 4
 
+Versions = Sequence[tuple[str, str, Tensor]]
+"""Versions of one recording: part of the file name, title, and signal x (1, T)."""
 
-def audio_sections(material: AudioMaterial, evaluation: Evaluation) -> list[Section]:
-    """What a report shows of recordings, in reading order."""
+
+def audio_sections(recordings: ReportRecordings, evaluation: Evaluation) -> list[Section]:
+    """Sections on recordings, in reading order."""
     found = [
-        *_rate_distortion(material, evaluation),
-        *(_reconstruction(material, place) for place in range(len(material.utterances))),
-        _tracks(material),
+        *_rate_distortion(recordings, evaluation),
+        *(_reconstruction(recordings, place) for place in range(len(recordings.utterances))),
+        _tracks(recordings),
     ]
-    if material.spoken.recordings:
-        found.append(_phones(material))
-    if material.conversions:
-        found.append(_conversions(material))
-    found.append(_samples(material))
-    if material.class_names:
-        found.append(_samples_by_class(material))
+    if recordings.phone_counts.recordings:
+        found.append(_phones(recordings))
+    if recordings.conversions:
+        found.append(_conversions(recordings))
+    samples = [(f"{i}", f"{i}", x) for i, x in enumerate(recordings.samples, 1)]
+    found.append(
+        _samples(
+            recordings,
+            ("samples", "sample", "Samples"),
+            f"Codes drawn from the prior and decoded; temperature 1, seed {recordings.seed}, not chosen. Do not expect "
+            "words: listen for a voice, for syllables and for pauses.",
+            samples,
+        )
+    )
+    if recordings.class_names:
+        of_classes = zip(recordings.class_names, recordings.samples_by_class[:, 0], strict=True)
+        found.append(
+            _samples(
+                recordings,
+                ("samples-by-class", "sample-of-class", "Samples of each speaker"),
+                f"The prior is conditioned on the speaker{', and so is the decoder' if recordings.voices else ''}. "
+                f"Temperature 1, seed {recordings.seed}, not chosen.",
+                [(f"{i}", name, x) for i, (name, x) in enumerate(of_classes, 1)],
+            )
+        )
     return found
 
 
-def _rate_distortion(material: AudioMaterial, evaluation: Evaluation) -> Iterator[Section]:
+def _rate_distortion(recordings: ReportRecordings, evaluation: Evaluation) -> Iterator[Section]:
     rates = served_rates(evaluation)
     if len(rates) < 2:
         return
@@ -60,26 +81,22 @@ def _rate_distortion(material: AudioMaterial, evaluation: Evaluation) -> Iterato
         ("pesq_wb", "Quality", "PESQ (higher is better)"),
         ("log_mel_distance", "Log-mel distance", "Np (lower is better)"),
     ):
-        lines = [
-            Line(
-                label,
-                [material.bits_per_second(rate.codes) for rate in of_one if name in rate.metrics],
-                [rate.metrics[name].value for rate in of_one if name in rate.metrics],
-                colour,
-            )
-            for label, of_one, colour in (
-                ("this model", rates, BLUE),
-                ("k-means, no network", evaluation.baselines, ORANGE),
-            )
-        ]
-        drawn = [line for line in lines if line.x]
+        lines = []
+        for label, of_codec, colour in (
+            ("this model", rates, BLUE),
+            ("k-means, no network", evaluation.baselines, ORANGE),
+        ):
+            known = [rate for rate in of_codec if name in rate.metrics]
+            if known:
+                x = [recordings.bits_per_second(rate.codes) for rate in known]
+                lines.append(Line(label, x, [rate.metrics[name].value for rate in known], colour))
         limit = (original.value, "the original") if original and name == "per" else None
-        if drawn:
-            panels.append(Panel(title, y_label, drawn, x_label="bit/s, nominal", limit=limit))
+        if lines:
+            panels.append(Panel(title, y_label, lines, x_label="bit/s, nominal", limit=limit))
     if panels:
         yield Section(
             "rate-distortion",
-            "What more bits buy",
+            "Quality at each rate",
             "Each dot is one number of codes that the model serves, on the whole split; the k-means codec has the "
             "same codebook sizes at the same cells a second, fitted on the same training data. Where the two lines "
             "touch, the network adds nothing to clustering.",
@@ -87,97 +104,93 @@ def _rate_distortion(material: AudioMaterial, evaluation: Evaluation) -> Iterato
         )
 
 
-def _reconstruction(material: AudioMaterial, place: int) -> Section:
-    utterance = material.utterances[place]
+def _reconstruction(recordings: ReportRecordings, place: int) -> Section:
+    utterance = recordings.utterances[place]
     versions = [("original", "original", utterance.x)]
-    for k, decoded in material.decoded.items():
-        rate = _rate(material, k)
+    for k, decoded in recordings.decoded.items():
+        rate = _rate(recordings, k)
         versions.append((f"{k}-codes", rate, decoded[place]))
-        if k in material.baselines:
-            versions.append((f"{k}-codes-kmeans", f"k-means, {rate}", material.baselines[k][place]))
+        if k in recordings.baselines:
+            versions.append((f"{k}-codes-kmeans", f"k-means, {rate}", recordings.baselines[k][place]))
+    known = utterance.speaker in recordings.tokenizer.config.classes
     caption = (
-        f"{_who(material, utterance)} The first utterances long enough, one of each speaker, not chosen by ear. Left "
-        "the waveform, right what the ear gets: mel bands, dark is quiet. A codec need not keep the waveform, and "
-        "spectral losses do not ask for it: compare the pictures on the right, and listen. Horizontal stripes are the "
-        "voice's harmonics; where they smear, it buzzes or whispers."
+        f"{utterance.name}, {_speaker(utterance)}{', which the decoder is conditioned on' if known else ''}, of the "
+        f"{recordings.split} split. The first utterances long enough, one of each speaker, not chosen by ear. "
+        "Left the waveform, right its mel bands, dark is quiet. A codec need not keep the waveform, and spectral "
+        "losses do not require it: compare the spectrograms, and listen. Horizontal stripes are the voice's harmonics; "
+        "where they smear, it buzzes or whispers."
     )
-    if material.baselines:
+    if recordings.baselines:
         caption += (
             f" k-means is the codec without a network, fitted here on {BASELINE_TRAIN_S // 60} minutes of the training "
             "data at most, so its numbers in the table may be better than it sounds."
         )
-    if material.tokenizer.likelihood.sequential:
-        caption += " This decoder draws one sample after the other; what is heard is one draw."
+    if recordings.tokenizer.likelihood.sequential:
+        caption += " This decoder draws one sample after the other; each player has one draw."
+    name, titled = f"reconstruction-{place + 1}", _titled(recordings, versions)
     return Section(
-        f"reconstruction-{place + 1}",
+        name,
         f"Original and reconstruction {place + 1}",
         caption,
-        partial(
-            waves_figure,
-            [Heard(label, _wave(material, x)) for _, label, x in versions],
-            sample_rate=material.sample_rate,
-        ),
-        (_row(material, f"reconstruction-{place + 1}", "", versions),),
-        few_colours=True,
+        partial(waves_figure, titled, sample_rate=recordings.sample_rate),
+        (_players(recordings, name, "", versions),),
+        small_palette=True,
     )
 
 
-def _tracks(material: AudioMaterial) -> Section:
-    shown = min(CODES_SHOWN, len(material.counts))
-    colours = [
-        codeword_colours(book.float(), counts)
-        for book, counts in list(zip(material.tokenizer.quantizer.codewords(), material.counts, strict=True))[:shown]
-    ]
-
-    def draw() -> Figure:
-        return tracks_figure(
-            [
-                Track(
-                    f"{track.name}, speaker {track.speaker}" if track.speaker else track.name,
-                    _wave(material, track.x),
-                    track.phones,
-                    torch.stack([book[track.codes[:, k]] for k, book in enumerate(colours)]),
-                    material.cells_per_second,
-                )
-                for track in material.tracks
-            ],
-            sample_rate=material.sample_rate,
+def _tracks(recordings: ReportRecordings) -> Section:
+    shown, rate = min(CODES_SHOWN, len(recordings.counts)), cells_per_second(recordings.tokenizer)
+    books = list(zip(recordings.tokenizer.quantizer.codewords(), recordings.counts, strict=True))[:shown]
+    colours = [codeword_colours(book.float(), counts) for book, counts in books]
+    tracks = [
+        Track(
+            f"{track.name}, speaker {track.speaker}" if track.speaker else track.name,
+            _wave(recordings, track.x),
+            track.phones,
+            torch.stack([book[track.codes[:, k]] for k, book in enumerate(colours)]),
+            rate,
         )
-
+        for track in recordings.tracks
+    ]
     caption = (
-        f"Below each spectrogram its codes, {material.cells_per_second:g} cells a second: "
-        f"{'one row for each code of a cell' if shown > 1 else 'one colour for each codeword'}, and like colours are "
-        "codewords that lie near each other. Bands that change with the phones, and hold still within them, are codes "
-        "that follow speech; a flicker in steady sounds is what the prior has to pay for."
+        f"Below each spectrogram its codes, {rate:g} cells a second: "
+        f"{'one row for each code of a cell' if shown > 1 else 'one colour for each codeword'}; similar colours are "
+        "codewords near each other. Bands that change with the phones, and stay constant within them, are codes "
+        "that follow speech; codes that flicker in steady sounds cost bits under the prior."
     )
-    if shown < len(material.counts):
-        caption += f" The first {shown} of {len(material.counts)} codes."
-    if any(track.phones for track in material.tracks):
-        caption += f" Above, the phones of the alignment; the recordings are of the {material.spoken.split} split."
-    sounds = [(f"{i}", track.name, track.x) for i, track in enumerate(material.tracks, 1)]
+    if shown < len(recordings.counts):
+        caption += f" The first {shown} of {len(recordings.counts)} codes."
+    if any(track.phones for track in recordings.tracks):
+        caption += f" Above, the phones of the alignment, of the {recordings.phone_counts.split} split."
+    sounds = [(f"{i}", track.name, track.x) for i, track in enumerate(recordings.tracks, 1)]
     return Section(
-        "code-tracks", "Speech as codes", caption, draw, (_row(material, "code-tracks", "", sounds),), few_colours=True
+        "code-tracks",
+        "Speech as codes",
+        caption,
+        partial(tracks_figure, tracks, sample_rate=recordings.sample_rate),
+        (_players(recordings, "code-tracks", "", sounds),),
+        small_palette=True,
     )
 
 
-def _phones(material: AudioMaterial) -> Section:
-    spoken = material.spoken
-    used = int((spoken.counts.sum(1) > 0).sum())
-    split = "" if spoken.split == material.split else f" (the {material.split} split has no alignments)"
+def _phones(recordings: ReportRecordings) -> Section:
+    counted = recordings.phone_counts
+    used = int((counted.counts.sum(1) > 0).sum())
+    split = "" if counted.split == recordings.split else f" (the {recordings.split} split has no alignments)"
     return Section(
         "codes-by-phones",
-        "What the first code stands for",
-        f"Each column is one of the {used:,} first codes that occur in {spoken.recordings:,} recordings of the "
-        f"{spoken.split} split{split}, {int(spoken.counts.sum()):,} cells; its colours say which phones are spoken at "
-        "the centre of its cells. A staircase of dark blocks is a code that means a phone; a column spread over many "
-        "rows is a code that means something else: loudness, pitch, a transition. Columns weigh alike, so that rare "
-        "codes look as important as frequent ones, and a code that occurs once is always dark.",
-        lambda: phones_figure(*phone_shares(spoken.counts)),
+        "Phones of the first code",
+        f"Each column is one of the {used:,} first codes that occur in {counted.recordings:,} recordings of the "
+        f"{counted.split} split{split}, {int(counted.counts.sum()):,} cells; its colours are the shares of the phones "
+        "spoken at the centre of its cells. A staircase of dark blocks is a code that stands for one phone; a column "
+        "spread over many rows is a code for something else: loudness, pitch, a transition. All columns have the same "
+        "width, so rare codes look as important as frequent ones, and a code that occurs once is always dark.",
+        lambda: phones_figure(*phone_shares(counted.counts)),
     )
 
 
 def phone_shares(counts: Tensor) -> tuple[Tensor, tuple[str, ...]]:
-    """Counts (codes, PHONES) to shares of each code (phones, codes) and the phones that occur, as they are drawn."""
+    """Counts (codes, PHONES) to shares of each code (phones, codes) and the phones that occur, in drawing order."""
     phones = [name for name in (SILENCE, *_MANNERS.split()) if int(counts[:, PHONES.index(name)].sum())]
     ordered = counts[:, [PHONES.index(name) for name in phones]].double()
     ordered = ordered[ordered.sum(1) > 0]
@@ -188,107 +201,66 @@ def phone_shares(counts: Tensor) -> tuple[Tensor, tuple[str, ...]]:
     return shares[order].t(), tuple(phones)
 
 
-def _conversions(material: AudioMaterial) -> Section:
-    heard, rows, classes = [], [], material.tokenizer.config.classes
-    for conversion in material.conversions:
-        utterance, rate = material.utterances[conversion.utterance], _rate(material, conversion.codes)
-        versions = [
-            ("reconstruction", "reconstruction", material.decoded[conversion.codes][conversion.utterance]),
-            *(
-                (f"as-{i}", f"as {name}", x)
-                for i, (name, x) in enumerate(zip(material.voices, conversion.x, strict=True), 1)
-            ),
-        ]
-        heard.append(
-            [
-                Heard(_speaker(utterance), _wave(material, utterance.x)),
-                *(Heard(f"{label}, {rate}", _wave(material, x)) for _, label, x in versions),
-            ]
-        )
-        # The original is heard once for each utterance: it would weigh as much as each of the others.
-        if conversion.codes == material.conversions[0].codes:
+def _conversions(recordings: ReportRecordings) -> Section:
+    waves, rows, classes = [], [], recordings.tokenizer.config.classes
+    for conversion in recordings.conversions:
+        utterance, rate = recordings.utterances[conversion.utterance], _rate(recordings, conversion.codes)
+        plain = recordings.decoded[conversion.codes][conversion.utterance]
+        in_voices = enumerate(zip(recordings.voices, conversion.x, strict=True), 1)
+        versions = [("reconstruction", "reconstruction", plain)]
+        versions += [(f"as-{i}", f"as {name}", x) for i, (name, x) in in_voices]
+        original = TitledWave(_speaker(utterance), _wave(recordings, utterance.x))
+        waves.append([original, *_titled(recordings, versions, suffix=f", {rate}")])
+        # The original has one player for each utterance, to keep the page small.
+        if conversion.codes == recordings.conversions[0].codes:
             versions.insert(0, ("original", "original", utterance.x))
         name = f"conversion-{conversion.utterance + 1}-{conversion.codes}-codes"
-        rows.append(_row(material, name, f"{_speaker(utterance)}, {rate}", versions))
-    known = any(material.utterances[c.utterance].speaker in classes for c in material.conversions)
+        rows.append(_players(recordings, name, f"{_speaker(utterance)}, {rate}", versions))
+    known = any(recordings.utterances[c.utterance].speaker in classes for c in recordings.conversions)
     stays = (
         "a speaker's own name gives the reconstruction once more. "
         if known
-        else "these speakers are strangers to it, so that the reconstruction is told no voice. "
+        else "these speakers are unknown to it, so the reconstruction is unconditional. "
     )
     return Section(
         "conversions",
         "One utterance, other voices",
-        f"The codes stay, and the decoder is told another speaker; {stays}What was said should stay while the "
+        f"The codes stay, and the decoder is conditioned on another speaker; {stays}The words should stay while the "
         "harmonics move to the other voice's pitch. The more codes, the more of the source's voice is in them, and "
-        "the less the decoder listens to what it is told.",
-        partial(spectrograms_figure, heard, sample_rate=material.sample_rate),
+        "the less effect the speaker has.",
+        partial(spectrograms_figure, waves, sample_rate=recordings.sample_rate),
         tuple(rows),
-        few_colours=True,
+        small_palette=True,
     )
 
 
-def _samples(material: AudioMaterial) -> Section:
-    labelled = [(f"{i}", f"{i}", x) for i, x in enumerate(material.samples, 1)]
-    return Section(
-        "samples",
-        "Samples",
-        f"Codes drawn from the prior and decoded; temperature 1, seed {material.seed}, not chosen. Whether they make "
-        "words is not to be expected: listen for a voice, for syllables and for pauses.",
-        lambda: _grid(material, labelled),
-        (_row(material, "sample", "", labelled),),
-        few_colours=True,
-    )
+def _samples(recordings: ReportRecordings, names: tuple[str, str, str], caption: str, versions: Versions) -> Section:
+    """Samples in rows; `names` are those of the figure's file and of the sounds' files, and the title."""
+    name, sound, title = names
+    waves = _titled(recordings, versions)
+    columns = max(_FEWEST_SAMPLES_IN_ROW, -(-len(waves) // 2))
+    rows = [waves[i : i + columns] for i in range(0, len(waves), columns)]
+    draw = partial(spectrograms_figure, rows, sample_rate=recordings.sample_rate)
+    return Section(name, title, caption, draw, (_players(recordings, sound, "", versions),), small_palette=True)
 
 
-def _samples_by_class(material: AudioMaterial) -> Section:
-    labelled = [
-        (f"{i}", name, x)
-        for i, (name, x) in enumerate(zip(material.class_names, material.samples_by_class, strict=True), 1)
-    ]
-    return Section(
-        "samples-by-class",
-        "Samples of each speaker",
-        f"The prior is told the speaker and draws{', and so is the decoder' if material.voices else ''}. "
-        f"Temperature 1, seed {material.seed}, not chosen.",
-        lambda: _grid(material, labelled),
-        (_row(material, "sample-of-class", "", labelled),),
-        few_colours=True,
-    )
+def _players(recordings: ReportRecordings, name: str, label: str, versions: Versions) -> tuple[str, list[Sound]]:
+    """A row of players under one label."""
+    rate, values = recordings.sample_rate, recordings.tokenizer.config.values
+    return label, [Sound(f"{name}-{part}", title, x, sample_rate=rate, values=values) for part, title, x in versions]
 
 
-def _grid(material: AudioMaterial, labelled: Sequence[tuple[str, str, Tensor]]) -> Figure:
-    heard = [Heard(label, _wave(material, x)) for _, label, x in labelled]
-    columns = max(_FEWEST_SAMPLES_IN_ROW, -(-len(heard) // 2))
-    rows = [heard[i : i + columns] for i in range(0, len(heard), columns)]
-    return spectrograms_figure(rows, sample_rate=material.sample_rate)
+def _titled(recordings: ReportRecordings, versions: Versions, *, suffix: str = "") -> list[TitledWave]:
+    return [TitledWave(f"{title}{suffix}", _wave(recordings, x)) for _, title, x in versions]
 
 
-def _row(material: AudioMaterial, name: str, label: str, versions: Sequence[tuple[str, str, Tensor]]) -> SoundRow:
-    """Players of several versions (name, label, x) of one thing."""
-    values = material.tokenizer.config.values
-    return SoundRow(
-        label,
-        tuple(
-            Sound(f"{name}-{version}", title, x, sample_rate=material.sample_rate, values=values)
-            for version, title, x in versions
-        ),
-    )
+def _wave(recordings: ReportRecordings, x: Tensor) -> Tensor:
+    return dequantise(x[0], recordings.tokenizer.config.values)
 
 
-def _wave(material: AudioMaterial, x: Tensor) -> Tensor:
-    return dequantise(x[0], material.tokenizer.config.values)
-
-
-def _rate(material: AudioMaterial, codes: int) -> str:
-    return f"{material.bits_per_second(codes):,.0f} bit/s"
+def _rate(recordings: ReportRecordings, codes: int) -> str:
+    return f"{recordings.bits_per_second(codes):,.0f} bit/s"
 
 
 def _speaker(utterance: Utterance) -> str:
     return f"speaker {utterance.speaker}" if utterance.speaker else utterance.name
-
-
-def _who(material: AudioMaterial, utterance: Utterance) -> str:
-    known = utterance.speaker in material.tokenizer.config.classes
-    heard = ", told to the decoder" if known else ""
-    return f"{utterance.name}, {_speaker(utterance)}{heard}, of the {material.split} split."

@@ -1,11 +1,11 @@
-"""The report's tables of results: each metric in words, with its interval, beside what others published."""
+"""Tables of results: the title of each metric, its value with the interval, and published figures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor, log10
 
 from codeword.config import DataConfig
-from codeword.evaluation.report.published import CODECS, REFERENCES, Codec, Reference
+from codeword.evaluation.report.published import CODECS, FIGURES, PublishedCodec, PublishedFigure
 from codeword.evaluation.results import Evaluation, Metric, Rate
 
 _TITLES = {
@@ -20,7 +20,7 @@ _TITLES = {
     "clipped_samples": "Samples clipped",
     "waveform_mse": "Squared error of the waveform",
     "silence_mse": "– of silence in its place",
-    "bits_per_second_nominal": "Bit rate, every codeword taken for equally likely",
+    "bits_per_second_nominal": "Bit rate, if every codeword is equally likely",
     "bits_per_second_order0": "– by how often each codeword occurs",
     "bits_per_second_prior": "– under the prior",
     "bits_per_sample": "Total bits per sample",
@@ -37,12 +37,12 @@ _TITLES = {
     "conversion_success": "Conversions nearer to the target's voice",
     "conversion_margin": "– by how much",
     "conversion_per": "Phone error rate of conversions",
-    "speaker_probe_accuracy": "Speaker told from the codes alone",
+    "speaker_probe_accuracy": "Speaker predicted from the codes alone",
     "total_bpd": "Total bits per dimension",
     "pixel_bpd": "– the signal, given its codes",
     "code_bpd": "– the codes, under the prior",
     "bits_per_code": "Bits per code",
-    "bits_per_code_given_label": "Bits per code, the class told",
+    "bits_per_code_given_label": "Bits per code, conditioned on the class",
     "usage": "Codebook usage",
     "perplexity": "Perplexity of the codes",
     "mse": "Mean squared error",
@@ -67,20 +67,20 @@ _RATE_COLUMNS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, as it is printed."""
+    """One line of the table, as text."""
 
     name: str
     title: str
     value: str
     interval: str
     unit: str
-    references: tuple[Reference, ...]
+    references: tuple[PublishedFigure, ...]
     highlighted: bool
 
 
 def result_rows(evaluation: Evaluation, data: DataConfig) -> Iterator[Row]:
-    """The metrics in reading order; one that has no title yet comes last, under its own name."""
-    published = REFERENCES.get(data.kind, ())
+    """The metrics in reading order; those without a title come last, under their own names."""
+    published = FIGURES.get(data.kind, ())
     known = [name for name in _TITLES if name in evaluation.metrics]
     for name in known + sorted(evaluation.metrics.keys() - _TITLES.keys()):
         metric = evaluation.metrics[name]
@@ -98,7 +98,7 @@ def result_rows(evaluation: Evaluation, data: DataConfig) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class RateRow:
-    """One codec at one rate; `figures` are values with their intervals, empty where one is not known."""
+    """One codec at one rate; `figures` are values with their intervals, empty for unknown ones."""
 
     codes: int
     bits_per_second: str
@@ -108,21 +108,21 @@ class RateRow:
 
 @dataclass(frozen=True)
 class RateTable:
-    """What a model gives at each rate that it serves, above the k-means codec at the same rate."""
+    """Metrics of a model at each rate that it serves, above those of the k-means codec at the same rate."""
 
     columns: tuple[str, ...]
     rows: tuple[RateRow, ...]
 
 
 def served_rates(evaluation: Evaluation) -> tuple[Rate, ...]:
-    """The rates of a model, from the lowest; a model with one rate has it too, where there is a baseline to compare."""
+    """The rates of a model, from the lowest; of a model with one rate, that one if there is a baseline."""
     if evaluation.rates:
         return evaluation.rates
     return tuple(Rate(codes=rate.codes, metrics=evaluation.metrics) for rate in evaluation.baselines[-1:])
 
 
 def rate_table(evaluation: Evaluation) -> RateTable:
-    """Rate by rate, the model and then its baseline; a column for each figure that is known at all."""
+    """For each rate, the model and then its baseline; a column for each figure that is known for some rate."""
     rates = served_rates(evaluation)
     names = [name for name in _RATE_COLUMNS if any(name in rate.metrics for rate in rates)]
     baselines = {rate.codes: rate for rate in evaluation.baselines}
@@ -136,13 +136,13 @@ def rate_table(evaluation: Evaluation) -> RateTable:
     return RateTable(tuple(_RATE_COLUMNS[name] for name in names), tuple(rows))
 
 
-def other_codecs(data: DataConfig) -> tuple[Codec, ...]:
+def other_codecs(data: DataConfig) -> tuple[PublishedCodec, ...]:
     """Codecs measured on recordings like these."""
     return CODECS.get(data.kind, ())
 
 
 def reasons(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """What was left out and why; figures with one reason stand together."""
+    """Names of the figures left out, and the reason; figures with the same reason are one entry."""
     together: dict[str, list[str]] = {}
     for name, why in evaluation.left_out.items():
         together.setdefault(why, []).append(name)
@@ -150,14 +150,14 @@ def reasons(evaluation: Evaluation) -> list[tuple[str, str]]:
 
 
 def _printed(metric: Metric) -> tuple[str, str]:
-    """The value and its interval, with true minus signs: a hyphen between two dashes is hard to read."""
+    """The value and its interval, with true minus signs: a hyphen next to a dash is hard to read."""
     places = _decimal_places(metric)
     value, low, high = (f"{number:.{places}f}".replace("-", "−") for number in (metric.value, metric.low, metric.high))
     return value, f"{low} – {high}"
 
 
 def _decimal_places(metric: Metric) -> int:
-    """As many as the interval's half-width needs for two digits; without a width, four digits of the value."""
+    """Enough decimal places for two digits of the interval's half-width; if that is 0, for four digits of the value."""
     half_width = (metric.high - metric.low) / 2
     digits, scale = (2, half_width) if half_width > 0 else (4, abs(metric.value))
     return min(max(digits - 1 - floor(log10(scale)), 0), 8) if scale > 0 else 1

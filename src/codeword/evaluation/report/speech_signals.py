@@ -1,4 +1,4 @@
-"""What the report's figures and players of recordings are made from: a few seconds each, small enough to embed."""
+"""Recordings that a report shows and plays: a few seconds each, small enough to embed."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,10 +14,10 @@ from codeword.data.phones.alignment import Phone
 from codeword.data.recordings import Recordings
 from codeword.evaluation.measure.baseline import KMeansBaseline, log_mel_cells
 from codeword.evaluation.measure.phones import PHONES, cell_phones, co_occurrences
-from codeword.evaluation.report.image_material import CommonMaterial
+from codeword.evaluation.medium import cells_per_second, sample_rate
+from codeword.evaluation.report.signals import ReportSignals, Samples
 from codeword.evaluation.results import Evaluation
 from codeword.media.audio import dequantise, quantise
-from codeword.priors import Prior, Sampler, walk
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run
@@ -30,7 +30,7 @@ SAMPLES_SHOWN = 4
 RECORDINGS_COUNTED = 100
 BASELINE_TRAIN_S = 600
 
-# What is heard of each recording, and of each sample; a second where each sample of audio is a network's pass.
+# Length of each piece and of each sample drawn; one second if each value of audio is a pass through a network.
 _SHOWN_S, _SAMPLED_S, _SEQUENTIAL_S = 3.0, 2.5, 1.0
 _LEAD_S = 0.4  # Read speech begins with a pause about this long.
 _COUNTED_S = 60  # Of each recording: some are an hour long.
@@ -38,7 +38,7 @@ _COUNTED_S = 60  # Of each recording: some are an hour long.
 
 @dataclass(frozen=True)
 class Utterance:
-    """A piece x (1, T) of a recording, its codes (G, K) and, where they are known, its phones."""
+    """A piece x (1, T) of a recording, its codes (G, K) and, if they are known, its phones."""
 
     name: str
     speaker: str
@@ -49,7 +49,7 @@ class Utterance:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class PhoneCounts:
     """Counts (first codebook, PHONES) of cells, over the `recordings` whose phones are known."""
 
     split: Split
@@ -58,7 +58,7 @@ class Spoken:
 
 
 @dataclass(frozen=True)
-class Conversion:
+class ConvertedUtterance:
     """One utterance, by its place, decoded from its first `codes` codes in each voice: x (voices, 1, T)."""
 
     utterance: int
@@ -67,13 +67,12 @@ class Conversion:
 
 
 @dataclass(frozen=True)
-class AudioMaterial(CommonMaterial):
+class ReportRecordings(ReportSignals):
     """Recordings, at `sample_rate` Hz; all signals are integers.
 
     `decoded[k]` (N, 1, T) are the N `utterances` from the first k codes of each cell, for the lowest rate, the highest
-    and one between, and `baselines[k]` what k-means makes of them. `tracks` are utterances whose phones are known, if
-    any are. `voices` are the speakers that the decoder can be told. `samples` (M, 1, T) are decoded draws from the
-    prior, `samples_by_class` (classes, 1, T) those given each of `class_names`.
+    and one between, and `baselines[k]` the same by the k-means codec. `tracks` are utterances whose phones are known,
+    if any are. `voices` are the speakers that the decoder can be conditioned on.
     """
 
     sample_rate: int
@@ -81,35 +80,25 @@ class AudioMaterial(CommonMaterial):
     decoded: dict[int, Tensor]
     baselines: dict[int, Tensor]
     tracks: tuple[Utterance, ...]
-    spoken: Spoken
+    phone_counts: PhoneCounts
     voices: tuple[str, ...]
-    conversions: tuple[Conversion, ...]
-    samples: Tensor
-    samples_by_class: Tensor
-    class_names: tuple[str, ...]
-
-    @property
-    def cells_per_second(self) -> float:
-        return self.sample_rate / self.tokenizer.hop
+    conversions: tuple[ConvertedUtterance, ...]
 
     def bits_per_second(self, codes: int) -> float:
-        """The rate of the first `codes` codes of each cell, every codeword taken for equally likely."""
+        """The rate of the first `codes` codes of each cell if every codeword is equally likely."""
         return bits_per_second(self.tokenizer, codes)
 
 
 def bits_per_second(tokenizer: Tokenizer, codes: int) -> float:
     """The nominal rate of the first `codes` codes of each cell."""
-    assert tokenizer.config.sample_rate is not None
-    return (
-        tokenizer.config.sample_rate / tokenizer.hop * sum(log2(n) for n in tokenizer.quantizer.codebook_sizes[:codes])
-    )
+    return cells_per_second(tokenizer) * sum(log2(n) for n in tokenizer.quantizer.codebook_sizes[:codes])
 
 
-def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> AudioMaterial:
+def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> ReportRecordings:
     """Code and decode the first recordings of the split that was evaluated, on the CPU.
 
-    At most `SAMPLES_SHOWN` of the `samples` asked for are drawn: each is listened to. The k-means codec is fitted
-    again, on ten minutes, where the evaluation has it.
+    At most `SAMPLES_SHOWN` of the `samples` are drawn, since a person listens to each. If the evaluation has baselines,
+    the k-means codec is fitted again, on ten minutes.
 
     Raises:
         UsageError: the run is not finished.
@@ -117,12 +106,12 @@ def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: i
     """
     tokenizer, prior = run.tokenizer(), run.prior()
     data = _open(run, evaluation.split)
-    usage, spoken = _count(tokenizer, data, evaluation.split)
+    usage, phone_counts = _count(tokenizer, data, evaluation.split)
     aligned = data
-    if not spoken.recordings and evaluation.split != "valid":
+    if not phone_counts.recordings and evaluation.split != "valid":
         aligned = _open(run, "valid")
-        spoken = _count(tokenizer, aligned, "valid")[1]
-    told = [i for i in range(len(aligned.recordings)) if aligned.phones(i)]
+        phone_counts = _count(tokenizer, aligned, "valid")[1]
+    with_phones = [i for i in range(len(aligned.recordings)) if aligned.phones(i)]
     utterances = tuple(_utterances(tokenizer, data, range(len(data.recordings)), UTTERANCES_SHOWN))
     x, codes = torch.stack([u.x for u in utterances]), torch.stack([u.codes for u in utterances])
     label = torch.tensor([u.label for u in utterances])
@@ -131,31 +120,31 @@ def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: i
     decoded = {k: tokenizer.decode(codes[..., :k], label, size=tuple(x.shape[2:])) for k in shown}
     baselines = _baselines(run, tokenizer, x, shown) if evaluation.baselines else {}
     voices = tokenizer.config.classes[:VOICES_SHOWN]
-    generator = torch.Generator().manual_seed(seed)
     class_names = data.classes[: min(VOICES_SHOWN, prior.classes)]
-    drawn = _sample(tokenizer, prior, min(samples, SAMPLES_SHOWN), generator)
-    return AudioMaterial(
+    seconds = _SEQUENTIAL_S if tokenizer.likelihood.sequential else _SAMPLED_S
+    length = round(seconds * data.sample_rate)
+    if not prior.any_grid:
+        length = min(length, prior.grid[0] * tokenizer.hop)
+    wanted = Samples((length,), min(samples, SAMPLES_SHOWN), len(class_names), 1, condition_decoder=True)
+    drawn, by_class = wanted.draw(tokenizer, prior, seed)
+    return ReportRecordings(
         tokenizer=tokenizer,
         prior=prior,
         split=evaluation.split,
         counts=usage.counts,
         counted=min(RECORDINGS_COUNTED, len(data.recordings)),
-        codes_in_words=_codes_in_words(tokenizer),
+        code_summary=_code_summary(tokenizer),
         seed=seed,
         sample_rate=data.sample_rate,
         utterances=utterances,
         decoded=decoded,
         baselines=baselines,
-        tracks=tuple(_utterances(tokenizer, aligned, told, TRACKS_SHOWN)) or utterances[:TRACKS_SHOWN],
-        spoken=spoken,
+        tracks=tuple(_utterances(tokenizer, aligned, with_phones, TRACKS_SHOWN)) or utterances[:TRACKS_SHOWN],
+        phone_counts=phone_counts,
         voices=voices,
         conversions=tuple(_conversions(tokenizer, utterances, len(voices))) if voices else (),
         samples=drawn,
-        samples_by_class=(
-            _sample(tokenizer, prior, len(class_names), generator, label=torch.arange(len(class_names)))
-            if class_names
-            else drawn[:0]
-        ),
+        samples_by_class=by_class,
         class_names=class_names,
     )
 
@@ -166,32 +155,28 @@ def _open(run: Run, split: Split) -> Recordings:
     return data
 
 
-def _count(tokenizer: Tokenizer, data: Recordings, split: Split) -> tuple[CodeUsage, Spoken]:
-    """Code the split's first recordings: how often each code occurs, and with which phones."""
+def _count(tokenizer: Tokenizer, data: Recordings, split: Split) -> tuple[CodeUsage, PhoneCounts]:
+    """Encode the split's first recordings, and count how often each code occurs, and with which phones."""
     codebook_sizes = tokenizer.quantizer.codebook_sizes
-    usage, counts, recordings = (
-        CodeUsage(codebook_sizes),
-        torch.zeros(codebook_sizes[0], len(PHONES), dtype=torch.int64),
-        0,
-    )
+    usage, recordings = CodeUsage(codebook_sizes), 0
+    counts = torch.zeros(codebook_sizes[0], len(PHONES), dtype=torch.int64)
     for i in range(min(RECORDINGS_COUNTED, len(data.recordings))):
         codes = tokenizer.encode(data.read(i)[None, :, : _COUNTED_S * data.sample_rate])[0]
         usage.add(codes)
         if phones := data.phones(i):
-            cells = cell_phones(phones, cells=len(codes), cells_per_second=data.sample_rate / tokenizer.hop)
+            cells = cell_phones(phones, cells=len(codes), cells_per_second=cells_per_second(tokenizer))
             counts += co_occurrences(codes[:, 0], cells, codebook_size=codebook_sizes[0])
             recordings += 1
-    return usage, Spoken(split, recordings, counts)
+    return usage, PhoneCounts(split, recordings, counts)
 
 
 def _utterances(tokenizer: Tokenizer, data: Recordings, places: Sequence[int], count: int) -> Iterator[Utterance]:
     """Pieces of one length of the first recordings of as many speakers as there are, among those at `places`.
 
-    Recordings too short for such a piece are passed over; where too few are left, the longest are taken, cut to one
-    length.
+    Recordings too short for such a piece are skipped; if too few are left, the longest are taken, cut to one length.
     """
     rate = data.sample_rate
-    lead, wanted = round(_LEAD_S * rate), round(_seconds(tokenizer, _SHOWN_S) * rate)
+    lead, wanted = round(_LEAD_S * rate), round((_SEQUENTIAL_S if tokenizer.likelihood.sequential else _SHOWN_S) * rate)
     length = {i: data.recordings[i].samples for i in places}
     enough = [i for i in places if length[i] >= lead + wanted]
     if len(enough) < count:
@@ -217,7 +202,7 @@ def _utterances(tokenizer: Tokenizer, data: Recordings, places: Sequence[int], c
 
 
 def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, served_codes: Sequence[int]) -> dict[int, Tensor]:
-    """What k-means, fitted on ten minutes of evenly spaced training recordings, makes of x (N, 1, T), by codes."""
+    """Reconstructions of x (N, 1, T) by k-means fitted on ten minutes of training recordings, by number of codes."""
     train, values = _open(run, "train"), tokenizer.config.values
     total_s = sum(r.samples for r in train.recordings) / train.sample_rate
     step = max(1, round(total_s / BASELINE_TRAIN_S))
@@ -236,36 +221,18 @@ def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, served_codes: Sequence
     return {k: torch.stack(decoded) for k, decoded in found.items()}
 
 
-def _conversions(tokenizer: Tokenizer, utterances: Sequence[Utterance], voices: int) -> Iterator[Conversion]:
+def _conversions(tokenizer: Tokenizer, utterances: Sequence[Utterance], voices: int) -> Iterator[ConvertedUtterance]:
     """The first utterances in each of the first `voices` voices, from the fewest codes and from all of them."""
     served_codes = tokenizer.quantizer.served_codes
     for place, utterance in enumerate(utterances[:SOURCES_SHOWN]):
         for k in sorted({served_codes[0], served_codes[-1]}):
             codes = utterance.codes[:, :k].expand(voices, -1, -1)
             size = tuple(utterance.x.shape[1:])
-            yield Conversion(place, k, tokenizer.decode(codes, torch.arange(voices), size=size))
+            yield ConvertedUtterance(place, k, tokenizer.decode(codes, torch.arange(voices), size=size))
 
 
-def _sample(
-    tokenizer: Tokenizer, prior: Prior, count: int, generator: torch.Generator, *, label: Tensor | None = None
-) -> Tensor:
-    """Draws from the prior, decoded in the voice of the label they were drawn for: (count, 1, T)."""
-    assert tokenizer.config.sample_rate is not None
-    size = round(_seconds(tokenizer, _SAMPLED_S) * tokenizer.config.sample_rate)
-    if not prior.any_grid:
-        size = min(size, prior.grid[0] * tokenizer.hop)
-    grid = tokenizer.grid((size,))
-    codes = walk(prior, count, Sampler(generator=generator), label=label, grid=grid if prior.any_grid else None)
-    return tokenizer.decode(codes[:, : grid[0]], label, size=(size,))
-
-
-def _seconds(tokenizer: Tokenizer, wanted: float) -> float:
-    return min(wanted, _SEQUENTIAL_S) if tokenizer.likelihood.sequential else wanted
-
-
-def _codes_in_words(tokenizer: Tokenizer) -> str:
-    sample_rate, codebook_sizes = tokenizer.config.sample_rate, tokenizer.quantizer.codebook_sizes
-    assert sample_rate is not None
+def _code_summary(tokenizer: Tokenizer) -> str:
+    codebook_sizes = tokenizer.quantizer.codebook_sizes
     alphabets = (
         f"{len(codebook_sizes)} codes of {codebook_sizes[0]:,}"
         if len(set(codebook_sizes)) == 1
@@ -275,7 +242,7 @@ def _codes_in_words(tokenizer: Tokenizer) -> str:
         f"{bits_per_second(tokenizer, k):,.0f} with the first {k}" for k in tokenizer.quantizer.served_codes[:-1]
     )
     return (
-        f"{sample_rate / tokenizer.hop:g} cells a second of {alphabets} codewords: "
+        f"{cells_per_second(tokenizer):g} cells a second of {alphabets} codewords: "
         f"{bits_per_second(tokenizer, len(codebook_sizes)):,.0f} bit/s at most{f' ({served})' if served else ''}, "
-        f"for {sample_rate * log2(tokenizer.config.values):,.0f} bit/s of signal"
+        f"for {sample_rate(tokenizer) * log2(tokenizer.config.values):,.0f} bit/s of signal"
     )

@@ -1,0 +1,84 @@
+"""Images that a report shows: the first of a split, their codes, and samples."""
+
+from dataclasses import dataclass
+from math import log2, prod
+
+import torch
+from torch import Tensor
+
+from codeword.data import evaluation_batches, open_dataset
+from codeword.evaluation.report.signals import BATCH, ReportSignals, Samples
+from codeword.evaluation.results import Evaluation
+from codeword.quantizers import CodeUsage
+from codeword.tokenizer import Tokenizer
+from codeword.training.run import Run
+
+SIGNALS_SHOWN = 16
+SIGNALS_COUNTED = 2000
+CLASSES_SHOWN = 10
+SAMPLES_PER_CLASS = 10
+
+_SURROUNDINGS = 5  # Cells: a codeword decoded alone has two of its own kind on each side.
+
+
+@dataclass(frozen=True)
+class ReportImages(ReportSignals):
+    """Signals of one size: the first ones x (N, C, *S), and their codes (N, *G, K)."""
+
+    x: Tensor
+    codes: Tensor
+
+
+def gather_images(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> ReportImages:
+    """Encode the first signals of the split that was evaluated, and draw `samples` from the prior, on the CPU.
+
+    Raises:
+        UsageError: the run is not finished.
+        DataError, ModelError: data or models cannot be read.
+    """
+    tokenizer, prior = run.tokenizer(), run.prior()
+    data = open_dataset(run.recipe().data, evaluation.split)
+    usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
+    for batch in evaluation_batches(data, BATCH, limit=SIGNALS_COUNTED):
+        usage.add(tokenizer.encode(batch.x))
+    x = data.take(range(min(SIGNALS_SHOWN, len(data)))).x
+    class_names = data.classes[: min(CLASSES_SHOWN, prior.classes)]
+    wanted = Samples(tuple(data.shape[1:]), samples, len(class_names), SAMPLES_PER_CLASS, condition_decoder=False)
+    drawn, by_class = wanted.draw(tokenizer, prior, seed)
+    return ReportImages(
+        tokenizer=tokenizer,
+        prior=prior,
+        split=evaluation.split,
+        counts=usage.counts,
+        counted=min(SIGNALS_COUNTED, len(data)),
+        code_summary=_code_summary(tokenizer, x),
+        seed=seed,
+        samples=drawn,
+        samples_by_class=by_class,
+        class_names=class_names,
+        x=x,
+        codes=tokenizer.encode(x),
+    )
+
+
+def decode_alone(tokenizer: Tokenizer, codes: Tensor) -> Tensor:
+    """Codes (n, K) of one cell each, decoded among cells with the same codes: the signal (n, C, *hop) of the cell."""
+    ndim, hop = tokenizer.config.ndim, tokenizer.hop
+    decoded = []
+    for some in codes.split(BATCH):
+        grid = some.view(len(some), *[1] * ndim, -1).expand(-1, *[_SURROUNDINGS] * ndim, -1)
+        x = tokenizer.decode(grid)
+        for axis in range(2, 2 + ndim):
+            x = x.narrow(axis, _SURROUNDINGS // 2 * hop, hop)
+        decoded.append(x)
+    return torch.cat(decoded)
+
+
+def _code_summary(tokenizer: Tokenizer, x: Tensor) -> str:
+    grid, codebook_sizes = tokenizer.grid(tuple(x.shape[2:])), tokenizer.quantizer.codebook_sizes
+    code_bits = prod(grid) * sum(log2(n) for n in codebook_sizes)
+    signal_bits = x[0].numel() * log2(tokenizer.config.values)
+    return (
+        f"{' × '.join(str(n) for n in grid)} cells of {' × '.join(f'{n:,}' for n in codebook_sizes)} codewords: "
+        f"{code_bits:,.0f} bits at most, for {signal_bits:,.0f} bits of signal"
+    )
