@@ -40,6 +40,8 @@ class Likelihood(nn.Module, ABC):
     """Values. A window of the features gives the same `mean` as the whole only if it starts on a multiple of this."""
     one_pass: bool = True
     """True if one pass through the network computes `mean`; False if it takes iterations or a pass for each value."""
+    phases_are_synthesised: bool = False
+    """True if the features have no phases, and `mean` finds some that fit."""
     sequential: bool = False
     """True if `mean` and `sample` take one value after another, each a pass through a network."""
 

@@ -21,6 +21,7 @@ class Spectrogram(Likelihood):
     """
 
     one_pass = False
+    phases_are_synthesised = True
 
     def __init__(self, config: SpectrogramConfig, *, channels: int, values: int, sample_rate: int) -> None:
         super().__init__(channels, values)

@@ -112,7 +112,7 @@ def _summarise(columns: dict[str, Tensor], codebook_sizes: tuple[int, ...], vari
     if "code_bits_given_label" in columns:
         per_signal["bits_per_code_given_label"] = (
             columns["code_bits_given_label"] / symbols,
-            "bit/code under the prior, label told",
+            "bit/code under the prior, conditioned on the label",
         )
     metrics = {name: mean_metric(values, unit) for name, (values, unit) in per_signal.items()}
     codes = columns["codes"].view(len(dims), -1, len(codebook_sizes))

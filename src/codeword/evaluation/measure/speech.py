@@ -217,7 +217,7 @@ class _Plan:
             if needed in missing:
                 return missing[needed]
         if self.tokenizer.classes < 2:
-            return "the decoder is not told who speaks"
+            return "the decoder is not conditioned on the speaker"
         if all(self.data.label(i) >= self.tokenizer.classes for i in range(count)):
             return "nobody of this split speaks in training; use a split by chapter"
         return ""

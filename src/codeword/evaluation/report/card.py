@@ -1,11 +1,13 @@
-"""The model card: what a model is, what it was made from, what was measured, what it may not be used for."""
+"""Model card: architecture, training data, measures, and limits of a model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log2
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from codeword.config import SpectrogramConfig, TokenizerConfig, load_recipe, shipped_recipes
+from codeword.config import load_recipe, shipped_recipes
+from codeword.evaluation.medium import cells_per_second, medium_name, sample_rate
 from codeword.evaluation.report.tables import rate_table, reasons, result_rows
 from codeword.evaluation.results import read_evaluation
 from codeword.model import Model
@@ -15,9 +17,9 @@ from codeword.training.run import Run
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set as a card names it: in words, under which licence, and on the Hugging Face Hub where it is there.
+    """A data set as a card names it: its title, its licence, and its name on the Hugging Face Hub if it is there.
 
-    Of data that we do not know, only who trained on it can say under which licence the weights are: not `known`.
+    If the data are not `known` to us, only the person who trained the model can license the weights.
     """
 
     title: str
@@ -25,6 +27,39 @@ class DataSource:
     hub_name: str = ""
     known: bool = True
 
+
+@dataclass(frozen=True)
+class MediumText:
+    """Words of a card for one medium: its name, a batch of signals, a file, one cell, and a limit of conditioning."""
+
+    name: str
+    batch: str
+    file: str
+    cell: Callable[[Tokenizer], str]
+    classes_limit: str = ""
+
+
+def _image_cell(tokenizer: Tokenizer) -> str:
+    return f"Each cell of {' x '.join([str(tokenizer.hop)] * tokenizer.config.ndim)} pixels"
+
+
+def _audio_cell(tokenizer: Tokenizer) -> str:
+    cells = f"{cells_per_second(tokenizer):g} times a second"
+    return f"Each {tokenizer.hop} samples at {sample_rate(tokenizer):,} Hz ({cells})"
+
+
+_IMAGES = MediumText("images", "images (B, {channels}, H, W)", "photo.jpg", _image_cell)
+_MEDIA = {
+    "audio": MediumText(
+        "audio",
+        "recordings (B, 1, T)",
+        "talk.wav",
+        _audio_cell,
+        "Its decoder can speak in {classes} voices. If they are voices of real people, do not present its output as "
+        "theirs.",
+    )
+}
+"""By the medium's name; all other signals are described as images."""
 
 _SOURCES = {
     "cifar10": DataSource(
@@ -53,10 +88,10 @@ def card(run: Run, model: Model, *, weights_bytes: int, compact: bool = False) -
     """The README.md of a model folder, in Markdown with the front matter that the Hugging Face Hub reads.
 
     Args:
-        run: where the model was trained; what its last evaluation found is in the card.
-        model: the model as it is stored: its fingerprint is in the card.
-        weights_bytes: how large its files of weights are together.
-        compact: whether it is stored compactly, which it was not when it was measured.
+        run: the run that trained the model; the card has the results of its last evaluation.
+        model: the model as it is stored; the card has its fingerprint.
+        weights_bytes: total size of its files of weights.
+        compact: True if it is stored compactly; it was measured before.
 
     Raises:
         RecipeError, ModelError: the run's files cannot be read.
@@ -65,36 +100,37 @@ def card(run: Run, model: Model, *, weights_bytes: int, compact: bool = False) -
     evaluation = read_evaluation(run) if run.evaluation_path.is_file() else None
     environment = Environment(
         loader=PackageLoader("codeword.evaluation.report", "."),
-        autoescape=False,  # Markdown; `in_line` takes the meaning of what comes from outside.
+        autoescape=False,  # Markdown; `in_line` escapes all text from outside.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["in_line"] = _in_line
     source, config = _SOURCES[recipe.data.kind], model.tokenizer.config
+    medium = _MEDIA.get(medium_name(config), _IMAGES)
     return environment.get_template("card.md.j2").render(
         recipe=recipe,
-        # Where data lies on the machine that trained is nobody's business.
+        # Paths on the machine that trained the model are private.
         recipe_json=recipe.model_dump_json(indent=2, exclude={"data": {"root", "alignments"}}),
         shipped=recipe.name in shipped_recipes() and load_recipe(recipe.name) == recipe,
         source=source,
-        medium="audio" if config.sample_rate else "images",
-        x="recordings (B, 1, T)" if config.sample_rate else f"images (B, {config.channels}, H, W)",
+        medium=medium.name,
+        x=medium.batch.format(channels=config.channels),
         values=config.values,
-        file="talk.wav" if config.sample_rate else "photo.jpg",
-        codes=_codes_in_words(model.tokenizer),
+        file=medium.file,
+        codes=_code_sentences(model.tokenizer, medium),
         facts=_facts(run, model, weights_bytes),
         compact=compact,
         evaluation=evaluation,
         rows=list(result_rows(evaluation, recipe.data)) if evaluation else [],
         rates=rate_table(evaluation) if evaluation else None,
         left_out=reasons(evaluation) if evaluation else [],
-        limits=_limits(config, source),
+        limits=_limits(model.tokenizer, medium, source),
     )
 
 
 def _facts(run: Run, model: Model, weights_bytes: int) -> list[tuple[str, str]]:
-    """What the model is and what it depends on, name by name."""
+    """Title and value of everything the model depends on."""
     recipe, environment = run.recipe(), run.environment()
     millions = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (model.tokenizer, model.prior)]
     return [
@@ -110,36 +146,27 @@ def _facts(run: Run, model: Model, weights_bytes: int) -> list[tuple[str, str]]:
     ]
 
 
-def _codes_in_words(tokenizer: Tokenizer) -> str:
-    config, codebook_sizes, hop = tokenizer.config, tokenizer.quantizer.codebook_sizes, tokenizer.hop
-    if config.sample_rate:
-        cell = f"Each {hop} samples at {config.sample_rate:,} Hz ({config.sample_rate / hop:g} times a second)"
-    else:
-        cell = f"Each cell of {' x '.join([str(hop)] * config.ndim)} pixels"
+def _code_sentences(tokenizer: Tokenizer, medium: MediumText) -> str:
+    codebook_sizes = tokenizer.quantizer.codebook_sizes
     count = "one code" if len(codebook_sizes) == 1 else f"{len(codebook_sizes)} codes"
     sizes = " x ".join(map(str, codebook_sizes)) if len(set(codebook_sizes)) > 1 else f"{codebook_sizes[0]:,}"
-    words = f"{cell} becomes {count} out of {sizes}, {sum(map(log2, codebook_sizes)):g} bits."
+    words = f"{medium.cell(tokenizer)} becomes {count} out of {sizes}, {sum(map(log2, codebook_sizes)):g} bits."
     if shorter := tokenizer.quantizer.served_codes[:-1]:
         words += f" The first {' or '.join(map(str, shorter))} of them also decode alone, at a lower rate."
     return words
 
 
-def _limits(config: TokenizerConfig, source: DataSource) -> list[str]:
-    """What one should not expect of the model, and what it is not for."""
+def _limits(tokenizer: Tokenizer, medium: MediumText, source: DataSource) -> list[str]:
+    """Limits of the model and of its use."""
     limits = [f"It was trained on nothing but {source.title}; other signals may come back worse."]
-    if isinstance(config.likelihood, SpectrogramConfig):
-        limits.append(
-            "Phases are not coded: Griffin-Lim finds some that fit, so sounds are alike and waveforms are not."
-        )
-    if config.classes and config.sample_rate:
-        limits.append(
-            f"Its decoder speaks in {len(config.classes)} voices that it can be told. Where they are real people's, do "
-            f"not pass what it says off as theirs."
-        )
+    if tokenizer.likelihood.phases_are_synthesised:
+        limits.append("Phases are not coded: Griffin-Lim finds phases that fit, so waveforms differ but sound alike.")
+    if tokenizer.classes and medium.classes_limit:
+        limits.append(medium.classes_limit.format(classes=tokenizer.classes))
     return limits
 
 
 def _in_line(text: object) -> str:
-    """Text from outside as it may stand in a table's cell or a sentence: one line, and no markup."""
+    """Text from outside for a table cell or a sentence: one line, without markup."""
     line = " ".join(str(text).split())
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#!" else c for c in line)

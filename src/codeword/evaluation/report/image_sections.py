@@ -13,7 +13,7 @@ from codeword.evaluation.report.image_signals import ReportImages, decode_alone
 ERROR_AMPLIFICATION = 4
 CODEWORDS_SHOWN = 1024
 
-_LARGEST_PICTURE = 256  # Pixels along a side; larger images are shown reduced, so that the page stays light.
+_LARGEST_PICTURE = 256  # Pixels along a side; larger images are shown reduced, to keep the page small.
 _LARGEST_ROW = 1280  # Pixels of all pictures in a row together.
 _PATCH_PIXELS = (16, 32)  # The gap is at least a pixel, so that smaller patches are enlarged first.
 _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
@@ -44,7 +44,7 @@ def image_sections(images: ReportImages) -> list[Section]:
             Section(
                 "samples-by-class",
                 "Samples of each class",
-                "The prior is told the class and draws; one row for each: "
+                "The prior is conditioned on the class; one row for each: "
                 + ", ".join(images.class_names)
                 + f". Temperature 1, seed {images.seed}, not chosen.",
                 lambda: _samples_by_class(images),
