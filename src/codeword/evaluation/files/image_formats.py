@@ -39,14 +39,12 @@ _QUALITIES = (1, 3, 5, 8, 11, 15, 20, 27, 35, 50, 75, 90)
 def _ladder() -> Iterator[ImageFormat]:
     for together in (False, True):
         yield ImageFormat("PNG", "optimize", True, "PNG", together, {"optimize": True})
-        yield ImageFormat(
-            "WebP lossless", "method 6", True, "WEBP", together, {"lossless": True, "quality": 100, "method": 6}
-        )
-        for name, pillow_name, options in (("JPEG", "JPEG", {"optimize": True}), ("WebP", "WEBP", {"method": 6})):
+        webp = {"lossless": True, "quality": 100, "method": 6}
+        yield ImageFormat("WebP lossless", "method 6", True, "WEBP", together, webp)
+        for name, options in (("JPEG", {"optimize": True}), ("WebP", {"method": 6})):
             for quality in _QUALITIES:
-                yield ImageFormat(
-                    name, f"quality {quality}", False, pillow_name, together, {"quality": quality, **options}
-                )
+                chosen = {**options, "quality": quality}
+                yield ImageFormat(name, f"quality {quality}", False, name.upper(), together, chosen)
 
 
 LADDER = tuple(_ladder())
@@ -54,7 +52,7 @@ LADDER = tuple(_ladder())
 
 
 def images_a_file(size: tuple[int, ...]) -> int:
-    """How many images of this size fit side by side into a square form."""
+    """Number of images of this size that fit side by side into one square file."""
     return max(1, MOST_PIXELS // max(size)) ** 2
 
 

@@ -1,4 +1,4 @@
-"""How far a reconstructed waveform is from the original, by arithmetic alone.
+"""Distances of a reconstructed waveform from the original, without any model.
 
 Waveforms are float (T,) in [-1, 1], both of one length. Every figure is finite for silence and for no samples at all.
 """
@@ -14,7 +14,7 @@ from codeword.spectra.stft import LogMel
 
 LARGEST_SI_SDR_DB = 100.0
 
-# Power of rounding noise in 16 bits is 8e-11: below this there is nothing to hear.
+# Power of rounding noise in 16 bits is 8e-11: below it a signal counts as silent.
 _SILENCE = 1e-10
 _FULL_SCALE = 32767 / 32768
 
@@ -33,8 +33,8 @@ def log_mel_distance(reconstruction: Tensor, original: Tensor, *, sample_rate: i
 def stft_distance(reconstruction: Tensor, original: Tensor, *, sample_rate: int) -> float:
     """Spectral convergence plus mean absolute difference of log magnitudes in nepers, averaged over three windows.
 
-    Yamamoto et al. 2020 (Parallel WaveGAN), eq. 3-6, with windows of 512, 1024 and 2048 samples. Dominated by the
-    convergence, a relative error, where the original is silent and the reconstruction is not.
+    Yamamoto et al. 2020 (Parallel WaveGAN), eq. 3-6, with windows of 512, 1024 and 2048 samples. Where the original
+    is silent and the reconstruction is not, the convergence, a relative error, dominates.
     """
     if not original.numel():
         return 0.0
@@ -42,9 +42,10 @@ def stft_distance(reconstruction: Tensor, original: Tensor, *, sample_rate: int)
 
 
 def si_sdr_db(reconstruction: Tensor, original: Tensor) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019, eq. 3), within +-100, means taken out.
+    """Scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019, eq. 3), within +-100, without means.
 
-    It hears phases: a decoder trained on spectra scores low however well it sounds.
+    It depends on phases: a decoder trained on spectra scores low however well it sounds. Not by torchmetrics, which
+    gives a silent reconstruction 0 dB.
     """
     if not original.numel():
         return LARGEST_SI_SDR_DB
@@ -64,12 +65,12 @@ def energy_ratio(reconstruction: Tensor, original: Tensor) -> float:
 
 
 def clipped_samples(reconstruction: Tensor) -> int:
-    """How many samples are at or beyond full scale of 16 bits."""
+    """Number of samples at or beyond full scale of 16 bits."""
     return int((reconstruction.abs() >= _FULL_SCALE).sum())
 
 
 def waveform_mse(reconstruction: Tensor, original: Tensor) -> float:
-    """Mean squared error of samples. Says little of how speech sounds: hold it against `silence_mse`."""
+    """Mean squared error of samples. It says little about how speech sounds: compare it with `silence_mse`."""
     return silence_mse(reconstruction.double() - original.double())
 
 

@@ -1,4 +1,4 @@
-"""A linear probe: how much of something a straight line finds in features."""
+"""Linear probe: measures the information about a label that a linear map finds in features."""
 
 import torch
 import torch.nn.functional as F
@@ -9,12 +9,12 @@ WEIGHT_DECAY = 1e-4
 
 
 class LinearProbe:
-    """Multinomial logistic regression on features that are first brought to mean 0 and scale 1. No randomness."""
+    """Multinomial logistic regression on features normalised to mean 0 and scale 1. No randomness."""
 
     def __init__(self, features: Tensor, labels: Tensor, *, classes: int) -> None:
         """Fit features (N, D) to labels (N,) int64 below `classes`, by L-BFGS on all of them at once."""
         self.mean = features.mean(0)
-        # What never varies says nothing, and must not be divided by.
+        # A constant feature has no information, and its scale must not become a divisor of 0.
         self.scale = features.std(0, correction=0).clamp(min=1e-6)
         scaled = self._scaled(features)
         self.weight = torch.zeros(classes, features.shape[1], requires_grad=True)

@@ -125,7 +125,7 @@ class _Plan:
         missing = judges.missing_judges()
         self.left_out = {name: why for name, why in missing.items() if name != "conversion_success"}
         if not self.decodes:
-            why = "this decoder draws one sample after another; `codeword reconstruct` lets it speak"
+            why = "this decoder draws one sample after another, which is slow; `codeword reconstruct` runs it"
             self.left_out |= dict.fromkeys(("per", *FIGURES), why)
         self.baseline = self.decodes and baselines
         if self.baseline and cells_per_second(tokenizer) != baseline.RATE_HZ:
@@ -219,7 +219,7 @@ class _Plan:
         if self.tokenizer.classes < 2:
             return "the decoder is not conditioned on the speaker"
         if all(self.data.label(i) >= self.tokenizer.classes for i in range(count)):
-            return "nobody of this split speaks in training; use a split by chapter"
+            return "no speaker of this split occurs in training; use a split by chapter"
         return ""
 
 

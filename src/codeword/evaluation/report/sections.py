@@ -75,7 +75,7 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
         caption += "The prior's is the number of bits that one code costs. "
     else:
         caption += "This run's prior has nothing to learn, so it has no curve. "
-    caption += "Where validation turns up while training goes on down, the model learns its training data by heart."
+    caption += "If the validation loss rises while the training loss falls, the model overfits its training data."
     codebook_sizes = signals.tokenizer.quantizer.codebook_sizes
     # Perplexity over several codes is that of their mean entropy, so its limit is the geometric mean.
     limit = exp(sum(log(n) for n in codebook_sizes) / len(codebook_sizes))
@@ -89,9 +89,9 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
         Section(
             "codebook-over-time",
             "Codebook over time",
-            "Perplexity is how many codewords, all used alike, would say as much as the codes do; the dashed line is "
-            "the most that is possible. Usage is the share of codewords that occurred at all. A curve that falls to "
-            "the ground is a collapsed codebook.",
+            "Perplexity is the number of equally frequent codewords with the same information; the dashed line is "
+            "its maximum. Usage is the share of codewords that occurred at all. A curve that falls to "
+            "the bottom is a collapsed codebook.",
             lambda: panels_figure(use),
         ),
     ]
@@ -116,7 +116,7 @@ def _code_use(signals: ReportSignals) -> Section:
     return Section(
         "codebook-use",
         "Use of the codewords",
-        f"How often each codeword stands in the codes of the first {signals.counted:,} signals of the "
-        f"{signals.split} split, on a logarithmic axis. The flatter, the more each code can say.",
+        f"How often each codeword occurs in the codes of the first {signals.counted:,} signals of the "
+        f"{signals.split} split, on a logarithmic axis. The flatter, the more information a code has.",
         lambda: code_use_figure(signals.counts),
     )

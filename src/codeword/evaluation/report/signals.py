@@ -35,7 +35,7 @@ class ReportSignals:
 
 @dataclass(frozen=True)
 class Samples:
-    """How many samples of `size` to draw: `count` unconditional ones, and `per_class` of the first `classes` classes.
+    """Samples of `size` to draw: `count` unconditional ones, and `per_class` of each of the first `classes` classes.
 
     With `condition_decoder` the decoder is also conditioned on the class.
     """
