@@ -9,7 +9,10 @@ WEIGHT_DECAY = 1e-4
 
 
 class LinearProbe:
-    """Multinomial logistic regression on features normalised to mean 0 and scale 1. No randomness."""
+    """Multinomial logistic regression on features normalised to mean 0 and scale 1. No randomness.
+
+    Not scikit-learn's, which is only in the extra `speech`, while phones are also measured without it.
+    """
 
     def __init__(self, features: Tensor, labels: Tensor, *, classes: int) -> None:
         """Fit features (N, D) to labels (N,) int64 below `classes`, by L-BFGS on all of them at once."""
