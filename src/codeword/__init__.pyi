@@ -1,0 +1,30 @@
+__version__: str
+
+from .codec import Codec as Codec
+from .codec import CompressOptions as CompressOptions
+from .config import Recipe as Recipe
+from .config import load_recipe as load_recipe
+from .errors import CodewordError as CodewordError
+from .errors import DataError as DataError
+from .errors import ModelError as ModelError
+from .errors import RecipeError as RecipeError
+from .errors import TrainingError as TrainingError
+from .errors import UnsupportedError as UnsupportedError
+from .errors import UsageError as UsageError
+from .evaluation import evaluate as evaluate
+from .evaluation.report.page import report as report
+from .files import compress as compress
+from .files import decode as decode
+from .files import decompress as decompress
+from .files import encode as encode
+from .files import read as read
+from .model import Model as Model
+from .pretrained import load as load
+from .priors import Prior as Prior
+from .priors import Sampler as Sampler
+from .priors import build_prior as build_prior
+from .priors import load_prior as load_prior
+from .priors import walk as walk
+from .tokenizer import Tokenizer as Tokenizer
+from .training import Run as Run
+from .training import train as train
