@@ -11,32 +11,18 @@ from typing import Any
 
 from torch import Tensor
 
+from codeword import store
 from codeword.config import Config, PriorModelConfig, TokenizerConfig, UniformPriorConfig, validate
 from codeword.errors import UsageError
 from codeword.model import ALIASES_FILE, PRIOR, TOKENIZER
 from codeword.quantizers import build_quantizer
-from codeword.store import (
-    CONFIG_FILE,
-    FORMAT,
-    WEIGHTS_FILE,
-    digest_tensors,
-    read_json,
-    read_metadata,
-    read_stored,
-    restored,
-    write_json,
-    write_tensors,
-)
 
 _KEYS = {"levels": "codebook_sizes", "prefixes": "served_codes", "whole": "all_codes_probability"}
 _TENSORS = (
-    (re.compile(r"\bquantizer\.into\b"), "quantizer.project_in"),
-    (re.compile(r"\bquantizer\.out\b"), "quantizer.project_out"),
+    (re.compile(r"\b(quantizer|blocks\.\d+|layers\.\d+)\.into\b"), r"\1.project_in"),
+    (re.compile(r"\b(quantizer|blocks\.\d+|layers\.\d+|stacks\.\d+\.\d+)\.out\b"), r"\1.project_out"),
     (re.compile(r"\bquantizer\.books\b"), "quantizer.codebooks"),
-    (re.compile(r"(blocks\.\d+|layers\.\d+)\.into\b"), r"\1.project_in"),
-    (re.compile(r"(blocks\.\d+|layers\.\d+|stacks\.\d+\.\d+)\.out\b"), r"\1.project_out"),
-    (re.compile(r"\bclass_vectors\b"), "class_embedding"),
-    (re.compile(r"\blabel_vectors\b"), "label_embedding"),
+    (re.compile(r"\b(class|label)_vectors\b"), r"\1_embedding"),
 )
 
 
@@ -52,29 +38,29 @@ def upgrade(folder: Path, out: Path) -> list[str]:
     """
     if out.exists():
         raise UsageError(f"{out} exists already; choose another folder for the converted model.")
-    if not any(_is_old(path) for path in folder.rglob(CONFIG_FILE)):
+    if not any(_is_old(path) for path in folder.rglob(store.CONFIG_FILE)):
         raise UsageError(f"{folder} holds no model of format 1, so there is nothing to convert.")
     shutil.copytree(folder, out)
     converted = []
     for path in sorted(out.rglob("*")):
-        if path.name == CONFIG_FILE and _is_old(path):
-            write_json(path, {"format": FORMAT, **_renamed_keys(read_json(path))})
+        if path.name == store.CONFIG_FILE and _is_old(path):
+            store.write_json(path, {"format": store.FORMAT, **_renamed_keys(store.read_json(path))})
         elif path.name == "recipe.json":
-            write_json(path, _renamed_keys(read_json(path)))
+            store.write_json(path, _renamed_keys(store.read_json(path)))
         elif path.suffix == ".safetensors":
-            tensors = {_renamed(name): tensor for name, tensor in read_stored(path).items()}
-            write_tensors(path, tensors, metadata=read_metadata(path))
+            tensors = {_renamed(name): tensor for name, tensor in store.read_stored(path).items()}
+            store.write_tensors(path, tensors, metadata=store.read_metadata(path))
         else:
             continue
         converted.append(str(path.relative_to(out)))
-    model = folder / TOKENIZER if (folder / TOKENIZER / CONFIG_FILE).is_file() else folder
-    if "quantizer" in read_json(model / CONFIG_FILE):
-        write_json(out / ALIASES_FILE, {"fingerprints": [_old_fingerprint(model, folder / PRIOR)]})
+    model = folder / TOKENIZER if (folder / TOKENIZER / store.CONFIG_FILE).is_file() else folder
+    if "quantizer" in store.read_json(model / store.CONFIG_FILE):
+        store.write_json(out / ALIASES_FILE, {"fingerprints": [_old_fingerprint(model, folder / PRIOR)]})
     return converted
 
 
 def _is_old(path: Path) -> bool:
-    return "format" not in read_json(path)
+    return "format" not in store.read_json(path)
 
 
 def _renamed_keys(tree: Any) -> Any:
@@ -92,15 +78,16 @@ def _renamed(name: str) -> str:
 
 def _old_fingerprint(tokenizer: Path, prior: Path) -> str:
     """The fingerprint that format 1 gave a tokenizer folder and a prior folder, which need not exist."""
-    config = validate(TokenizerConfig, _renamed_keys(read_json(tokenizer / CONFIG_FILE)), place=str(tokenizer))
-    own = _part_fingerprint(config, read_stored(tokenizer / WEIGHTS_FILE))
-    if (prior / CONFIG_FILE).is_file():
-        fitted = validate(PriorModelConfig, _renamed_keys(read_json(prior / CONFIG_FILE)), place=str(prior))
-        theirs = _part_fingerprint(fitted, read_stored(prior / WEIGHTS_FILE))
+    config = validate(
+        TokenizerConfig, _renamed_keys(store.read_json(tokenizer / store.CONFIG_FILE)), place=str(tokenizer)
+    )
+    own = _part_fingerprint(config, store.read_stored(tokenizer / store.WEIGHTS_FILE))
+    if (prior / store.CONFIG_FILE).is_file():
+        fitted = validate(PriorModelConfig, _renamed_keys(store.read_json(prior / store.CONFIG_FILE)), place=str(prior))
+        theirs = _part_fingerprint(fitted, store.read_stored(prior / store.WEIGHTS_FILE))
     else:
         sizes = build_quantizer(config.quantizer).codebook_sizes
-        grid = (1,) * config.ndim
-        uniform = PriorModelConfig(architecture=UniformPriorConfig(), grid=grid, codebook_sizes=sizes)
+        uniform = PriorModelConfig(architecture=UniformPriorConfig(), grid=(1,) * config.ndim, codebook_sizes=sizes)
         theirs = _part_fingerprint(uniform, {})
     return hashlib.sha256(f"{own} {theirs}".encode()).hexdigest()
 
@@ -110,4 +97,4 @@ def _part_fingerprint(config: Config, stored: dict[str, Tensor]) -> str:
     text = config.model_dump_json()
     for old, new in _KEYS.items():
         text = text.replace(f'"{new}":', f'"{old}":')
-    return digest_tensors(text, restored(stored))
+    return store.digest_tensors(text, store.restored(stored))
