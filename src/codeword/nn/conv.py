@@ -1,6 +1,6 @@
 """Convolutions of any rank, padded so that sizes are exact multiples."""
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -11,16 +11,8 @@ class Conv1d(nn.Conv1d):
     """A 1-D convolution computed as a 2-D one of height 1, whose channels_last kernels are two to five times faster."""
 
     def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        rows = F.conv2d(
-            x.unsqueeze(2),
-            weight.unsqueeze(2),
-            bias,
-            (1, *self.stride),
-            (0, *map(int, self.padding)),
-            (1, *self.dilation),
-            self.groups,
-        )
-        return rows.squeeze(2)
+        stride, padding, dilation = (1, *self.stride), (0, *map(int, self.padding)), (1, *self.dilation)
+        return F.conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, stride, padding, dilation, self.groups).squeeze(2)
 
 
 class ConvTranspose1d(nn.ConvTranspose1d):
@@ -28,35 +20,25 @@ class ConvTranspose1d(nn.ConvTranspose1d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         assert output_size is None
-        rows = F.conv_transpose2d(
-            x.unsqueeze(2),
-            self.weight.unsqueeze(2),
-            self.bias,
-            (1, *self.stride),
-            (0, *map(int, self.padding)),
-            (0, *self.output_padding),
-            self.groups,
-            (1, *self.dilation),
-        )
-        return rows.squeeze(2)
+        stride, padding, dilation = (1, *self.stride), (0, *map(int, self.padding)), (1, *self.dilation)
+        x, weight, extra = x.unsqueeze(2), self.weight.unsqueeze(2), (0, *self.output_padding)
+        return F.conv_transpose2d(x, weight, self.bias, stride, padding, extra, self.groups, dilation).squeeze(2)
 
 
-CONV: dict[int, Any] = {1: Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED: dict[int, Any] = {1: ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+CONV: dict[int, Callable[..., nn.Module]] = {1: Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Callable[..., nn.Module]] = {1: ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
-def same(ndim: int, channels_in: int, channels_out: int, kernel: int) -> nn.Module:
+def same(ndim: int, channels_in: int, channels_out: int, kernel: int, *, groups: int = 1) -> nn.Module:
     """A convolution of odd `kernel` that keeps the size."""
-    conv: nn.Module = CONV[ndim](channels_in, channels_out, kernel, padding=kernel // 2)
-    return conv
+    return CONV[ndim](channels_in, channels_out, kernel, padding=kernel // 2, groups=groups)
 
 
 def down(ndim: int, channels_in: int, channels_out: int, stride: int) -> nn.Module:
     """A strided convolution, window twice the stride: size n (a multiple of stride) becomes n / stride."""
     if stride == 1:
         return same(ndim, channels_in, channels_out, 3)
-    conv: nn.Module = CONV[ndim](channels_in, channels_out, 2 * stride, stride, (stride + 1) // 2)
-    return conv
+    return CONV[ndim](channels_in, channels_out, 2 * stride, stride, (stride + 1) // 2)
 
 
 def up(ndim: int, channels_in: int, channels_out: int, stride: int) -> nn.Module:
@@ -66,12 +48,6 @@ def up(ndim: int, channels_in: int, channels_out: int, stride: int) -> nn.Module
     conv: nn.Module = TRANSPOSED[ndim](
         channels_in, channels_out, 2 * stride, stride, (stride + 1) // 2, output_padding=stride % 2
     )
-    return conv
-
-
-def depthwise(ndim: int, channels: int, kernel: int) -> nn.Module:
-    """A convolution of odd `kernel` within each channel, which keeps the size."""
-    conv: nn.Module = CONV[ndim](channels, channels, kernel, padding=kernel // 2, groups=channels)
     return conv
 
 

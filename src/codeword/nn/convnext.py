@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import ConvNeXtTrunkConfig
-from codeword.nn.conv import CONV, TRANSPOSED, channels_last, depthwise, down, same, up
+from codeword.nn.conv import CONV, TRANSPOSED, channels_last, down, same, up
 
 _SMALL = 0.1
 
@@ -21,7 +21,7 @@ class ConvNeXtBlock(nn.Module):
 
     def __init__(self, ndim: int, width: int, hidden: int, kernel: int, condition: int = 0) -> None:
         super().__init__()
-        self.spatial = depthwise(ndim, width, kernel)
+        self.spatial = same(ndim, width, width, kernel, groups=width)
         self.norm = nn.LayerNorm(width, elementwise_affine=not condition)
         self.adapt = nn.Linear(condition, 2 * width) if condition else None
         self.project_in, self.project_out = nn.Linear(width, hidden), nn.Linear(hidden, width)
@@ -37,8 +37,7 @@ class ConvNeXtBlock(nn.Module):
             scale, shift = self.adapt(condition).view(x.shape[0], *[1] * (x.ndim - 2), -1).chunk(2, -1)
             h = h * (1 + scale) + shift
         h = self.project_out(F.gelu(self.project_in(h))) * self.scale
-        out: Tensor = x + h.movedim(-1, 1)
-        return out
+        return cast(Tensor, x + h.movedim(-1, 1))
 
 
 class ConvNeXtEncoder(nn.Module):
@@ -63,8 +62,7 @@ class ConvNeXtEncoder(nn.Module):
         self.patches = CONV[ndim](channels, dim, prod(config.strides), prod(config.strides))
 
     def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.patches(x) + self.scale * self.layers(x)
-        return z
+        return cast(Tensor, self.patches(x) + self.scale * self.layers(x))
 
 
 class ConvNeXtDecoder(nn.Module):
@@ -93,8 +91,7 @@ class ConvNeXtDecoder(nn.Module):
         h = channels_last(self.widen(vectors))
         for block in cast(list[ConvNeXtBlock], self.blocks):
             h = block(h, condition)
-        features: Tensor = self.patches(vectors) + self.scale * self.finish(h)
-        return features
+        return cast(Tensor, self.patches(vectors) + self.scale * self.finish(h))
 
 
 class ChannelNorm(nn.LayerNorm):

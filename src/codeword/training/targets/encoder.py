@@ -91,7 +91,7 @@ class EncoderWithCodewords(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             half_norms = self.codewords.square().sum(1, keepdim=True) / 2
             scores: Tensor = self.codewords @ z.float() - half_norms
-        return scores
+            return scores
 
 
 class EncoderTask(Task[EncoderWithCodewords]):
@@ -177,16 +177,14 @@ def _analyse(tokenizer: Tokenizer, data: Recordings, config: ClustersConfig) -> 
     return analysed
 
 
-@torch.no_grad()
 def _initialise(tokenizer: Tokenizer, analysed: Sequence[AnalysedRecording], clusters: Clusters) -> None:
     """Set the encoder's linear map of a cell to the regression of the clusters' vectors."""
     assert isinstance(tokenizer.encoder, ConvNeXtEncoder)
     own = torch.cat([cells_of(recording.features, clusters.span) for recording in analysed])
     wanted = torch.cat([clusters.vectors(recording.cepstra) for recording in analysed])
-    nearby, patches = ridge(own, wanted, penalty=_PENALTY), tokenizer.encoder.patches
-    patches.weight.copy_(nearby.weight.view(clusters.span, -1, wanted.shape[1]).permute(2, 1, 0))
-    assert patches.bias is not None
-    patches.bias.copy_(nearby.bias)
+    nearby = ridge(own, wanted, penalty=_PENALTY)
+    weight = nearby.weight.view(clusters.span, -1, wanted.shape[1]).permute(2, 1, 0)
+    tokenizer.encoder.patches.load_state_dict({"weight": weight, "bias": nearby.bias})
 
 
 def _agreeing(scores: Tensor, codes: Tensor) -> Tensor:
