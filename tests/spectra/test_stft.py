@@ -24,7 +24,7 @@ def test_frames_tile_the_signal_and_give_it_back(samples: int, sizes: tuple[int,
     assert spectrum.shape == (2, n_fft // 2 + 1, -(-samples // hop))
     # One frame alone leaves the edges of its window, where it is nearly zero, badly determined.
     if spectrum.shape[-1] > n_fft // hop:
-        torch.testing.assert_close(istft(spectrum, n_fft, hop, samples), x, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(istft(spectrum, n_fft, hop)[:, :samples], x, atol=1e-4, rtol=1e-3)
 
 
 def test_a_piece_has_the_frames_of_the_whole() -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from codeword.config import TokenizerConfig
 from codeword.errors import CodewordError, DataError, UsageError
 from codeword.media.base import Medium
-from codeword.spectra.distance import log_mel_distance
+from codeword.spectra.losses import log_mel_distance
 
 Wave = NDArray[np.float32]
 

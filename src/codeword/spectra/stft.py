@@ -21,8 +21,8 @@ _INVERSION_STEPS = 25
 
 def stft(x: Tensor, n_fft: int, hop: int) -> Tensor:
     """Waveforms (B, T) to the complex spectrum (B, n_fft // 2 + 1, ceil(T / hop)), Hann window."""
-    before, after = _margins(n_fft, hop)
-    padded = F.pad(x, (before, after + (-x.shape[-1]) % hop))
+    before = (n_fft - hop) // 2
+    padded = F.pad(x, (before, n_fft - hop - before + -x.shape[-1] % hop))
     frames = padded.unfold(-1, n_fft, hop) * _window(n_fft, x)
     spectrum: Tensor = torch.fft.rfft(frames)
     return spectrum.transpose(1, 2)
@@ -35,31 +35,28 @@ def magnitudes(x: Tensor, n_fft: int, hop: int) -> Tensor:
     return (real * real + imaginary * imaginary).clamp(min=FLOOR**2).sqrt()
 
 
-def istft(spectrum: Tensor, n_fft: int, hop: int, length: int | None = None) -> Tensor:
-    """The waveforms (B, length) whose `stft` is nearest to the spectrum (B, bins, N); by default length = N * hop.
+def istft(spectrum: Tensor, n_fft: int, hop: int) -> Tensor:
+    """The waveforms (B, N * hop) whose `stft` is nearest to the spectrum (B, bins, N).
 
     Overlap-add, divided by the sum of squared windows (Griffin and Lim 1984, eq. 6).
     """
     count = spectrum.shape[-1]
     frames = torch.fft.irfft(spectrum.transpose(1, 2), n=n_fft) * _window(n_fft, spectrum.real)
-    before, _ = _margins(n_fft, hop)
-    kept = slice(before, before + count * hop)
+    kept = slice((n_fft - hop) // 2, (n_fft - hop) // 2 + count * hop)
     weight = _weight(count, n_fft, hop, frames.device, frames.dtype)
-    return (_overlap_add(frames, hop)[:, kept] / weight[kept])[:, :length]
+    return _overlap_add(frames, hop)[:, kept] / weight[kept]
 
 
-def griffin_lim(magnitude: Tensor, n_fft: int, hop: int, *, iterations: int, phase: Tensor | None = None) -> Tensor:
+def griffin_lim(magnitude: Tensor, n_fft: int, hop: int, *, iterations: int) -> Tensor:
     """A waveform (B, N * hop) whose spectrum has nearly the magnitude (B, bins, N).
 
-    The fast Griffin-Lim algorithm (Perraudin et al. 2013, algorithm 2, alpha 0.99), from `phase` in radians or, without
-    one, from phases that advance with the centre frequency of each bin. No randomness is used.
+    The fast Griffin-Lim algorithm (Perraudin et al. 2013, algorithm 2, alpha 0.99), from phases that advance with the
+    centre frequency of each bin. No randomness is used.
     """
-    if phase is None:
-        # In integers, which stay exact for hours of signal.
-        bins, frames = (torch.arange(n, device=magnitude.device) for n in magnitude.shape[1:])
-        turns = (bins[:, None] * frames * hop % n_fft) / n_fft
-        phase = (2 * torch.pi * turns).expand_as(magnitude)
-    estimate = torch.polar(magnitude, phase)
+    # In integers, which stay exact for hours of signal.
+    bins, frames = (torch.arange(n, device=magnitude.device) for n in magnitude.shape[1:])
+    turns = (bins[:, None] * frames * hop % n_fft) / n_fft
+    estimate = torch.polar(magnitude, (2 * torch.pi * turns).expand_as(magnitude))
     before = torch.zeros_like(estimate)
     for _ in range(iterations):
         consistent = stft(istft(estimate, n_fft, hop), n_fft, hop)
@@ -115,11 +112,6 @@ def _filters(sample_rate: int, n_fft: int, mels: int, device: torch.device) -> T
     # Cached instead of a buffer: models are built on the meta device when they are loaded, without values.
     with torch.inference_mode(False):
         return mel_filters(sample_rate, n_fft, mels).to(device)
-
-
-def _margins(n_fft: int, hop: int) -> tuple[int, int]:
-    before = (n_fft - hop) // 2
-    return before, n_fft - hop - before
 
 
 def _window(n_fft: int, like: Tensor) -> Tensor:
