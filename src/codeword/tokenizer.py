@@ -12,7 +12,7 @@ from codeword.config import TokenizerConfig
 from codeword.likelihoods import build_likelihood
 from codeword.nn.conv import channels_last
 from codeword.nn.frontend import build_frontend, build_head
-from codeword.nn.trunk import build_trunk, hop
+from codeword.nn.trunk import build_trunk
 from codeword.quantizers import Quantized, build_quantizer
 from codeword.store import Pretrained
 
@@ -62,7 +62,7 @@ class Tokenizer(Pretrained):
         self.config = config
         self.classes = len(config.classes)
         self.frontend = build_frontend(config.frontend, channels=config.channels, sample_rate=config.sample_rate)
-        self.hop = self.frontend.hop * hop(config.trunk)
+        self.hop = self.frontend.hop * prod(config.trunk.strides)
         self.quantizer = build_quantizer(config.quantizer)
         self.likelihood = build_likelihood(
             config.likelihood, channels=config.channels, values=config.values, sample_rate=config.sample_rate
@@ -146,8 +146,3 @@ class Tokenizer(Pretrained):
             label = torch.full((vectors.shape[0],), self.classes, device=vectors.device)
         condition: Tensor = self.class_embedding(label)
         return condition
-
-
-def signal_dims(x: Tensor) -> int:
-    """Numbers in one signal of the batch x (B, C, *S), the divisor of bits per dimension."""
-    return prod(x.shape[1:])

@@ -1,7 +1,5 @@
 """Likelihoods p(x | features) over integer signals."""
 
-from typing import assert_never
-
 from codeword.config import (
     CategoricalConfig,
     GaussianConfig,
@@ -41,5 +39,3 @@ def build_likelihood(
             return Spectrogram(config, channels=channels, values=values, sample_rate=sample_rate)
         case WaveNetDecoderConfig():
             return WaveNetDecoder(config, channels=channels, values=values)
-        case _:
-            assert_never(config)

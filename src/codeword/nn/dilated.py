@@ -58,8 +58,7 @@ class DilatedStack(nn.Module):
             gates.append(gate(drive, dim=-1))
             if i < len(self.residual):
                 h = h + self.residual[i](gates[i])
-        skips: Tensor = self.skip(torch.cat(gates, -1))
-        return skips
+        return cast(Tensor, self.skip(torch.cat(gates, -1)))
 
     def biases(self, condition: Tensor | None) -> Tensor:
         """Condition (B, C) to the biases of every layer (B, layer, 2W); one row for all if there is no condition."""
@@ -136,8 +135,7 @@ class DilatedWalk:
         """Local conditioning (B, T, C) to the drives of T steps, for `step`: (T, layer, B, 2W)."""
         assert self._local is not None
         added = local.detach().float() @ self._local
-        drives: Tensor = added.unflatten(2, (len(self._layers), -1)).permute(1, 2, 0, 3) + self._biases
-        return drives
+        return cast(Tensor, added.unflatten(2, (len(self._layers), -1)).permute(1, 2, 0, 3) + self._biases)
 
     @torch.no_grad()
     def step(self, h: Tensor, drives: Tensor | None = None) -> Tensor:

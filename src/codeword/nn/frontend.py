@@ -6,7 +6,6 @@ which a frame depends (infinite if it depends on the whole recording).
 """
 
 from math import inf
-from typing import assert_never
 
 import torch
 from torch import Tensor, nn
@@ -83,8 +82,6 @@ def build_frontend(config: FrontendConfig, *, channels: int, sample_rate: int | 
         case LogMelConfig():
             assert sample_rate is not None
             return LogMelFrontend(config, sample_rate)
-        case _:
-            assert_never(config)
 
 
 def build_head(config: HeadConfig, *, features: int) -> Samples | ISTFTHead | Hold:
@@ -97,5 +94,3 @@ def build_head(config: HeadConfig, *, features: int) -> Samples | ISTFTHead | Ho
             return ISTFTHead(config)
         case HoldConfig():
             return Hold(config, features)
-        case _:
-            assert_never(config)

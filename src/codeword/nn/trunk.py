@@ -3,8 +3,7 @@
 Decoders also take a vector (B, D), the embedding of the class.
 """
 
-from math import prod
-from typing import assert_never
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,24 +13,17 @@ from codeword.nn.conv import down, same, up
 from codeword.nn.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 
 
-def hop(config: TrunkConfig) -> int:
-    """Signal values per code cell along each axis."""
-    return prod(config.strides)
-
-
 def build_trunk(
     config: TrunkConfig, *, ndim: int, channels: int, dim: int, features: int
 ) -> tuple[nn.Module, nn.Module]:
     """Build the encoder from `channels` to vectors of `dim`, and the decoder from these to `features` channels."""
     match config:
         case ConvTrunkConfig():
-            return ConvEncoder(config, ndim, channels, dim), ConvDecoder(config, ndim, dim, features)
+            return _conv_trunk(config, ndim, channels, dim, features)
         case ResidualTrunkConfig():
-            return ResidualEncoder(config, ndim, channels, dim), ResidualDecoder(config, ndim, dim, features)
+            return _residual_trunk(config, ndim, channels, dim, features)
         case ConvNeXtTrunkConfig():
             return ConvNeXtEncoder(config, ndim, channels, dim), ConvNeXtDecoder(config, ndim, dim, features)
-        case _:
-            assert_never(config)
 
 
 class ResidualBlock(nn.Module):
@@ -50,7 +42,9 @@ class ResidualBlock(nn.Module):
 class _Layers(nn.Module):
     """Layers in sequence; a decoder adds its condition to the input."""
 
-    layers: nn.Sequential
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """X (B, C, *S) and condition (B, C) to the output of the layers (B, C', *S')."""
@@ -60,40 +54,29 @@ class _Layers(nn.Module):
         return out
 
 
-class ConvEncoder(_Layers):
-    """The encoder of the VQ-VAE conv trunk (van den Oord et al. 2017, as in Sonnet's example).
+def _conv_trunk(
+    config: ConvTrunkConfig, ndim: int, channels: int, dim: int, features: int
+) -> tuple[nn.Module, nn.Module]:
+    """The VQ-VAE conv trunk (van den Oord et al. 2017, as in Sonnet's example).
 
-    Strided convs with ReLU, a 3x3, a residual stack, a 1x1 to `dim`.
+    Encoder: strided convs with ReLU, a 3x3, a residual stack, a 1x1 to `dim`. Decoder: a 3x3, a residual stack,
+    transposed convs with ReLU between.
     """
-
-    def __init__(self, config: ConvTrunkConfig, ndim: int, channels: int, dim: int) -> None:
-        super().__init__()
-        widths = [channels, *_conv_widths(config)]
-        strided = [
-            layer
-            for stride, before, after in zip(config.strides, widths[:-1], widths[1:], strict=True)
-            for layer in (down(ndim, before, after, stride), nn.ReLU())
-        ]
-        self.layers = nn.Sequential(
-            *strided,
-            same(ndim, config.width, config.width, 3),
-            _residual_stack(config, ndim),
-            same(ndim, config.width, dim, 1),
-        )
-
-
-class ConvDecoder(_Layers):
-    """The decoder of the same trunk: a 3x3, a residual stack, transposed convs with ReLU between."""
-
-    def __init__(self, config: ConvTrunkConfig, ndim: int, dim: int, features: int) -> None:
-        super().__init__()
-        widths = [*_conv_widths(config)[::-1], features]
-        transposed = [
-            layer
-            for stride, before, after in zip(config.strides[::-1], widths[:-1], widths[1:], strict=True)
-            for layer in (up(ndim, before, after, stride), nn.ReLU())
-        ]
-        self.layers = nn.Sequential(same(ndim, dim, config.width, 3), _residual_stack(config, ndim), *transposed[:-1])
+    width = config.width
+    # Half the width at the finest resolution, where a layer costs most, as in Sonnet.
+    widths = [width // 2 if len(config.strides) > 1 else width, *[width] * (len(config.strides) - 1)]
+    strided = [
+        layer
+        for stride, (before, after) in zip(config.strides, pairwise([channels, *widths]), strict=True)
+        for layer in (down(ndim, before, after, stride), nn.ReLU())
+    ]
+    encoder = _Layers(*strided, same(ndim, width, width, 3), _residual_stack(config, ndim), same(ndim, width, dim, 1))
+    transposed = [
+        layer
+        for stride, (before, after) in zip(config.strides[::-1], pairwise([*widths[::-1], features]), strict=True)
+        for layer in (up(ndim, before, after, stride), nn.ReLU())
+    ]
+    return encoder, _Layers(same(ndim, dim, width, 3), _residual_stack(config, ndim), *transposed[:-1])
 
 
 def _residual_stack(config: ConvTrunkConfig, ndim: int) -> nn.Sequential:
@@ -101,35 +84,20 @@ def _residual_stack(config: ConvTrunkConfig, ndim: int) -> nn.Sequential:
     return nn.Sequential(*blocks, nn.ReLU())
 
 
-def _conv_widths(config: ConvTrunkConfig) -> list[int]:
-    # Half the width at the finest resolution, where a layer costs most, as in Sonnet.
-    coarser = [config.width] * (len(config.strides) - 1)
-    return [config.width // 2, *coarser] if coarser else [config.width]
+def _residual_trunk(
+    config: ResidualTrunkConfig, ndim: int, channels: int, dim: int, features: int
+) -> tuple[nn.Module, nn.Module]:
+    """Residual blocks at each resolution: the encoder's from fine to coarse, the decoder's from coarse to fine."""
 
+    def blocks(counts: tuple[int, ...], i: int) -> list[nn.Module]:
+        return [ResidualBlock(ndim, widths[i], widths[i]) for _ in range(counts[i])]
 
-class ResidualEncoder(_Layers):
-    """Residual blocks at each resolution, from fine to coarse."""
-
-    def __init__(self, config: ResidualTrunkConfig, ndim: int, channels: int, dim: int) -> None:
-        super().__init__()
-        layers = [same(ndim, channels, config.widths[0], 3), *_blocks(ndim, config.widths[0], config.encoder_blocks[0])]
-        for i, stride in enumerate(config.strides, start=1):
-            layers.append(down(ndim, config.widths[i - 1], config.widths[i], stride))
-            layers += _blocks(ndim, config.widths[i], config.encoder_blocks[i])
-        self.layers = nn.Sequential(*layers, nn.ReLU(), same(ndim, config.widths[-1], dim, 1))
-
-
-class ResidualDecoder(_Layers):
-    """Residual blocks at each resolution, from coarse to fine."""
-
-    def __init__(self, config: ResidualTrunkConfig, ndim: int, dim: int, features: int) -> None:
-        super().__init__()
-        layers = [same(ndim, dim, config.widths[-1], 3), *_blocks(ndim, config.widths[-1], config.decoder_blocks[-1])]
-        for i, stride in reversed(list(enumerate(config.strides))):
-            layers.append(up(ndim, config.widths[i + 1], config.widths[i], stride))
-            layers += _blocks(ndim, config.widths[i], config.decoder_blocks[i])
-        self.layers = nn.Sequential(*layers, nn.ReLU(), same(ndim, config.widths[0], features, 1))
-
-
-def _blocks(ndim: int, width: int, count: int) -> list[nn.Module]:
-    return [ResidualBlock(ndim, width, width) for _ in range(count)]
+    widths, strides = config.widths, config.strides
+    layers = [same(ndim, channels, widths[0], 3), *blocks(config.encoder_blocks, 0)]
+    for i, stride in enumerate(strides):
+        layers += [down(ndim, widths[i], widths[i + 1], stride), *blocks(config.encoder_blocks, i + 1)]
+    encoder = _Layers(*layers, nn.ReLU(), same(ndim, widths[-1], dim, 1))
+    layers = [same(ndim, dim, widths[-1], 3), *blocks(config.decoder_blocks, -1)]
+    for i, stride in reversed(list(enumerate(strides))):
+        layers += [up(ndim, widths[i + 1], widths[i], stride), *blocks(config.decoder_blocks, i)]
+    return encoder, _Layers(*layers, nn.ReLU(), same(ndim, widths[0], features, 1))

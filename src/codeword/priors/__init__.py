@@ -1,7 +1,6 @@
 """Priors p(codes | label): exact log-probabilities, and a cached walk that draws or codes symbols."""
 
 from pathlib import Path
-from typing import assert_never
 
 from codeword.config import PixelCNNConfig, PriorModelConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Prior, walk
@@ -32,5 +31,3 @@ def _prior_class(config: PriorModelConfig) -> type[Prior]:
             return PixelCNN
         case WaveNetConfig():
             return WaveNet
-        case _:
-            assert_never(config.architecture)

@@ -75,8 +75,7 @@ class CellPrior(Prior):
             state.hidden = self._hidden(self._walk_cell(state, cell))
             state.cell = []
         assert state.hidden is not None
-        logits: Tensor = self.outputs[k](F.relu(state.hidden))
-        return logits
+        return cast(Tensor, self.outputs[k](F.relu(state.hidden)))
 
     def push(self, state: CellState, i: int, symbols: Tensor) -> None:
         cell, k = divmod(i, len(self.codebook_sizes))
@@ -87,8 +86,7 @@ class CellPrior(Prior):
             self._enter(state, cell, self._embedded(torch.stack(state.cell, -1)))
 
     def _hidden(self, features: Tensor) -> Tensor:
-        hidden: Tensor = self.head(F.relu(features))
-        return hidden
+        return cast(Tensor, self.head(F.relu(features)))
 
     def _embedded(self, codes: Tensor) -> Tensor:
         """Codes (..., K) to the sum of their embeddings (..., W)."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -171,8 +172,4 @@ class PixelCNN(CellPrior):
         return biases.permute(1, 2, 0, 3)
 
     def _place(self, cell: int) -> tuple[int, ...]:
-        place = []
-        for n in reversed(self.grid):
-            cell, index = divmod(cell, n)
-            place.append(index)
-        return tuple(reversed(place))
+        return tuple(map(int, np.unravel_index(cell, self.grid)))

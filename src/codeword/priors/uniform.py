@@ -1,6 +1,5 @@
 """The uniform prior, for models without a trained one."""
 
-from dataclasses import dataclass
 from math import log
 from typing import ClassVar
 
@@ -9,11 +8,6 @@ from torch import Tensor
 
 from codeword.config import PriorModelConfig
 from codeword.priors.base import Prior
-
-
-@dataclass(frozen=True)
-class UniformState:
-    batch: int
 
 
 class Uniform(Prior):
@@ -29,11 +23,11 @@ class Uniform(Prior):
         cells = codes[0, ..., 0].numel()
         return torch.full((len(codes),), -cells * sum(log(n) for n in self.codebook_sizes), device=codes.device)
 
-    def start(self, batch: int, label: Tensor | None = None) -> UniformState:
-        return UniformState(batch)
+    def start(self, batch: int, label: Tensor | None = None) -> int:
+        return batch
 
-    def logits(self, state: UniformState, i: int) -> Tensor:
-        return torch.zeros(state.batch, self.codebook_sizes[i % len(self.codebook_sizes)])
+    def logits(self, state: int, i: int) -> Tensor:
+        return torch.zeros(state, self.codebook_sizes[i % len(self.codebook_sizes)])
 
-    def push(self, state: UniformState, i: int, symbols: Tensor) -> None:
+    def push(self, state: int, i: int, symbols: Tensor) -> None:
         pass

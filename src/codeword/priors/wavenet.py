@@ -55,8 +55,7 @@ class WaveNet(CellPrior):
 
     def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
         h = delay(self._embedded(codes), 1)
-        features: Tensor = self.stack(h, condition=self.label_embedding(label))
-        return features
+        return cast(Tensor, self.stack(h, condition=self.label_embedding(label)))
 
     def start(self, batch: int, label: Tensor | None = None) -> WaveNetState:
         condition = self.label_embedding(self._label(label, batch))

@@ -1,7 +1,5 @@
 """Quantizers: continuous vectors to discrete codes and back, channels last, for signals of any rank."""
 
-from typing import assert_never
-
 from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig, VectorQuantizerConfig
 from codeword.quantizers.base import Quantized, Quantizer
 from codeword.quantizers.finite_scalar import FiniteScalarQuantizer
@@ -22,5 +20,3 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
             return ResidualQuantizer(config)
         case FiniteScalarQuantizerConfig():
             return FiniteScalarQuantizer(config)
-        case _:
-            assert_never(config)

@@ -42,7 +42,7 @@ class FiniteScalarQuantizer(Quantizer):
         digits = codes.div(self.place_values, rounding_mode="floor") % self.channel_levels
         with torch.autocast(codes.device.type, enabled=False):
             vectors: Tensor = self.project_out(self._centred(digits.float()))
-        return vectors
+            return vectors
 
     def codewords(self) -> list[Tensor]:
         codes = torch.arange(self.codebook_sizes[0], device=self.place_values.device)[:, None]

@@ -58,7 +58,7 @@ class ResidualQuantizer(CodebookQuantizer):
             books = self._codebooks()[: codes.shape[-1]]
             total = torch.stack([book.lookup(codes[..., k]) for k, book in enumerate(books)]).sum(0)
             vectors: Tensor = self.project_out(total)
-        return vectors
+            return vectors
 
     def _searched(self, z: Tensor) -> Tensor:
         searched: Tensor = self.project_in(z.float())

@@ -24,23 +24,15 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
         # |z - e|^2 = |z|^2 + 2 (|e|^2 / 2 - z.e), and |z|^2 does not change which codeword is nearest.
         half_norms = codebook.square().sum(1) / 2
         transposed = codebook.t().contiguous()
-        blocks = [
-            (start, half_norms[start : start + columns], transposed[:, start : start + columns])
-            for start in range(0, len(codebook), columns)
-        ]
+        blocks = list(zip(half_norms.split(columns), transposed.split(columns, 1), strict=True))
         codes = torch.empty(len(z), dtype=torch.int64, device=z.device)
         for first in range(0, len(z), rows):
             tile = z[first : first + rows]
-            best: Tensor | None = None
-            found: Tensor | None = None
-            for start, norms, vectors in blocks:
-                distance, index = _row_minimum(torch.addmm(norms, tile, vectors, alpha=-1))
-                if best is None or found is None:
-                    best, found = distance, index
-                else:
-                    closer = distance < best
-                    best, found = (torch.where(closer, distance, best), torch.where(closer, index + start, found))
-            assert found is not None
+            minima = (_row_minimum(torch.addmm(norms, tile, vectors, alpha=-1)) for norms, vectors in blocks)
+            best, found = next(minima)
+            for start, (distance, index) in enumerate(minima, start=1):
+                closer = distance < best
+                best, found = torch.where(closer, distance, best), torch.where(closer, index + start * columns, found)
             codes[first : first + rows] = found
     return codes
 

@@ -79,8 +79,7 @@ class VectorQuantizer(CodebookQuantizer):
     def decode(self, codes: Tensor) -> Tensor:
         with torch.autocast(codes.device.type, enabled=False):
             parts = [book.lookup(codes[..., k]) for k, book in enumerate(self._codebooks())]
-            vectors: Tensor = self.project_out(torch.cat(parts, -1))
-        return vectors
+            return cast(Tensor, self.project_out(torch.cat(parts, -1)))
 
     def _parts(self, z: Tensor) -> list[Tensor]:
         parts = list(self.project_in(z.float()).chunk(len(self.codebook_sizes), -1))

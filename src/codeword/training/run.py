@@ -86,8 +86,7 @@ class Run:
             text = self.recipe_path.read_bytes()
         except OSError as error:
             raise ModelError(f"Cannot read {self.recipe_path}: {error.strerror}.") from error
-        recipe: Recipe = validate_json(Recipe, text, place=str(self.recipe_path))
-        return recipe
+        return validate_json(Recipe, text, place=str(self.recipe_path))
 
     def environment(self) -> dict[str, str]:
         """The commit, library versions and machine at the start of the run; "unknown" if they are missing."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from codeword.data import Batch
 from codeword.priors import Prior
 from codeword.quantizers import CodeUsage
-from codeword.tokenizer import Pass, Tokenizer, signal_dims
+from codeword.tokenizer import Pass, Tokenizer
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -74,7 +74,7 @@ class TokenizerTask(Task[Tokenizer]):
             usage.add(analysis.quantized.codes)
             loss = module.likelihood.loss(analysis.features, batch.x) + analysis.quantized.loss.mean()
             losses += float(loss) * len(batch.x)
-            nats -= float(module.likelihood.log_prob(analysis.features, batch.x).sum()) / signal_dims(batch.x)
+            nats -= float(module.likelihood.log_prob(analysis.features, batch.x).sum()) / batch.x[0].numel()
             signals += len(batch.x)
         return {
             "loss": losses / signals,

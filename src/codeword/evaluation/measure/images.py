@@ -14,7 +14,7 @@ from codeword.evaluation.measure.intervals import mean_metric, resampled_interva
 from codeword.evaluation.results import Measures, Metric, metric
 from codeword.priors import Prior
 from codeword.quantizers import CodeUsage
-from codeword.tokenizer import Tokenizer, signal_dims
+from codeword.tokenizer import Tokenizer
 
 
 def measure_signals(
@@ -64,7 +64,7 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
         "bernoulli_proxy_bits": proxy.flatten(1).mean(1) / log(2),
         "code_bits": -prior.log_prob(codes) / log(2),
         "signal_bits": -likelihood.log_prob(analysis.features, x) / log(2),
-        "dims": torch.full((len(x),), float(signal_dims(x))),
+        "dims": torch.full((len(x),), float(x[0].numel())),
         "symbols": torch.full((len(x),), float(codes[0].numel())),
         "codes": codes.flatten(1),
     }
