@@ -47,7 +47,9 @@ def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
         ModelError: the files do not agree with PyTorch; then nothing is written.
         CodewordError: `folder` cannot be written.
     """
-    _must_be_installed()
+    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"Writing ONNX needs {', '.join(missing)}; run `pip install codeword[onnx]`.")
     training = tokenizer.training
     tokenizer.eval()
     encoder, decoder = _Encoder(tokenizer), _Decoder(tokenizer)
@@ -56,29 +58,20 @@ def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
             staging.mkdir(parents=True)
             # Computed before the export, because tensors cached in this computation must hold numbers, not symbols.
             trials = [_Trial.of(encoder, decoder, seed) for seed in range(3)]
-            inputs, metadata = trials[0].inputs, {"codeword.fingerprint": tokenizer.fingerprint}
             medium = next(medium for medium in MEDIA.values() if medium.ndim == tokenizer.config.ndim)
             signal = {0: "batch", **dict(enumerate(medium.axes, start=2))}
             grid = {0: "batch", **dict(enumerate(medium.cell_axes, start=1))}
-            _export(
-                encoder, {"x": trials[0].x}, staging / ENCODER_FILE, free=[signal], output="codes", metadata=metadata
-            )
-            _export(
-                decoder,
-                inputs,
-                staging / DECODER_FILE,
-                free=[grid, {0: "batch"}][: len(inputs)],
-                output=decoder.output_name,
-                metadata=metadata,
-            )
-            agreement = _compare(staging, trials)
+            _export(encoder, {"x": trials[0].x}, staging / ENCODER_FILE, free=[signal])
+            _export(decoder, trials[0].inputs, staging / DECODER_FILE, free=[grid, {0: "batch"}])
+            return _compare(staging, trials)
     finally:
         tokenizer.train(training)
-    return agreement
 
 
 class _Encoder(nn.Module):
     """`Tokenizer.encode` in operations whose shapes may be symbols."""
+
+    output_name = "codes"
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -132,30 +125,22 @@ class _Trial:
         return cls(x, codes, inputs, decoder(**inputs))
 
 
-def _export(
-    module: nn.Module,
-    inputs: dict[str, Tensor],
-    path: Path,
-    *,
-    free: list[dict[int, str]],
-    output: str,
-    metadata: dict[str, str],
-) -> None:
-    """Write one ONNX file; `free` names the axes of variable size of each input."""
+def _export(module: _Encoder | _Decoder, inputs: dict[str, Tensor], path: Path, *, free: list[dict[int, str]]) -> None:
+    """Write one ONNX file; `free` names the axes of variable size of each possible input."""
     with _quiet():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),
             dynamo=True,
-            dynamic_shapes=tuple(free),
+            dynamic_shapes=tuple(free[: len(inputs)]),
             input_names=list(inputs),
-            output_names=[output],
+            output_names=[module.output_name],
             verbose=False,
             # onnxscript 0.7 cannot fold a split of unknown size; ONNX Runtime folds constants when it loads the file.
             optimize=False,
         )
     assert program is not None
-    program.model.metadata_props.update(metadata)
+    program.model.metadata_props["codeword.fingerprint"] = module.tokenizer.fingerprint
     program.save(path)
 
 
@@ -193,9 +178,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-def _must_be_installed() -> None:
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise UsageError(f"Writing ONNX needs {', '.join(missing)}; run `pip install codeword[onnx]`.")

@@ -102,9 +102,5 @@ class Model:
 
 def uniform(tokenizer: Tokenizer) -> Prior:
     """The prior for a tokenizer without a trained one."""
-    grid = (1,) * tokenizer.config.ndim
-    return build_prior(
-        PriorModelConfig(
-            architecture=UniformPriorConfig(), grid=grid, codebook_sizes=tokenizer.quantizer.codebook_sizes
-        )
-    )
+    grid, sizes = (1,) * tokenizer.config.ndim, tokenizer.quantizer.codebook_sizes
+    return build_prior(PriorModelConfig(architecture=UniformPriorConfig(), grid=grid, codebook_sizes=sizes))

@@ -95,12 +95,6 @@ class SyntheticSpeechConfig(AudioConfig):
     test: PositiveInt = 16
 
 
-DataConfig = Annotated[
-    SyntheticImagesConfig
-    | Cifar10Config
-    | ImageFolderConfig
-    | LibriSpeechConfig
-    | AudioFolderConfig
-    | SyntheticSpeechConfig,
-    Field(discriminator="kind"),
-]
+ImagesConfig = SyntheticImagesConfig | Cifar10Config | ImageFolderConfig
+RecordingsConfig = LibriSpeechConfig | AudioFolderConfig | SyntheticSpeechConfig
+DataConfig = Annotated[ImagesConfig | RecordingsConfig, Field(discriminator="kind")]

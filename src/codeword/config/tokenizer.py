@@ -59,14 +59,9 @@ class WaveNetDecoderConfig(Config):
     """Feature channels of the decoder that condition each sample."""
 
 
+AudioLikelihoodConfig = SpectralConfig | SpectrogramConfig | WaveNetDecoderConfig
 LikelihoodConfig = Annotated[
-    GaussianConfig
-    | CategoricalConfig
-    | LogisticMixtureConfig
-    | SpectralConfig
-    | SpectrogramConfig
-    | WaveNetDecoderConfig,
-    Field(discriminator="kind"),
+    GaussianConfig | CategoricalConfig | LogisticMixtureConfig | AudioLikelihoodConfig, Field(discriminator="kind")
 ]
 
 
