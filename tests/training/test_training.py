@@ -192,8 +192,8 @@ def test_every_epoch_reads_everything_once_in_an_order_of_its_own(length: int, b
 
 def test_ranks_share_a_step_between_them() -> None:
     data = open_dataset(tiny().data, "train")
-    whole = next(iter(training_batches(data, 8, seed=3, first_step=5, steps=6))).x
-    shares = [next(iter(training_batches(data, 8, seed=3, first_step=5, steps=6, rank=r, ranks=2))).x for r in (0, 1)]
+    whole = next(iter(training_batches(data, 8, seed=3, steps=range(5, 6)))).x
+    shares = [next(iter(training_batches(data, 8, seed=3, steps=range(5, 6), rank=r, ranks=2))).x for r in (0, 1)]
     assert torch.equal(whole[0::2], shares[0])
     assert torch.equal(whole[1::2], shares[1])
 

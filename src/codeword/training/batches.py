@@ -1,7 +1,8 @@
 """Training batches, prepared ahead of time in an order that depends only on the seed and the step."""
 
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
 import torch
@@ -35,9 +36,9 @@ def _epoch_order(length: int, seed: int, epoch: int) -> torch.Tensor:
 
 
 def training_batches(
-    dataset: Dataset, batch_size: int, *, seed: int, first_step: int, steps: int, rank: int = 0, ranks: int = 1
+    dataset: Dataset, batch_size: int, *, seed: int, steps: range, rank: int = 0, ranks: int = 1
 ) -> Iterator[Batch]:
-    """The batches of steps first_step to steps - 1; with several ranks, this rank's share of each."""
+    """The batches of `steps`; with several ranks, this rank's share of each."""
 
     def prepare(step: int) -> Batch:
         indices = step_indices(len(dataset), batch_size, seed=seed, step=step)[rank::ranks]
@@ -45,12 +46,12 @@ def training_batches(
 
     if dataset.in_memory:
         # A second thread has its own pool of workers, which would compete with the training step for the cores.
-        yield from map(prepare, range(first_step, steps))
+        yield from map(prepare, steps)
         return
     with ThreadPoolExecutor(1) as ahead:
-        upcoming = ahead.submit(prepare, first_step) if first_step < steps else None
-        for step in range(first_step, steps):
-            assert upcoming is not None
-            batch = upcoming.result()
-            upcoming = ahead.submit(prepare, step + 1) if step + 1 < steps else None
-            yield batch
+        pending: deque[Future[Batch]] = deque()
+        for step in steps:
+            pending.append(ahead.submit(prepare, step))
+            if len(pending) > 1:
+                yield pending.popleft().result()
+        yield from (future.result() for future in pending)

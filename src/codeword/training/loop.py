@@ -60,15 +60,8 @@ class Trainer(Generic[M]):
             TrainingError: the loss or a weight is not finite, or (`Interrupted`) a signal stopped the training.
         """
         config, fabric = self.config, self.fabric
-        batches = training_batches(
-            train,
-            config.batch_size,
-            seed=self.seed,
-            first_step=self.state.step,
-            steps=config.steps,
-            rank=fabric.global_rank,
-            ranks=fabric.world_size,
-        )
+        steps, rank, ranks = range(self.state.step, config.steps), fabric.global_rank, fabric.world_size
+        batches = training_batches(train, config.batch_size, seed=self.seed, steps=steps, rank=rank, ranks=ranks)
         progress = Progress(self.task.part, config, self.state.step, enabled=fabric.is_global_zero)
         with progress.bar, _stop_signal() as stop:
             for batch in batches:

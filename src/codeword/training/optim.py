@@ -33,8 +33,7 @@ def averaged(module: nn.Module, decay: float) -> AveragedModel:
 
     def follow(average: Tensors, current: Tensors, updates: Tensor | int) -> None:
         if not average[0].is_floating_point():
-            for a, c in zip(average, current, strict=True):
-                a.copy_(c)
+            torch._foreach_copy_(average, current)
             return
         # Faster decay in the first steps, so that the initial weights leave the average soon.
         n = int(updates)
