@@ -183,7 +183,7 @@ def naive_continue(prior: WaveNet, codes: Tensor, cells: int, choose: Choose) ->
     """Codes (B, T, 1) continued by `cells` cells, each from one pass over its receptive field."""
     for i in range(cells):
         # One position more than the receptive field: its logits are read, its value has no influence.
-        window = torch.cat([codes, torch.zeros_like(codes[:, -1:])], 1)[:, -prior.receptive_field - 1 :]
+        window = torch.cat([codes, torch.zeros_like(codes[:, -1:])], 1)[:, -prior.stack.receptive_field - 1 :]
         symbols = choose(next(prior.all_logits(window))[:, -1], i)
         codes = torch.cat([codes, symbols[:, None, None]], 1)
     return codes

@@ -19,7 +19,7 @@ def measure(*, quick: bool) -> Report:
     """
     prior = build(dilations=(1, 2, 4), width=8) if quick else build()
     steps, naive_steps = (30, 3) if quick else (2048, 16)
-    history = torch.zeros(1, prior.receptive_field, 1, dtype=torch.int64, device=device())
+    history = torch.zeros(1, prior.stack.receptive_field, 1, dtype=torch.int64, device=device())
     runs = {
         "naive": lambda: naive_continue(prior, history, naive_steps, draw()),
         "ours": lambda: walk(prior, 1, draw(), grid=(steps,)),
@@ -32,7 +32,7 @@ def measure(*, quick: bool) -> Report:
                 "wavenet_cached_vs_naive",
                 ours_per_s / naive_per_s,
                 f"codeword.priors.walk, {len(prior.stack.dilations)} layers of {prior.stack.width}, batch 1",
-                f"the network over its receptive field of {prior.receptive_field} (benchmarks/naive.py)",
+                f"the network over its receptive field of {prior.stack.receptive_field} (benchmarks/naive.py)",
             )
         ],
         {"wavenet_cached_steps_per_s": ours_per_s, "wavenet_naive_steps_per_s": naive_per_s},

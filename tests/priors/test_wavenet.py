@@ -170,7 +170,7 @@ def test_no_cell_of_the_prior_sees_itself_or_a_later_one() -> None:
     for cell in range(9):
         gradient = torch.autograd.grad(features[0, cell].sum(), inputs[0], retain_graph=True)[0]
         seen = (gradient[0].abs().sum(-1) > 0).nonzero().flatten().tolist()
-        assert seen == list(range(max(0, cell - prior.receptive_field), cell))
+        assert seen == list(range(max(0, cell - prior.stack.receptive_field), cell))
 
 
 def test_within_a_cell_codes_see_only_those_before() -> None:

@@ -24,7 +24,7 @@ class WaveNet(CellPrior):
     """Dilated causal layers over a sequence of cells of any length (van den Oord et al. 2016, WaveNet).
 
     `grid` is only the default length for sampling. The input is shifted by one, so that a cell sees the
-    `receptive_field` cells before it and not itself. A label is global conditioning (sec. 2.5 there).
+    `stack.receptive_field` cells before it and not itself. A label is global conditioning (sec. 2.5 there).
 
     Raises:
         RecipeError: the codes have more than one axis.
@@ -47,11 +47,6 @@ class WaveNet(CellPrior):
         )
         self.label_embedding = nn.Embedding(self.classes + 1, width)
         nn.init.zeros_(self.label_embedding.weight)
-
-    @property
-    def receptive_field(self) -> int:
-        """Cells before a cell that it depends on."""
-        return self.stack.receptive_field
 
     def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
         h = delay(self._embedded(codes), 1)

@@ -50,10 +50,8 @@ class Codebook(nn.Module):
         if self.ready:
             return
         z = z.reshape(-1, z.shape[-1])
-        vectors = draw_rows(z, len(self.vectors), generator)
-        if self.config.init == "kmeans":
-            vectors = lloyd(z, vectors, generator)
-        vectors = copy_from_first_rank(self._normalise(vectors))
+        initial = cluster if self.config.init == "kmeans" else draw_rows
+        vectors = copy_from_first_rank(self._normalise(initial(z, len(self.vectors), generator)))
         self.vectors.copy_(vectors)
         self.counts.fill_(1.0)
         self.sums.copy_(vectors)
@@ -99,10 +97,9 @@ def draw_rows(z: Tensor, count: int, generator: torch.Generator | None) -> Tenso
     return z[rows.to(z.device)]
 
 
-def lloyd(
-    z: Tensor, vectors: Tensor, generator: torch.Generator | None, *, iterations: int = KMEANS_ITERATIONS
-) -> Tensor:
-    """K-means from `vectors` (K, D) on z (N, D); an empty cluster moves to a random vector."""
+def cluster(z: Tensor, count: int, generator: torch.Generator | None, *, iterations: int = KMEANS_ITERATIONS) -> Tensor:
+    """Means (count, D) of z (N, D) by k-means from random rows; an empty cluster moves to a random vector."""
+    vectors = draw_rows(z, count, generator)
     for _ in range(iterations):
         codes = nearest(z, vectors)
         counts = histogram(codes, len(vectors)).to(z.dtype)

@@ -1,5 +1,7 @@
 """Distances between the spectra of two waveforms, at several resolutions."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -24,17 +26,13 @@ class SpectralLoss(nn.Module):
         """Waveforms and targets (B, T) in [-1, 1] to the loss ()."""
         # Half precision would lose the quiet bands.
         with torch.autocast(waveform.device.type, enabled=False):
-            return self._distance(waveform, target)
-
-    def _distance(self, waveform: Tensor, target: Tensor) -> Tensor:
-        total = torch.zeros((), device=waveform.device)
-        for mel in self.mels:
-            assert isinstance(mel, LogMel)
-            found, wanted = (magnitudes(x, mel.n_fft, mel.hop) for x in (waveform, target))
-            convergence = (found - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
-            logarithm = (found.log() - wanted.log()).abs().mean()
-            mels = (mel.of_magnitude(found) - mel.of_magnitude(wanted)).abs().mean()
-            total = total + convergence.mean() + logarithm + self.config.mel_weight * mels
+            total = torch.zeros((), device=waveform.device)
+            for mel in cast(list[LogMel], self.mels):
+                found, wanted = (magnitudes(x, mel.n_fft, mel.hop) for x in (waveform, target))
+                convergence = (found - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+                logarithm = (found.log() - wanted.log()).abs().mean()
+                mels = (mel.of_magnitude(found) - mel.of_magnitude(wanted)).abs().mean()
+                total = total + convergence.mean() + logarithm + self.config.mel_weight * mels
         return total / len(self.mels)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from codeword.evaluation.measure.baseline import KMeansBaseline, log_mel_cells
-from codeword.evaluation.measure.distances import log_mel_distance
+from codeword.spectra.losses import log_mel_distance
 
 RATE = 8_000
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from codeword.evaluation.measure.distances import (
     clipped_samples,
     energy_ratio,
-    log_mel_distance,
     si_sdr_db,
     silence_mse,
     stft_distance,
     waveform_mse,
 )
+from codeword.spectra.losses import log_mel_distance
 
 RATE = 16_000
 

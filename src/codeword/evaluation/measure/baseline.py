@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.quantizers import nearest
-from codeword.quantizers.codebook import draw_rows, lloyd
+from codeword.quantizers.codebook import cluster
 from codeword.spectra.stft import LogMel, griffin_lim
 
 KMEANS_ITERATIONS = 25
@@ -40,8 +40,7 @@ class KMeansBaseline:
         residual = cells
         codebooks = []
         for size in codebook_sizes:
-            start = draw_rows(residual, size, generator)
-            codebooks.append(lloyd(residual, start, generator, iterations=KMEANS_ITERATIONS))
+            codebooks.append(cluster(residual, size, generator, iterations=KMEANS_ITERATIONS))
             residual = residual - codebooks[-1][nearest(residual, codebooks[-1])]
         return cls(codebooks, sample_rate=sample_rate)
 

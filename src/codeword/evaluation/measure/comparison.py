@@ -10,6 +10,7 @@ from torch import Tensor
 from codeword.evaluation.measure import distances, judges
 from codeword.evaluation.measure.intervals import mean_metric, ratio_metric
 from codeword.evaluation.results import Metric
+from codeword.spectra.losses import log_mel_distance
 
 FIGURES = {
     "stoi": "1 is equal",
@@ -50,7 +51,7 @@ class Original:
     def compare(self, wave: Tensor) -> dict[str, float]:
         """Every figure of a reconstruction (T,); `nan` for a missing value."""
         figures = {
-            "log_mel_distance": distances.log_mel_distance(wave, self.wave, sample_rate=self.sample_rate),
+            "log_mel_distance": log_mel_distance(wave, self.wave, sample_rate=self.sample_rate),
             "stft_distance": distances.stft_distance(wave, self.wave, sample_rate=self.sample_rate),
             "si_sdr_db": distances.si_sdr_db(wave, self.wave),
             "energy_ratio": distances.energy_ratio(wave, self.wave),

@@ -10,24 +10,12 @@ from torch import Tensor
 
 from codeword.config import SpectralConfig
 from codeword.spectra.losses import SpectralLoss
-from codeword.spectra.stft import LogMel
 
 LARGEST_SI_SDR_DB = 100.0
 
 # Power of rounding noise in 16 bits is 8e-11: below it a signal counts as silent.
 _SILENCE = 1e-10
 _FULL_SCALE = 32767 / 32768
-
-
-def log_mel_distance(reconstruction: Tensor, original: Tensor, *, sample_rate: int) -> float:
-    """Mean absolute difference of log-mel magnitudes in nepers (1 Np is 8.7 dB).
-
-    80 bands, natural logarithm, floor 1e-5, windows of 64 ms every 10 ms.
-    """
-    if not original.numel():
-        return 0.0
-    mel = LogMel(sample_rate, 2 * round(0.032 * sample_rate), round(0.01 * sample_rate), 80)
-    return float((mel(reconstruction[None]) - mel(original[None])).abs().mean())
 
 
 def stft_distance(reconstruction: Tensor, original: Tensor, *, sample_rate: int) -> float:

@@ -18,7 +18,7 @@ from codeword.evaluation.measure.intervals import resampled_intervals
 from codeword.evaluation.measure.probe import LinearProbe
 from codeword.evaluation.results import Metric, exactly, metric
 from codeword.quantizers import nearest
-from codeword.quantizers.codebook import draw_rows, lloyd
+from codeword.quantizers.codebook import cluster
 from codeword.quantizers.usage import entropy_bits
 from codeword.spectra.cepstra import cells_of, cepstra, standardised, with_neighbours
 from codeword.spectra.stft import LogMel
@@ -195,9 +195,7 @@ def kmeans_features(wave: Tensor, *, hop: int, sample_rate: int, cosines: int | 
 
 def kmeans(features: Sequence[Tensor], *, codebook_size: int, generator: torch.Generator | None = None) -> Tensor:
     """Codebook (codebook_size, D) fitted by k-means to the `kmeans_features` (G, D) of several recordings."""
-    together = torch.cat(list(features))
-    start = draw_rows(together, codebook_size, generator)
-    return lloyd(together, start, generator, iterations=KMEANS_ITERATIONS)
+    return cluster(torch.cat(list(features)), codebook_size, generator, iterations=KMEANS_ITERATIONS)
 
 
 def _scores_of(phone_map: PhoneMap, held: Sequence[Labelled]) -> Callable[[Tensor], dict[str, float]]:

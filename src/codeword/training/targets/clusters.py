@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codeword.config import ClustersConfig
 from codeword.quantizers import nearest
-from codeword.quantizers.codebook import draw_rows, lloyd
+from codeword.quantizers.codebook import cluster
 from codeword.spectra.cepstra import cells_of, with_neighbours
 
 KMEANS_ITERATIONS = 30
@@ -162,7 +162,7 @@ class Clusters:
 
 def _kmeans(x: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Means (count, D) of clusters of x (N, D), and the cluster of each vector (N,)."""
-    means = lloyd(x, draw_rows(x, count, generator), generator, iterations=KMEANS_ITERATIONS)
+    means = cluster(x, count, generator, iterations=KMEANS_ITERATIONS)
     return means, nearest(x, means)
 
 
