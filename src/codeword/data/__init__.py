@@ -1,7 +1,5 @@
 """Data sets: each split is a sequence of integer signals with labels, read by index."""
 
-from typing import assert_never
-
 from codeword.config import (
     AudioFolderConfig,
     Cifar10Config,
@@ -42,5 +40,3 @@ def open_dataset(config: DataConfig, split: Split) -> Dataset:
             return AudioFolder(config, split)
         case SyntheticSpeechConfig():
             return SyntheticSpeech(config, split)
-        case _:
-            assert_never(config)

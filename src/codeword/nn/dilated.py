@@ -117,19 +117,11 @@ class DilatedWalk:
         self._inputs, self._drives = (like.new_zeros(layers, batch, width), like.new_zeros(layers, batch, 2 * width))
         gates = like.new_zeros(batch, layers, width)
         self._gates = gates.flatten(1)
-        self._layers = [
-            _Layer(
-                now=(weights[f"now.{i}.weight"].t() * half).contiguous(),
-                residual=(weights[f"residual.{i}.weight"].t() / 2).contiguous() if i + 1 < layers else None,
-                h=self._inputs[i],
-                drive=self._drives[i],
-                signal=self._drives[i, :, :width],
-                openness=self._drives[i, :, width:],
-                gate=gates[:, i],
-                following=self._inputs[i + 1] if i + 1 < layers else None,
-            )
-            for i in range(layers)
-        ]
+        now = [(weights[f"now.{i}.weight"].t() * half).contiguous() for i in range(layers)]
+        residual = [(weights[f"residual.{i}.weight"].t() / 2).contiguous() for i in range(layers - 1)]
+        signals, opennesses = self._drives.chunk(2, -1)
+        views, following = (self._inputs, self._drives, signals, opennesses, gates.unbind(1)), [*self._inputs[1:], None]
+        self._layers = [_Layer(*parts) for parts in zip(now, [*residual, None], *views, following, strict=True)]
 
     def drives(self, local: Tensor) -> Tensor:
         """Local conditioning (B, T, C) to the drives of T steps, for `step`: (T, layer, B, 2W)."""
