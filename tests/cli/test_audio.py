@@ -167,7 +167,7 @@ def test_models_that_need_the_whole_recording_get_it(
     if not normalise:
         one = recordings / "one.wav"
         assert run_cli("reconstruct", tmp_path / "model", one, "--out", tmp_path, "--codes", "2") == 2
-        assert "The codes of a cell are 1 to 1" in capsys.readouterr().err
+        assert "codes to keep of each cell is 1 to 1" in capsys.readouterr().err
 
 
 def test_each_medium_refuses_the_other_and_goes_on(
@@ -235,9 +235,9 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
         (["convert", run.folder, source, "--speaker", "eve"], "knows no speaker 'eve'; there are ann, bob"),
         (["convert", tmp_path / "untold", source, "--speaker", "ann"], "is not conditioned on speakers"),
         (["convert", run.folder, source, source, "--speaker", "ann", "--out", "x.wav"], "there are 2 recordings"),
-        (["reconstruct", run.folder, source, "--codes", "4"], "The codes of a cell are 1 to 3"),
-        (["encode", run.folder, source, "--codes", "0"], "The codes of a cell are 1 to 3"),
-        (["encode", tmp_path / "one-rate", source, "--codes", "2"], "serves one rate only"),
+        (["reconstruct", run.folder, source, "--codes", "4"], "codes to keep of each cell is 1 to 3"),
+        (["encode", run.folder, source, "--codes", "0"], "codes to keep of each cell is 1 to 3"),
+        (["encode", tmp_path / "one-rate", source, "--codes", "2"], "decodes only all"),
         (["reconstruct", run.folder, source, "--format", "mp3"], "not written as 'mp3'; use wav or flac"),
         (["reconstruct", tmp_path / "sequence", source], "are in no file that can be read"),
         (["sample", run.folder, "--seconds", "0"], "The length must be above 0 seconds"),

@@ -236,21 +236,21 @@ def test_another_model_does_not_read_it(ndim: int) -> None:
         Codec(model(ndim, "uniform")).decompress(Codec(model(ndim)).compress(x))
 
 
-def test_what_a_model_cannot_do_is_said(ndim: int) -> None:
-    plain, told = Codec(model(ndim)), Codec(model(ndim, rates=True, classes=3))
+def test_options_that_the_model_does_not_support_are_errors(ndim: int) -> None:
+    one_rate, several_rates = Codec(model(ndim)), Codec(model(ndim, rates=True, classes=3))
     x = signal(model(ndim), *[20] * ndim)
     cases = [
-        (plain, CompressOptions(codes=1), "cannot keep 1"),
-        (told, CompressOptions(codes=4), "cannot keep 4"),
-        (told, CompressOptions(codes=0), "cannot keep 0"),
-        (plain, CompressOptions(label=0), "knows 0 classes"),
-        (told, CompressOptions(label=3), "knows 3 classes"),
-        (told, CompressOptions(label=-1), "knows 3 classes"),
+        (one_rate, CompressOptions(codes=1), "decodes only all"),
+        (several_rates, CompressOptions(codes=4), "is 1 to 3, not 4"),
+        (several_rates, CompressOptions(codes=0), "is 1 to 3, not 0"),
+        (one_rate, CompressOptions(label=0), "has 0 classes"),
+        (several_rates, CompressOptions(label=3), "has 3 classes"),
+        (several_rates, CompressOptions(label=-1), "has 3 classes"),
     ]
-    for codec, options, said in cases:
-        with pytest.raises((UsageError, UnsupportedError), match=said):
+    for codec, options, message in cases:
+        with pytest.raises((UsageError, UnsupportedError), match=message):
             codec.compress(x, options)
     with pytest.raises(UsageError, match="nothing to compress"):
-        plain.compress(x[:, :0])
+        one_rate.compress(x[:, :0])
     with pytest.raises(UnsupportedError, match="lossless needs"):
         Codec(speech()).compress(signal(speech(), 40), CompressOptions(lossless=True))

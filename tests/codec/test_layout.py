@@ -1,4 +1,4 @@
-"""A grid cut into blocks is the grid again when each is put in its place."""
+"""Blocks cut from a grid cover it exactly, and blocks that are copied back restore it."""
 
 from math import prod
 
@@ -6,43 +6,44 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.codec.layout import Blocks, masks, padded, regrouped
+from codeword.codec.layout import Blocks, masks, pad_batch
+from codeword.media.base import regroup
 
 
 @st.composite
-def layouts(draw: st.DrawFn) -> Blocks:
+def divisions(draw: st.DrawFn) -> Blocks:
     rank = draw(st.integers(1, 2))
     sides = st.tuples(*[st.integers(1, 20)] * rank)
     return Blocks(draw(sides), draw(sides))
 
 
-@given(layouts(), st.lists(st.integers(1, 3), max_size=2))
-def test_what_is_cut_lies_in_its_place(blocks: Blocks, rest: list[int]) -> None:
+@given(divisions(), st.lists(st.integers(1, 3), max_size=2))
+def test_cut_blocks_copied_to_their_regions_restore_the_grid(blocks: Blocks, rest: list[int]) -> None:
     x = torch.arange(prod([*blocks.grid, *rest])).view(*blocks.grid, *rest)
     cut = blocks.cut(x)
     assert cut.shape == (len(blocks), *blocks.block, *rest)
     again = torch.full_like(x, -1)
     for number, block in enumerate(cut):
-        here = again[*blocks.place(number)]
-        here.copy_(block[*(slice(n) for n in here.shape[: len(blocks.grid)])])
+        region = again[*blocks.region(number)]
+        region.copy_(block[*(slice(n) for n in region.shape[: len(blocks.grid)])])
     assert torch.equal(again, x)
 
 
-@given(layouts(), st.data())
-def test_inside_is_the_grid_and_nothing_else(blocks: Blocks, data: st.DataObject) -> None:
+@given(divisions(), st.data())
+def test_mask_is_true_exactly_on_the_grid(blocks: Blocks, data: st.DataObject) -> None:
     mask = blocks.mask()
     assert mask.shape == (len(blocks), *blocks.block)
     assert int(mask.sum()) == prod(blocks.grid)
-    # Every place of the grid stands once in what is mask, and what is beyond repeats one of them.
-    places_of_grid = blocks.cut(torch.arange(prod(blocks.grid)).view(blocks.grid))
-    assert sorted(places_of_grid[mask].tolist()) == list(range(prod(blocks.grid)))
+    # Each cell of the grid occurs once under the mask; the cells beyond the grid repeat some of them.
+    cell_numbers = blocks.cut(torch.arange(prod(blocks.grid)).view(blocks.grid))
+    assert sorted(cell_numbers[mask].tolist()) == list(range(prod(blocks.grid)))
     start = data.draw(st.integers(0, len(blocks)))
     stop = data.draw(st.integers(start, len(blocks)))
     assert torch.equal(blocks.mask(start, stop), mask[start:stop])
 
 
-@given(st.lists(layouts().filter(lambda b: len(b.grid) == 1), min_size=1, max_size=4), st.integers(1, 9))
-def test_masks_of_several_signals_come_in_order(several: list[Blocks], batch_size: int) -> None:
+@given(st.lists(divisions().filter(lambda b: len(b.grid) == 1), min_size=1, max_size=4), st.integers(1, 9))
+def test_masks_of_several_signals_are_in_order(several: list[Blocks], batch_size: int) -> None:
     several = [Blocks(blocks.grid, (3,)) for blocks in several]
     batches = [batch for (batch,) in masks([(blocks,) for blocks in several], batch_size)]
     assert all(len(batch) == batch_size for batch in batches[:-1])
@@ -51,12 +52,12 @@ def test_masks_of_several_signals_come_in_order(several: list[Blocks], batch_siz
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 7))
-def test_regrouped_pieces_are_the_same_rows(lengths: list[int], count: int) -> None:
+def test_regrouped_pieces_hold_the_same_rows(lengths: list[int], count: int) -> None:
     rows = torch.arange(sum(lengths))
-    regrouped_rows = [piece for (piece,) in regrouped(((part,) for part in rows.split(lengths)), count)]
-    assert torch.equal(torch.cat(regrouped_rows), rows)
-    assert {len(piece) for piece in regrouped_rows[:-1]} <= {count}
+    pieces = [piece for (piece,) in regroup(((part,) for part in rows.split(lengths)), count)]
+    assert torch.equal(torch.cat(pieces), rows)
+    assert {len(piece) for piece in pieces[:-1]} <= {count}
 
 
 def test_padding_is_zeros_behind() -> None:
-    assert padded(torch.ones(2, 3, 2), 5).sum((1, 2)).tolist() == [6, 6, 0, 0, 0]
+    assert pad_batch(torch.ones(2, 3, 2), 5).sum((1, 2)).tolist() == [6, 6, 0, 0, 0]

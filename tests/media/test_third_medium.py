@@ -33,7 +33,7 @@ SIZES = {"a.npy": (9, 12, 10), "below/b.npy": (5, 7, 300)}
 class Volumes(Medium):
     """Grey volumes (D, H, W) of 8 bits."""
 
-    name, one, many, ndim = "volumes", "a volume", "volumes", 3
+    name, singular, plural, ndim = "volumes", "a volume", "volumes", 3
     axes, cell_axes = ("depth", "height", "width"), ("layers", "rows", "columns")
     suffixes, formats = frozenset({".npy"}), ("npy",)
 

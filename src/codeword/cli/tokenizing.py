@@ -6,7 +6,7 @@ from pathlib import Path
 
 from codeword.coding import decode_signal
 from codeword.errors import DataError, UsageError
-from codeword.files import Outcome, Targets
+from codeword.files import Outcome, Targets, check_format
 from codeword.media import medium_of
 from codeword.pretrained import load
 from codeword.tokens import info_of, list_items, must_be_codes_of, read_manifest, read_shard, shard_path, shard_paths
@@ -50,10 +50,7 @@ def detokenize(
     model, done = load(place), Outcome()
     medium, like = medium_of(model.tokenizer.config), info_of(model)
     format_ = format_ or medium.formats[0]
-    if format_ not in medium.formats:
-        raise UsageError(
-            f"{medium.many.capitalize()} are not written as {format_!r}; --format may be {' or '.join(medium.formats)}."
-        )
+    check_format(medium, format_)
     targets = Targets(out, f".{format_}")
     paths = shard_paths(tokens)
     for missing in _missing(tokens):

@@ -1,4 +1,7 @@
-"""Signals to bytes and back: the codes of a model, range-coded under its prior, in segments of many blocks."""
+"""Compression of signals: the codes of a model, range-coded under its prior, in segments of one or more blocks.
+
+Shapes: a block has *Q cells of K codes; a signal has C channels and the axes *S; n counts blocks.
+"""
 
 import io
 import shutil
@@ -13,7 +16,7 @@ from typing import BinaryIO, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from codeword.codec.coders import Reader, SymbolCoder, ValueCoder, Writer, choose_coder, coder_of
+from codeword.codec.coders import Reader, SymbolCoder, ValueCoder, Writer, build_coder, choose_coder
 from codeword.codec.format import (
     FINGERPRINT_BYTES,
     Coder,
@@ -32,11 +35,12 @@ from codeword.codec.layout import (
     block_size,
     code_blocks,
     masks,
-    regrouped,
     restore_signal,
     value_blocks,
 )
-from codeword.errors import DataError, ModelError, UnsupportedError, UsageError
+from codeword.coding import leading_codes
+from codeword.errors import CodewordError, DataError, ModelError, UsageError
+from codeword.media.base import regroup
 from codeword.model import Model
 
 Progress = Callable[[int, int], None]
@@ -48,9 +52,11 @@ _SPOOLED_BYTES = 1 << 26
 class CompressOptions:
     """Options of compression.
 
-    `portable`: only tables that every machine computes alike, never the prior's network. `lossless`: also the signal
-    itself, given its codes. `codes`: only the first so many codes of each cell. `label`: the class that conditions
-    prior and decoder.
+    Attributes:
+        portable: code with integer tables, which are equal on every machine, and not with the prior's network.
+        lossless: store the signal itself after its codes.
+        codes: the number of leading codes of each cell to store; None for all.
+        label: the class that conditions the prior and the decoder.
     """
 
     portable: bool = False
@@ -63,7 +69,7 @@ DEFAULTS = CompressOptions()
 
 
 class Written(NamedTuple):
-    """Size of a written file: all bytes, and those of header and segment heads among them; and the coder used."""
+    """Size of a written file in bytes, the part of it for the header and the segment heads, and the chosen coder."""
 
     bytes: int
     overhead_bytes: int
@@ -71,7 +77,7 @@ class Written(NamedTuple):
 
 
 class UnreadableSignal(DataError):
-    """A signal could not be read while a file was written; `number` is its place among the signals."""
+    """A signal could not be read while a file was written; `number` is its index in the list of signals."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
@@ -80,10 +86,10 @@ class UnreadableSignal(DataError):
 
 @dataclass(frozen=True)
 class DecodedSignal:
-    """One signal of a file: `blocks` gives it in consecutive blocks (C, n), or in one block (C, *S).
+    """One signal of a file: an iterator over consecutive blocks (C, n) of it, or over one block (C, *S).
 
-    The blocks must be taken before the next signal is; `damaged` meanwhile fills with the numbers of lost blocks, of
-    `block_size` values along each axis.
+    The caller has to exhaust `blocks` before it takes the next signal. During the iteration, the numbers of lost blocks
+    are appended to `damaged`; each of these has `block_size` values along each axis.
     """
 
     entry: Entry
@@ -105,47 +111,47 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class SegmentCoder:
-    """`symbols` codes the codes of blocks, `values` the signal of a lossless file, into segments of so many blocks."""
+    """Coders of the codes and, in a lossless file, of the values, with the number of blocks in each segment."""
 
-    symbols: SymbolCoder
-    values: ValueCoder | None
+    symbol_coder: SymbolCoder
+    value_coder: ValueCoder | None
     blocks_per_segment: int
 
     def write(self, batch: Batch) -> list[Segment]:
-        """Segments that hold first the codes of their blocks and then their values."""
+        """Encode a batch to segments, each with the codes of its blocks followed by their values."""
         per = self.blocks_per_segment
         writers = [Writer() for _ in range(0, len(batch.mask), per)]
-        self.symbols.write(writers, batch.codes, batch.mask, blocks_per_segment=per)
-        if self.values is not None:
+        self.symbol_coder.write(writers, batch.codes, batch.mask, blocks_per_segment=per)
+        if self.value_coder is not None:
             assert batch.values is not None
             assert batch.value_mask is not None
-            self.values.write(writers, batch.codes, batch.values, batch.value_mask, blocks_per_segment=per)
+            self.value_coder.write(writers, batch.codes, batch.values, batch.value_mask, blocks_per_segment=per)
         return [Segment(w.content(), crc) for w, crc in zip(writers, self._crcs(batch), strict=True)]
 
     def read(
         self, segments: Sequence[Segment | None], mask: Tensor, value_mask: Tensor | None = None
     ) -> tuple[Batch, list[bool]]:
-        """The batch in these segments, None for a lost one; and for each block, True if it is what was written."""
-        numbers = torch.arange(len(mask)) // self.blocks_per_segment
-        arrived = torch.tensor([s is not None for s in segments])[numbers]
-        # The mask of a lost block is empty, so nothing is asked of its reader.
-        mask = mask & _unsqueezed(arrived, mask)
-        value_mask = None if value_mask is None else value_mask & _unsqueezed(arrived, value_mask)
-        if not arrived.any():
+        """Decode segments, of which lost ones are None; returns also, for each block, True if its CRC is correct."""
+        segment_numbers = torch.arange(len(mask)) // self.blocks_per_segment
+        present = torch.tensor([s is not None for s in segments])[segment_numbers]
+        # The mask of a lost block is empty, so no symbols are read for it.
+        mask = mask & _expand(present, mask.ndim)
+        value_mask = None if value_mask is None else value_mask & _expand(present, value_mask.ndim)
+        if not present.any():
             return self._zeros(mask, value_mask), [False] * len(mask)
         readers = [Reader(b"" if s is None else s.payload) for s in segments]
         per = self.blocks_per_segment
         try:
-            codes = self.symbols.read(readers, mask, blocks_per_segment=per)
+            codes = self.symbol_coder.read(readers, mask, blocks_per_segment=per)
             values = None
-            if self.values is not None and value_mask is not None:
-                values = self.values.read(readers, codes, value_mask, blocks_per_segment=per)
+            if self.value_coder is not None and value_mask is not None:
+                values = self.value_coder.read(readers, codes, value_mask, blocks_per_segment=per)
         except DataError:
             # One corrupt segment breaks the shared decoding loop, so the whole batch is lost.
             return self._zeros(mask, value_mask), [False] * len(mask)
         batch = Batch(codes, mask, values, value_mask)
         intact = [s is not None and s.content_crc == crc for s, crc in zip(segments, self._crcs(batch), strict=True)]
-        return batch, [intact[number] for number in numbers.tolist()]
+        return batch, [intact[number] for number in segment_numbers.tolist()]
 
     def _crcs(self, batch: Batch) -> list[int]:
         """CRC-32 of the codes, and in a lossless file of the values, of each segment."""
@@ -160,21 +166,21 @@ class SegmentCoder:
         return crcs
 
     def _zeros(self, mask: Tensor, value_mask: Tensor | None) -> Batch:
-        codes = torch.zeros(*mask.shape, self.symbols.codes, dtype=torch.int64)
-        if self.values is None or value_mask is None:
+        codes = torch.zeros(*mask.shape, self.symbol_coder.codes, dtype=torch.int64)
+        if self.value_coder is None or value_mask is None:
             return Batch(codes, mask)
-        channels = self.values.tokenizer.config.channels
+        channels = self.value_coder.tokenizer.config.channels
         values = torch.zeros(len(mask), channels, *value_mask.shape[1:], dtype=torch.int64)
         return Batch(codes, mask, values, value_mask)
 
 
-def _unsqueezed(flags: Tensor, like: Tensor) -> Tensor:
-    """(n,) to (n, 1, ...)."""
-    return flags.view(-1, *[1] * (like.ndim - 1))
+def _expand(flags: Tensor, ndim: int) -> Tensor:
+    """(n,) to (n, 1, ...) with `ndim` axes."""
+    return flags.view(-1, *[1] * (ndim - 1))
 
 
 class Codec:
-    """Compressed files under one model. A file decodes to `decode(encode(x))`, a lossless one to x itself.
+    """Writer and reader of compressed files for one model. A file decodes to `decode(encode(x))`, a lossless one to x.
 
     Example:
         >>> from codeword.pretrained import load_pretrained
@@ -189,15 +195,18 @@ class Codec:
         self.fingerprint = bytes.fromhex(model.fingerprint)[:FINGERPRINT_BYTES]
 
     def compress(self, x: Tensor, options: CompressOptions = DEFAULTS) -> bytes:
-        """One signal (C, *S), integers in [0, values), as the bytes of a file. Raises UsageError, UnsupportedError."""
+        """Compress one signal (C, *S) of integers in [0, tokenizer.config.values) to the bytes of a file.
+
+        Raises UsageError, UnsupportedError.
+        """
         out = io.BytesIO()
         self.write(out, [Signal("", tuple(x.shape[1:]), lambda: [x])], options)
         return out.getvalue()
 
     def decompress(self, content: bytes) -> Tensor:
-        """The one signal (C, *S) int64 of `compress`. Raises DataError, ModelError."""
-        found = next(self.read(Container(content, "the file")))
-        return torch.cat(list(found.blocks), -1).long()
+        """Decode the signal (C, *S) int64 of `compress`. Raises DataError, ModelError."""
+        signal = next(self.read(Container(content, "the file")))
+        return torch.cat(list(signal.blocks), -1).long()
 
     def write(
         self,
@@ -207,18 +216,19 @@ class Codec:
         *,
         progress: Progress = lambda done, total: None,
     ) -> Written:
-        """Write signals, each read once, as one file; `progress` is called with blocks done and blocks in all.
+        """Write signals, each read once, as one file; `progress` receives the numbers of finished and of all blocks.
 
         Raises:
-            UsageError: there is no signal, or no such class.
-            UnsupportedError: the model has no such rate, or cannot code losslessly.
+            UsageError: there is no signal, or the model has no class `options.label` or fewer codes than
+                `options.codes`.
+            UnsupportedError: the model cannot decode `options.codes` leading codes, or cannot code losslessly.
             UnreadableSignal: a signal cannot be read; then nothing was written to `out`.
         """
-        codes = self._codes(options)
-        if not self._knows(options.label):
+        codes = leading_codes(self.tokenizer, options.codes)
+        if not self._has_class(options.label):
             raise UsageError(
-                f"This model knows {self._classes()} classes, and not number {options.label}; leave the label out, or "
-                f"give one below that."
+                f"This model has {self._classes()} classes, so there is no class {options.label}; leave the label out, "
+                f"or give a smaller number."
             )
         total = sum(len(self._blocks(s.size, lossless=options.lossless)[0]) for s in signals)
         if not total:
@@ -237,7 +247,7 @@ class Codec:
             portable=options.portable,
         )
         coder = self._segment_coder(symbols, layout, lossless=options.lossless, label=options.label)
-        # The header comes first and says which signals were grey, which is known when all have been read.
+        # The header is first in the file, but it marks grey signals, and these are known only after all are read.
         with cast(BinaryIO, tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)) as body:
             size = overhead = done = number = 0
             for batch in chain([first], batches):
@@ -253,7 +263,7 @@ class Codec:
                 codes=codes,
                 label=options.label,
                 sample_rate=self.tokenizer.config.sample_rate,
-                entries=tuple(Entry(s.name, s.size, alike) for s, alike in zip(signals, grey, strict=True)),
+                entries=tuple(Entry(s.name, s.size, is_grey) for s, is_grey in zip(signals, grey, strict=True)),
                 tables=tables,
             )
             head = write_header(out, header)
@@ -264,76 +274,66 @@ class Codec:
     def read(
         self, container: Container, *, salvage: bool = False, progress: Progress = lambda done, total: None
     ) -> Iterator[DecodedSignal]:
-        """The signals of a file, in order; `progress` is called with blocks done and blocks in all.
+        """Decode the signals of a file, in order; `progress` receives the numbers of finished and of all blocks.
 
-        With `salvage`, damaged blocks become silence (or grey) and are listed; without, they are errors.
+        With `salvage`, damaged blocks become silence (or grey) and are listed in the result; without it, they are
+        errors.
 
         Raises:
-            ModelError: the file was made with another model, or on a machine whose numbers differ from this one's.
-            DataError: the file is damaged, or claims too much.
+            ModelError: the file was made with another model, or on a machine where the prior's network rounds
+                differently.
+            DataError: the file is damaged, or its header claims more than its bytes can hold.
         """
         header = container.header
-        self._must_fit(container)
+        self._check_header(container)
 
-        def layouts() -> Iterator[tuple[Blocks, ...]]:
-            # A new iterator for each use: there may be a million signals.
+        def divisions() -> Iterator[tuple[Blocks, ...]]:
+            # A new iterator for each use, because a list of a million signals would need much memory.
             return (self._blocks(entry.size, lossless=header.lossless) for entry in header.entries)
 
-        total = sum(len(blocks[0]) for blocks in layouts())
+        total = sum(len(blocks[0]) for blocks in divisions())
         layout = Layout.of(self.model, blocks=total, lossless=header.lossless)
         segments = container.segments(-(-total // layout.blocks_per_segment), salvage=salvage)
-        symbols = coder_of(self.model, header, container.place, batch_size=layout.batch_size)
+        symbols = build_coder(self.model, header, container.name, batch_size=layout.batch_size)
         coder = self._segment_coder(symbols, layout, lossless=header.lossless, label=header.label)
 
-        def decoded() -> Iterator[Block]:
+        def decode_blocks() -> Iterator[Block]:
             done = 0
-            for found in masks(layouts(), layout.batch_size):
-                count = len(found[0])
-                batch, intact = coder.read(list(islice(segments, -(-count // layout.blocks_per_segment))), *found)
+            for mask, *value_mask in masks(divisions(), layout.batch_size):
+                count = len(mask)
+                batch_segments = list(islice(segments, -(-count // layout.blocks_per_segment)))
+                batch, intact = coder.read(batch_segments, mask, *value_mask)
                 if not (salvage or all(intact)):
                     raise ModelError(
-                        f"{container.place} was written where the network's numbers differ from this machine's in "
-                        f"their last bits, so it cannot be read here; decompress it there, or compress it again as a "
-                        f"portable file."
+                        f"{container.name} was written on a machine where the network's numbers differ from this "
+                        f"machine's in their last bits, so it cannot be read here; decompress it there, or compress "
+                        f"it again as a portable file."
                     )
                 done += count
                 progress(done, total)
                 for i in range(count):
                     yield Block(batch.codes[i], None if batch.values is None else batch.values[i], intact[i])
 
-        blocks = decoded()
+        blocks = decode_blocks()
         values_per_block = tuple(n * self.tokenizer.hop for n in layout.block)
-        for entry, cells in zip(header.entries, (blocks[0] for blocks in layouts()), strict=True):
-            own, damaged = islice(blocks, len(cells)), list[int]()
-            signal = restore_signal(self.tokenizer, own, cells, size=entry.size, label=header.label, damaged=damaged)
-            yield DecodedSignal(entry, signal, damaged, values_per_block)
-            for _ in own:  # Blocks that the caller did not take come before those of the next signal.
+        for entry, (cells, *_) in zip(header.entries, divisions(), strict=True):
+            blocks_of_signal, damaged = islice(blocks, len(cells)), list[int]()
+            parts = restore_signal(
+                self.tokenizer, blocks_of_signal, cells, size=entry.size, label=header.label, damaged=damaged
+            )
+            yield DecodedSignal(entry, parts, damaged, values_per_block)
+            for _ in blocks_of_signal:  # Skip the blocks that the caller did not take.
                 pass
 
-    def _codes(self, options: CompressOptions) -> int:
-        all_codes = len(self.tokenizer.quantizer.codebook_sizes)
-        codes = all_codes if options.codes is None else options.codes
-        if not self._serves(codes):
-            raise UnsupportedError(
-                f"This model has {all_codes} codes a cell, of which a file cannot keep {codes}; keep all of them, or "
-                f"use a model that serves several rates."
-            )
-        return codes
-
-    def _serves(self, codes: int) -> bool:
-        """True if the first so many codes of a cell decode."""
-        all_codes = len(self.tokenizer.quantizer.codebook_sizes)
-        return codes == all_codes or (1 <= codes < all_codes and len(self.tokenizer.quantizer.served_codes) > 1)
-
     def _classes(self) -> int:
-        """Number of classes that both parts know, where each knows any."""
+        """Number of classes of the model: the smaller number if prior and decoder both have classes."""
         return min((n for n in (self.tokenizer.classes, self.model.prior.classes) if n), default=0)
 
-    def _knows(self, label: int | None) -> bool:
+    def _has_class(self, label: int | None) -> bool:
         return label is None or 0 <= label < self._classes()
 
     def _blocks(self, size: tuple[int, ...], *, lossless: bool) -> tuple[Blocks, ...]:
-        """The blocks of a signal's cells, and in a lossless file those of its values."""
+        """The division of a signal's cells into blocks, and in a lossless file that of its values."""
         block = block_size(self.model, lossless=lossless)
         cells = Blocks(self.tokenizer.grid(size), block)
         values = Blocks(size, tuple(n * self.tokenizer.hop for n in block))
@@ -342,11 +342,11 @@ class Codec:
     def _batches(
         self, signals: Sequence[Signal], layout: Layout, *, lossless: bool, codes: int, grey: list[bool]
     ) -> Iterator[Batch]:
-        """All blocks of the signals, a batch at a time; `grey` becomes False where channels differ."""
-        cut = partial(value_blocks, batch_size=layout.batch_size) if lossless else code_blocks
-        checked = (replace(s, read=partial(_checked, s, number, grey)) for number, s in enumerate(signals))
-        pieces = (piece for s in checked for piece in cut(self.tokenizer, s, layout.block, codes=codes))
-        for piece in regrouped(pieces, layout.batch_size):
+        """All blocks of the signals in batches; sets `grey[i]` to False if the channels of signal i differ."""
+        encode = partial(value_blocks, batch_size=layout.batch_size) if lossless else code_blocks
+        checked = (replace(s, read=partial(_read_checked, s, number, grey)) for number, s in enumerate(signals))
+        pieces = (piece for s in checked for piece in encode(self.tokenizer, s, layout.block, codes=codes))
+        for piece in regroup(pieces, layout.batch_size):
             yield Batch(*piece)
 
     def _segment_coder(
@@ -355,21 +355,27 @@ class Codec:
         values = ValueCoder(self.tokenizer, batch_size=layout.batch_size, label=label) if lossless else None
         return SegmentCoder(symbols, values, layout.blocks_per_segment)
 
-    def _must_fit(self, container: Container) -> None:
-        header, place, config = container.header, container.place, self.tokenizer.config
+    def _check_header(self, container: Container) -> None:
+        """Raises ModelError, DataError if the file is not one of this model."""
+        header, name, config = container.header, container.name, self.tokenizer.config
         if not self.model.is_named_by(header.fingerprint.hex()):
             raise ModelError(
-                f"{place} was made with the model {header.fingerprint.hex()}, and this one is "
+                f"{name} was made with the model {header.fingerprint.hex()}, but this one is "
                 f"{self.fingerprint.hex()}; give the model that it was made with."
             )
         if any(len(entry.size) != config.ndim for entry in header.entries):
-            raise DataError(f"{place} holds signals of another rank than its model's; Codeword did not write it.")
-        if not (self._serves(header.codes) and self._knows(header.label)):
-            raise DataError(f"{place} names codes or a class that its model does not have; Codeword did not write it.")
+            raise DataError(f"{name} holds signals of another rank than its model's; Codeword did not write it.")
+        try:
+            leading_codes(self.tokenizer, header.codes)
+            has_codes = True
+        except CodewordError:
+            has_codes = False
+        if not (has_codes and self._has_class(header.label)):
+            raise DataError(f"{name} names codes or a class that its model does not have; Codeword did not write it.")
 
 
-def _checked(signal: Signal, number: int, grey: list[bool]) -> Iterator[Tensor]:
-    """The blocks of a signal, which must have its size. Raises UnreadableSignal."""
+def _read_checked(signal: Signal, number: int, grey: list[bool]) -> Iterator[Tensor]:
+    """The blocks of signal `number`; sets `grey[number]`. Raises UnreadableSignal if it has another size."""
     length = 0
     try:
         for x in signal.read():
@@ -382,4 +388,4 @@ def _checked(signal: Signal, number: int, grey: list[bool]) -> Iterator[Tensor]:
     except DataError as error:
         raise UnreadableSignal(str(error), number) from error
     if length != signal.size[-1]:
-        raise UnreadableSignal(f"{signal.name} changed its size while it was read; compress it again.", number)
+        raise UnreadableSignal(f"The size of {signal.name} changed while it was read; compress it again.", number)

@@ -1,13 +1,14 @@
-"""Coders of codes and values: a range coder, tables that every machine computes alike, the prior, and the likelihood.
+"""Entropy coding of codes and values with a range coder.
 
-Under the prior and the likelihood, symbols are coded by the walk that also samples.
+The probabilities of codes are those of integer tables, which are equal on every machine, or of the prior; those of
+values are the likelihood's. Prior and likelihood visit the symbols in the same walk as in sampling.
 """
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import log
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import constriction
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codeword.codec.format import Coder, Header
-from codeword.codec.layout import padded
+from codeword.codec.layout import pad_batch
 from codeword.coding import deterministic
 from codeword.errors import DataError
 from codeword.model import Model
@@ -29,7 +30,7 @@ Symbols = NDArray[np.int32]
 
 _WORD_BYTES = 4
 
-# Probabilities become integer frequencies out of 2^24, none of them 0, in scalar arithmetic that is portable.
+# constriction converts probabilities to integer frequencies out of 2^24, none of them 0, in portable scalar arithmetic.
 _ROWS = constriction.stream.model.Categorical(perfect=False)
 
 
@@ -39,113 +40,111 @@ def probabilities(logits: Tensor) -> Rows:
     return rows
 
 
-class Table:
-    """One distribution for many symbols: (size,) weights."""
-
-    def __init__(self, weights: Rows) -> None:
-        self._model = constriction.stream.model.Categorical(weights, perfect=False)
-
-    def write(self, writer: "Writer", symbols: Symbols) -> None:
-        """Write symbols (n,), all under this distribution."""
-        writer.coder.encode(symbols, self._model)
-
-    def read(self, reader: "Reader", count: int) -> Symbols:
-        """Read symbols (count,). Raises DataError."""
-        return _checked(lambda: reader.coder.decode(self._model, count))
+def build_table(weights: Sequence[int] | np.ndarray) -> Any:
+    """The constriction model of one distribution, from weights (size,)."""
+    return constriction.stream.model.Categorical(np.asarray(weights, np.float32), perfect=False)
 
 
 class Writer:
-    """Symbols in, bytes out; the reader must supply the same probabilities in the same order."""
+    """A range encoder. The reader must use the same probabilities in the same order."""
 
     def __init__(self) -> None:
-        self.coder = constriction.stream.queue.RangeEncoder()
+        self._coder = constriction.stream.queue.RangeEncoder()
 
     def write(self, symbols: Symbols, rows: Rows) -> None:
         """Write symbols (n,) under their probabilities (n, size)."""
-        self.coder.encode(symbols, _ROWS, rows)
+        self._coder.encode(symbols, _ROWS, rows)
+
+    def write_with_table(self, symbols: Symbols, table: Any) -> None:
+        """Write symbols (n,), all under the distribution of `build_table`."""
+        self._coder.encode(symbols, table)
 
     def content(self) -> bytes:
-        """All written symbols as bytes."""
-        words: bytes = self.coder.get_compressed().astype("<u4").tobytes()
-        # The reader restores the zeros that are cut off here.
+        """The bytes of all written symbols."""
+        words: bytes = self._coder.get_compressed().astype("<u4").tobytes()
+        # The reader restores the zeros that are removed here.
         return words.rstrip(b"\0")
 
 
 class Reader:
-    """Bytes of a `Writer`, symbols out."""
+    """A range decoder for the bytes of a `Writer`."""
 
     def __init__(self, content: bytes) -> None:
-        whole = content + bytes(-len(content) % _WORD_BYTES)
-        self.coder = constriction.stream.queue.RangeDecoder(np.frombuffer(whole, "<u4").astype(np.uint32))
+        words = content + bytes(-len(content) % _WORD_BYTES)
+        self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(words, "<u4").astype(np.uint32))
 
     def read(self, rows: Rows) -> Symbols:
         """Read one symbol for each row of probabilities (n, size). Raises DataError."""
-        return _checked(lambda: self.coder.decode(_ROWS, rows))
+        return self._decode(_ROWS, rows)
+
+    def read_with_table(self, count: int, table: Any) -> Symbols:
+        """Read symbols (count,), all under the distribution of `build_table`. Raises DataError."""
+        return self._decode(table, count)
+
+    def _decode(self, *arguments: Any) -> Symbols:
+        try:
+            symbols: Symbols = self._coder.decode(*arguments)
+        except AssertionError as error:
+            raise DataError("the compressed symbols cannot have been written under these probabilities") from error
+        return symbols
 
 
-def _checked(decode: Callable[[], Symbols]) -> Symbols:
-    try:
-        return decode()
-    except AssertionError as error:
-        raise DataError("the compressed symbols cannot have been written under these probabilities") from error
+_MAX_WEIGHT = 65535
 
-
-_HIGHEST_WEIGHT = 65535
-
-# The number of blocks on which the prior is compared with tables.
-_TRIED = 8
+# The number of blocks for which the cost under the prior is compared with that under tables.
+_TRIAL_BLOCKS = 8
 
 
 class SymbolCoder(ABC):
-    """Codes of blocks (N, *Q, K) in and out of range coders, `blocks_per_segment` consecutive blocks in each.
+    """Writes codes of blocks (N, *Q, K) with range coders, each for `blocks_per_segment` consecutive blocks.
 
-    The mask (N, *Q) is True for cells on the grid; other cells are 0, cost nothing, and come back as 0. `codes` is K.
+    The mask (N, *Q) is True for cells on the grid; the codes of other cells are not written and are read as 0. `codes`
+    is K.
     """
 
     codes: int
 
     @abstractmethod
     def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
-        """Write blocks, the first `blocks_per_segment` of them to the first writer, and so on."""
+        """Write blocks: the first `blocks_per_segment` of them to the first writer, the next ones to the second, ..."""
 
     @abstractmethod
     def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
-        """Read the codes (N, *Q, K) int64 that `write` wrote. Raises DataError."""
+        """Read the codes (N, *Q, K) int64 written by `write`. Raises DataError."""
 
 
 class TableCoder(SymbolCoder):
-    """One table for each of the K codes of a cell; weights are integers, so every machine computes the same bits."""
+    """Codes under K tables, one for each code of a cell; the weights are integers, so files are portable."""
 
     def __init__(self, weights: Sequence[np.ndarray]) -> None:
         self.weights, self.codes = tuple(weights), len(weights)
-        self._tables = [Table(w.astype(np.float32)) for w in weights]
+        self._tables = [build_table(w) for w in weights]
 
     @classmethod
     def uniform(cls, codebook_sizes: Sequence[int]) -> "TableCoder":
-        """Every codeword equally likely."""
+        """The coder for which all codewords are equally likely."""
         return cls([np.ones(n, np.uint16) for n in codebook_sizes])
 
     @classmethod
     def histogram(cls, codes: Tensor, codebook_sizes: Sequence[int]) -> "TableCoder":
-        """Counts of codes (n, K), with add-one smoothing."""
+        """The coder with the frequencies of codes (n, K) as weights, with add-one smoothing."""
         weights = []
         for k, n in enumerate(codebook_sizes):
             counts = 1 + torch.bincount(codes[:, k], minlength=n).double()
-            scaled = (counts * (_HIGHEST_WEIGHT / counts.max())).round().clamp(min=1)
+            scaled = (counts * (_MAX_WEIGHT / counts.max())).round().clamp(min=1)
             weights.append(scaled.numpy().astype(np.uint16))
         return cls(weights)
 
     @classmethod
     def unpack(cls, content: bytes, codebook_sizes: Sequence[int]) -> "TableCoder":
-        """The coder from the bytes of `pack`. Raises DataError."""
-        size = 2 * sum(codebook_sizes)
+        """The coder with the weights from the bytes of `pack`. Raises DataError."""
+        size_bytes = 2 * sum(codebook_sizes)
         try:
-            inflate = zlib.decompressobj()
-            plain = inflate.decompress(content, size + 1)
+            plain = zlib.decompressobj().decompress(content, size_bytes + 1)
         except zlib.error as error:
             raise DataError(f"its tables are damaged ({error})") from error
-        if len(plain) != size:
-            raise DataError(f"its tables have {len(plain)} bytes, where the model's codebooks need {size}")
+        if len(plain) != size_bytes:
+            raise DataError(f"its tables have {len(plain)} bytes, but the model's codebooks need {size_bytes}")
         ends = np.cumsum(codebook_sizes)[:-1]
         weights = np.split(np.frombuffer(plain, "<u2"), ends)
         if min(int(w.min()) for w in weights) < 1:
@@ -153,7 +152,7 @@ class TableCoder(SymbolCoder):
         return cls(weights)
 
     def pack(self) -> bytes:
-        """All weights, deflated."""
+        """All weights as uint16, compressed with zlib."""
         return zlib.compress(np.concatenate(self.weights).astype("<u2").tobytes(), 9)
 
     def bits(self, codes: Tensor) -> float:
@@ -168,23 +167,23 @@ class TableCoder(SymbolCoder):
             blocks = slice(n * blocks_per_segment, (n + 1) * blocks_per_segment)
             symbols = codes[blocks][mask[blocks]].numpy().astype(np.int32)
             for k, table in enumerate(self._tables):
-                table.write(writer, np.ascontiguousarray(symbols[:, k]))
+                writer.write_with_table(np.ascontiguousarray(symbols[:, k]), table)
 
     def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
         codes = torch.zeros(*mask.shape, len(self._tables), dtype=torch.int64)
         for n, reader in enumerate(readers):
             blocks = slice(n * blocks_per_segment, (n + 1) * blocks_per_segment)
             count = int(mask[blocks].sum())
-            columns = [table.read(reader, count) for table in self._tables]
+            columns = [reader.read_with_table(count, table) for table in self._tables]
             codes[blocks][mask[blocks]] = torch.from_numpy(np.stack(columns, -1).astype(np.int64))
         return codes
 
 
 class PriorCoder(SymbolCoder):
-    """Every symbol under the prior's probabilities given all symbols before it in its block: one walk over all blocks.
+    """Codes under the prior's probabilities given the earlier codes of their block, in one walk for all blocks.
 
-    The walk always has `batch_size` blocks, also where there are fewer, because the last bit of a network's output
-    depends on the shape of the batch; and it runs in one thread, for the same reason.
+    The walk has always `batch_size` blocks (zeros are appended if there are fewer) and runs in one thread, because the
+    last bits of a network's output depend on the shape of the batch and on the number of threads.
     """
 
     def __init__(self, prior: Prior, *, batch_size: int, label: int | None) -> None:
@@ -192,28 +191,27 @@ class PriorCoder(SymbolCoder):
         self.label = None if label is None or not prior.classes else torch.full((batch_size,), label)
 
     def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
-        symbols = padded(codes, self.batch_size).view(self.batch_size, -1)
-        blocks_of = _blocks_by_cell(mask, blocks_per_segment)
+        symbols = pad_batch(codes, self.batch_size).view(self.batch_size, -1)
+        blocks_with_cell = _blocks_by_cell(mask, blocks_per_segment)
 
-        def put(logits: Tensor, i: int) -> Tensor:
-            rows, taken = probabilities(logits), symbols[:, i]
-            written = taken.numpy().astype(np.int32)
-            for writer, blocks in zip(writers, blocks_of[i // self.codes], strict=True):
-                writer.write(written[blocks], rows[blocks])
-            return taken
+        def write_step(logits: Tensor, i: int) -> Tensor:
+            rows, symbols_of_step = probabilities(logits), symbols[:, i].numpy().astype(np.int32)
+            for writer, blocks in zip(writers, blocks_with_cell[i // self.codes], strict=True):
+                writer.write(symbols_of_step[blocks], rows[blocks])
+            return symbols[:, i]
 
-        self._walk(put, tuple(mask.shape[1:]))
+        self._walk(write_step, tuple(mask.shape[1:]))
 
     def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
-        blocks_of = _blocks_by_cell(mask, blocks_per_segment)
+        blocks_with_cell = _blocks_by_cell(mask, blocks_per_segment)
 
-        def get(logits: Tensor, i: int) -> Tensor:
-            rows, taken = probabilities(logits), np.zeros(self.batch_size, np.int64)
-            for reader, blocks in zip(readers, blocks_of[i // self.codes], strict=True):
-                taken[blocks] = reader.read(rows[blocks])
-            return torch.from_numpy(taken)
+        def read_step(logits: Tensor, i: int) -> Tensor:
+            rows, symbols_of_step = probabilities(logits), np.zeros(self.batch_size, np.int64)
+            for reader, blocks in zip(readers, blocks_with_cell[i // self.codes], strict=True):
+                symbols_of_step[blocks] = reader.read(rows[blocks])
+            return torch.from_numpy(symbols_of_step)
 
-        return self._walk(get, tuple(mask.shape[1:]))[: len(mask)]
+        return self._walk(read_step, tuple(mask.shape[1:]))[: len(mask)]
 
     def _walk(self, choose: Choose, block: tuple[int, ...]) -> Tensor:
         with deterministic():
@@ -221,14 +219,14 @@ class PriorCoder(SymbolCoder):
 
 
 def _blocks_by_cell(mask: Tensor, blocks_per_segment: int) -> list[list[np.ndarray]]:
-    """For each cell of the walk and each segment, the blocks of the mask (N, *Q) that have this cell."""
+    """For each cell of a block and each segment, the numbers of the blocks in which the mask (N, *Q) has this cell."""
     cells = mask.flatten(1).t().contiguous().numpy()
     starts = range(0, len(mask), blocks_per_segment)
     return [[start + np.flatnonzero(cell[start : start + blocks_per_segment]) for start in starts] for cell in cells]
 
 
 class Chosen(NamedTuple):
-    """A coder, its name in the header, and the tables that reading it needs."""
+    """A coder, its name in the header of the file, and the tables for the header."""
 
     name: Coder
     coder: SymbolCoder
@@ -245,33 +243,37 @@ def choose_coder(
     label: int | None,
     portable: bool,
 ) -> Chosen:
-    """The coder with the smallest expected file, judged by the first blocks (n, *Q, K), this share of all blocks.
+    """Choose the coder with the smallest expected file from the codes (n, *Q, K) and mask (n, *Q) of the first batch.
 
-    The prior is a candidate only if the file need not be `portable` and keeps all codes of a cell.
+    `share_of_all` is n divided by the number of all blocks. The prior is a candidate only if the file need not be
+    `portable` and has all codes of each cell.
     """
     prior, cells = model.prior, codes[mask]
     codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: cells.shape[-1]]
     uniform, histogram = TableCoder.uniform(codebook_sizes), TableCoder.histogram(cells, codebook_sizes)
     tables = histogram.pack()
-    # The part of the tables' cost that the first blocks have to pay.
+    # The size of the tables is divided among all blocks; this is the share of the first batch.
     table_bits = 8 * len(tables) * share_of_all
-    pays = histogram.bits(cells) + table_bits < uniform.bits(cells)
+    histogram_is_smaller = histogram.bits(cells) + table_bits < uniform.bits(cells)
     if not portable and not isinstance(prior, Uniform) and codebook_sizes == prior.codebook_sizes:
-        tried, tried_mask = codes[:_TRIED], mask[:_TRIED]
-        labels = None if label is None else torch.full((len(tried),), label)
+        trial_codes, trial_mask = codes[:_TRIAL_BLOCKS], mask[:_TRIAL_BLOCKS]
+        labels = None if label is None else torch.full((len(trial_codes),), label)
         with deterministic():
-            nats = -float(prior.log_prob(tried, labels).sum())
-        # The prior also predicts cells beyond the edges, which will cost nothing.
-        bits = nats / log(2) * float(tried_mask.double().mean())
-        known = tried[tried_mask]
-        rival = histogram.bits(known) + table_bits * len(known) / len(cells) if pays else uniform.bits(known)
-        if bits < rival:
+            nats = -float(prior.log_prob(trial_codes, labels).sum())
+        # The prior also predicts the cells beyond the grid, which are not written.
+        prior_bits = nats / log(2) * float(trial_mask.double().mean())
+        trial_cells = trial_codes[trial_mask]
+        if histogram_is_smaller:
+            other_bits = histogram.bits(trial_cells) + table_bits * len(trial_cells) / len(cells)
+        else:
+            other_bits = uniform.bits(trial_cells)
+        if prior_bits < other_bits:
             return Chosen("prior", PriorCoder(prior, batch_size=batch_size, label=label))
-    return Chosen("histogram", histogram, tables) if pays else Chosen("uniform", uniform)
+    return Chosen("histogram", histogram, tables) if histogram_is_smaller else Chosen("uniform", uniform)
 
 
-def coder_of(model: Model, header: Header, place: str, *, batch_size: int) -> SymbolCoder:
-    """The coder that a file was written with. Raises DataError."""
+def build_coder(model: Model, header: Header, name: str, *, batch_size: int) -> SymbolCoder:
+    """The coder of an existing file; `name` is the file in messages. Raises DataError."""
     codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: header.codes]
     match header.coder:
         case "uniform":
@@ -280,19 +282,19 @@ def coder_of(model: Model, header: Header, place: str, *, batch_size: int) -> Sy
             try:
                 return TableCoder.unpack(header.tables, codebook_sizes)
             except DataError as error:
-                raise DataError(f"{place} cannot be read: {error}; copy it again.") from error
+                raise DataError(f"{name} cannot be read: {error}; copy it again.") from error
         case "prior":
             if header.codes != len(model.prior.codebook_sizes):
-                raise DataError(f"{place} lacks codes that its prior predicts; Codeword did not write it.")
+                raise DataError(f"{name} lacks codes that its prior predicts; Codeword did not write it.")
             return PriorCoder(model.prior, batch_size=batch_size, label=header.label)
 
 
 class ValueCoder:
-    """Values of blocks of signal (N, C, *S) under the tokenizer's likelihood given their codes (N, *Q, K).
+    """Values (N, C, *S) of blocks under the tokenizer's likelihood given the codes (N, *Q, K) of these blocks.
 
-    Every block is a signal of its own, of the same size, so the decoder always sees one shape of batch: `batch_size`
-    blocks. The mask (N, *S) is True inside the signal. All of one channel is coded before the next, or one sample after
-    another where the likelihood is sequential.
+    Each block is decoded as a signal of its own, always in batches of `batch_size` blocks. The mask (N, *S) is True
+    inside the signal. A step of the walk codes one channel of all blocks, or one sample if the likelihood is
+    sequential.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, batch_size: int, label: int | None) -> None:
@@ -302,44 +304,45 @@ class ValueCoder:
     def write(
         self, writers: Sequence[Writer], codes: Tensor, x: Tensor, mask: Tensor, *, blocks_per_segment: int
     ) -> None:
-        """Write blocks whose codes are written, the first `blocks_per_segment` to the first writer, and so on."""
-        values, inside = padded(x, self.batch_size).flatten(2), mask.flatten(1)
+        """Write the values x of blocks after their codes, to the same writers as the codes."""
+        values, flat_mask = pad_batch(x, self.batch_size).flatten(2), mask.flatten(1)
 
-        def put(logits: Tensor, i: int) -> Tensor:
-            channel, places = self._step(i)
-            taken = values[:, channel, places]
+        def write_step(logits: Tensor, i: int) -> Tensor:
+            channel, positions = self._step(i)
+            values_of_step = values[:, channel, positions]
             for writer, blocks in zip(writers, _segments(len(mask), blocks_per_segment), strict=True):
-                here = inside[blocks, places]
-                writer.write(taken[blocks][here].numpy().astype(np.int32), probabilities(logits[blocks][here]))
-            return taken
+                inside = flat_mask[blocks, positions]
+                symbols = values_of_step[blocks][inside].numpy().astype(np.int32)
+                writer.write(symbols, probabilities(logits[blocks][inside]))
+            return values_of_step
 
-        self._walk(codes, put)
+        self._walk(codes, write_step)
 
     def read(self, readers: Sequence[Reader], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> Tensor:
-        """Read the values (N, C, *S) int64 that `write` wrote. Raises DataError."""
-        inside = mask.flatten(1)
+        """Read the values (N, C, *S) int64 written by `write`. Raises DataError."""
+        flat_mask = mask.flatten(1)
 
-        def get(logits: Tensor, i: int) -> Tensor:
-            _, places = self._step(i)
-            taken = torch.zeros(logits.shape[:2], dtype=torch.int64)
+        def read_step(logits: Tensor, i: int) -> Tensor:
+            _, positions = self._step(i)
+            values_of_step = torch.zeros(logits.shape[:2], dtype=torch.int64)
             for reader, blocks in zip(readers, _segments(len(mask), blocks_per_segment), strict=True):
-                here = inside[blocks, places]
-                symbols = reader.read(probabilities(logits[blocks][here]))
-                taken[blocks][here] = torch.from_numpy(symbols.astype(np.int64))
-            return taken
+                inside = flat_mask[blocks, positions]
+                symbols = reader.read(probabilities(logits[blocks][inside]))
+                values_of_step[blocks][inside] = torch.from_numpy(symbols.astype(np.int64))
+            return values_of_step
 
-        return self._walk(codes, get)[: len(mask)]
+        return self._walk(codes, read_step)[: len(mask)]
 
     def _step(self, i: int) -> tuple[int, slice]:
-        """The channel and the places of step i of the walk."""
+        """The channel and the positions (in the flattened axes *S) of step i of the walk."""
         return (0, slice(i, i + 1)) if self.tokenizer.likelihood.sequential else (i, slice(None))
 
     def _walk(self, codes: Tensor, choose: Choose) -> Tensor:
         with deterministic():
-            features = self.tokenizer.features(padded(codes, self.batch_size), self.label)
+            features = self.tokenizer.features(pad_batch(codes, self.batch_size), self.label)
             return self.tokenizer.likelihood.walk(features, choose)
 
 
 def _segments(count: int, blocks_per_segment: int) -> list[slice]:
-    """The blocks of each segment, out of `count`."""
+    """The blocks of each segment, out of `count` blocks."""
     return [slice(start, min(start + blocks_per_segment, count)) for start in range(0, count, blocks_per_segment)]

@@ -10,30 +10,29 @@ from itertools import chain
 from math import prod
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.coding import decode_signal, deterministic_steps, encode_blocks
+from codeword.media.base import Tensors, regroup
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
 
-# About 10 s of speech at 50 cells a second: the loss of one damaged segment, and the context of a prior.
-_ROW_CELLS = 512
-_AREA_CELLS = 16
-# Lossless blocks are decoded without their neighbours; in samples, and in values along each axis.
-_ROW_VALUES, _AREA_VALUES = 16_384, 64
+# Cells of a block along each axis, for signals of one axis and of several. 512 cells are about 10 s of speech at 50
+# cells per second: a longer block loses more to one damaged segment, a shorter one gives the prior less context.
+_CELLS_1D, _CELLS_ND = 512, 16
+# Values of a lossless block along each axis. Each lossless block is encoded and decoded without its neighbours.
+_VALUES_1D, _VALUES_ND = 16_384, 64
 
 _MAX_BATCH = 64
-_MAX_PLACES = 1 << 16
-
-Tensors = tuple[Tensor, ...]
-"""Tensors whose first axis counts the same blocks."""
+_MAX_POSITIONS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Blocks of `block` cells, `batch_size` of them coded together, `blocks_per_segment` of these in one segment."""
+    """Size `block` of each block in cells *Q, number of blocks coded in one batch, and in one segment."""
 
     block: tuple[int, ...]
     batch_size: int
@@ -41,14 +40,14 @@ class Layout:
 
     @classmethod
     def of(cls, model: Model, *, blocks: int, lossless: bool) -> "Layout":
-        """The layout of a file of so many blocks, of the size given by `block_size`."""
+        """The layout of a file of `blocks` blocks, each of the size given by `block_size`."""
         block, hop = block_size(model, lossless=lossless), model.tokenizer.hop
-        most = _MAX_BATCH
+        max_batch = _MAX_BATCH
         if lossless and not model.tokenizer.likelihood.sequential:
-            # The probabilities of all values at all places of a batch are in memory at once.
-            most = max(1, min(most, _MAX_PLACES // prod(n * hop for n in block)))
-        batch_size = min(most, 1 << max(0, blocks - 1).bit_length())
-        # Segments of a recording are lost one by one; for images, fewer segments save more bytes.
+            # The logits of all positions of a batch are in memory at the same time.
+            max_batch = max(1, min(max_batch, _MAX_POSITIONS // prod(n * hop for n in block)))
+        batch_size = min(max_batch, 1 << max(0, blocks - 1).bit_length())
+        # One block per segment limits the loss in a damaged recording; for images, fewer segments save more bytes.
         return cls(block, batch_size, 1 if len(block) == 1 else batch_size)
 
 
@@ -59,84 +58,60 @@ def block_size(model: Model, *, lossless: bool) -> tuple[int, ...]:
         return prior.grid
     rank = len(prior.grid)
     if lossless:
-        return (max(1, (_ROW_VALUES if rank == 1 else _AREA_VALUES) // hop),) * rank
-    return (_ROW_CELLS if rank == 1 else _AREA_CELLS,) * rank
+        return (max(1, (_VALUES_1D if rank == 1 else _VALUES_ND) // hop),) * rank
+    return (_CELLS_1D if rank == 1 else _CELLS_ND,) * rank
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """A grid *G cut into blocks *Q, in raster order; blocks at the far edges extend beyond the grid."""
+    """The division of a grid *G into N blocks *Q in raster order; the last blocks extend beyond the grid."""
 
     grid: tuple[int, ...]
     block: tuple[int, ...]
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Blocks along each axis."""
+        """Number of blocks along each axis."""
         return tuple(-(-n // q) for n, q in zip(self.grid, self.block, strict=True))
 
     def __len__(self) -> int:
         return prod(self.counts)
 
     def mask(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """True at the places of blocks `start` to `stop` that lie on the grid, (N, *Q) bool."""
+        """Mask (n, *Q) bool of the blocks from `start` to `stop`, True for the cells on the grid."""
         numbers = torch.arange(start, len(self) if stop is None else stop)
-        within = torch.ones(len(numbers), *[1] * len(self.block), dtype=torch.bool)
-        for axis in reversed(range(len(self.block))):
-            numbers, place = (torch.div(numbers, self.counts[axis], rounding_mode="floor"), numbers % self.counts[axis])
-            along = place[:, None] * self.block[axis] + torch.arange(self.block[axis])
-            within = within & (along < self.grid[axis]).view(
-                -1, *[self.block[axis] if a == axis else 1 for a in range(len(self.block))]
-            )
-        return within
+        mask = torch.ones(len(numbers), *self.block, dtype=torch.bool)
+        indices = torch.unravel_index(numbers, self.counts)
+        for axis, (index, q, n) in enumerate(zip(indices, self.block, self.grid, strict=True)):
+            on_grid = index[:, None] * q + torch.arange(q) < n
+            mask &= on_grid.view(-1, *[q if a == axis else 1 for a in range(len(self.block))])
+        return mask
 
-    def place(self, number: int) -> tuple[slice, ...]:
-        """The part of the grid that one block covers."""
-        starts = []
-        for count, q in zip(reversed(self.counts), reversed(self.block), strict=True):
-            number, along = divmod(number, count)
-            starts.append(along * q)
-        return tuple(
-            slice(start, min(start + q, n)) for start, q, n in zip(reversed(starts), self.block, self.grid, strict=True)
-        )
+    def region(self, number: int) -> tuple[slice, ...]:
+        """The slices of the grid that block `number` covers."""
+        starts = [int(i) * q for i, q in zip(np.unravel_index(number, self.counts), self.block, strict=True)]
+        return tuple(slice(start, min(start + q, n)) for start, q, n in zip(starts, self.block, self.grid, strict=True))
 
     def cut(self, x: Tensor) -> Tensor:
-        """(*G, ...) to (N, *Q, ...); beyond the edges the last places are repeated."""
-        rank, rest = len(self.grid), x.shape[len(self.grid) :]
+        """(*G, ...) to blocks (N, *Q, ...); beyond the grid the values at its edges are repeated."""
+        rank, shape_of_cell = len(self.grid), x.shape[len(self.grid) :]
         for axis, (n, count, q) in enumerate(zip(self.grid, self.counts, self.block, strict=True)):
             x = x.index_select(axis, torch.arange(count * q).clamp(max=n - 1))
-        pairs = [n for pair in zip(self.counts, self.block, strict=True) for n in pair]
+        # (*G, ...) to (N_1, Q_1, N_2, Q_2, ..., -1) to (N_1, N_2, ..., Q_1, Q_2, ..., -1).
+        counts_and_sizes = [n for pair in zip(self.counts, self.block, strict=True) for n in pair]
         order = [*range(0, 2 * rank, 2), *range(1, 2 * rank, 2)]
-        x = x.reshape(*pairs, -1).permute(*order, 2 * rank)
-        return x.reshape(len(self), *self.block, *rest)
+        x = x.reshape(*counts_and_sizes, -1).permute(*order, 2 * rank)
+        return x.reshape(len(self), *self.block, *shape_of_cell)
 
 
-def padded(blocks: Tensor, count: int) -> Tensor:
-    """(n, ...) to (count, ...), filled up with zeros."""
-    return F.pad(blocks, [0, 0] * (blocks.ndim - 1) + [0, count - len(blocks)])
-
-
-def regrouped(pieces: Iterable[Tensors], count: int) -> Iterator[Tensors]:
-    """The same blocks in the same order, `count` at a time, the last time fewer."""
-    held: list[Tensors] = []
-    have = 0
-    for piece in pieces:
-        held.append(piece)
-        have += len(piece[0])
-        if have < count:
-            continue
-        joined = tuple(torch.cat(parts) for parts in zip(*held, strict=True))
-        full = have - have % count
-        for start in range(0, full, count):
-            yield tuple(part[start : start + count] for part in joined)
-        held, have = [tuple(part[full:] for part in joined)], have - full
-    if have:
-        yield tuple(torch.cat(parts) for parts in zip(*held, strict=True))
+def pad_batch(blocks: Tensor, batch_size: int) -> Tensor:
+    """(n, ...) to (batch_size, ...): blocks of zeros are appended."""
+    return F.pad(blocks, [0, 0] * (blocks.ndim - 1) + [0, batch_size - len(blocks)])
 
 
 @dataclass(frozen=True)
 class Signal:
-    """A signal to compress: `read` gives it in consecutive blocks (C, n), or in one block (C, *S). `size` is *S."""
+    """A signal of size *S to compress; `read` returns consecutive blocks (C, n) of it, or one block (C, *S)."""
 
     name: str
     size: tuple[int, ...]
@@ -144,7 +119,7 @@ class Signal:
 
 
 class Block(NamedTuple):
-    """Codes (*Q, K) of one block, its values (C, *S) in a lossless file, and False where it is damaged."""
+    """Codes (*Q, K) of one block, its values (C, *S) in a lossless file, and False for `intact` if it is damaged."""
 
     codes: Tensor
     values: Tensor | None
@@ -152,41 +127,45 @@ class Block(NamedTuple):
 
 
 def code_blocks(tokenizer: Tokenizer, signal: Signal, block: tuple[int, ...], *, codes: int) -> Iterator[Tensors]:
-    """The first `codes` codes of every cell as blocks (n, *Q, K), and the mask (n, *Q) of cells on the grid.
+    """Encode a signal: the first `codes` codes of each cell as blocks (n, *Q, K), and the mask (n, *Q) of cells on
+    the grid.
 
-    Beyond the edges of the signal codes are 0.
+    The codes of cells beyond the grid are 0.
     """
-    for found, mask in _cut(encode_blocks(tokenizer, signal.read()), block):
-        yield found[..., :codes] * mask[..., None], mask
+    for all_codes, mask in _cut(encode_blocks(tokenizer, signal.read()), block):
+        yield all_codes[..., :codes] * mask[..., None], mask
 
 
 def value_blocks(
     tokenizer: Tokenizer, signal: Signal, block: tuple[int, ...], *, codes: int, batch_size: int
 ) -> Iterator[Tensors]:
-    """As `code_blocks`, of blocks that are each encoded alone; and their values (n, C, *S) with a mask (n, *S).
+    """As `code_blocks`, but each block is encoded alone; yields also the values (n, C, *S) and their mask (n, *S).
 
-    Beyond the edges of the signal a block repeats the edge for the encoder; the values themselves are 0 there.
+    Beyond the end of the signal the encoder gets repeated edge values, but the yielded values are 0.
     """
     hop = tokenizer.hop
     rows = (x.movedim(0, -1) for x in signal.read())
-    for values, value_mask in regrouped(_cut(rows, tuple(n * hop for n in block)), batch_size):
+    for values, value_mask in regroup(_cut(rows, tuple(n * hop for n in block)), batch_size):
         x = values.movedim(-1, 1).long()
-        # A cell is on the grid if its first value belongs to the signal.
+        # A cell is on the grid if its first value is inside the signal.
         mask = value_mask[(slice(None), *(slice(None, None, hop) for _ in block))]
-        found = tokenizer.encode(x)[..., :codes]
-        yield found * mask[..., None], mask, x * value_mask.unsqueeze(1), value_mask
+        yield tokenizer.encode(x)[..., :codes] * mask[..., None], mask, x * value_mask.unsqueeze(1), value_mask
 
 
-def masks(layouts: Iterable[tuple[Blocks, ...]], batch_size: int) -> Iterator[Tensors]:
-    """The masks of all blocks of several signals, `batch_size` blocks at a time: one for each layout of a signal."""
+def masks(divisions: Iterable[tuple[Blocks, ...]], batch_size: int) -> Iterator[Tensors]:
+    """The masks of all blocks of several signals, `batch_size` blocks at a time.
 
-    def signal_by_signal() -> Iterator[Tensors]:
-        for layout in layouts:
-            count = len(layout[0])
+    Each signal has a tuple of divisions with equally many blocks, of its cells and perhaps of its values; each item of
+    the result has a mask for each of these.
+    """
+
+    def masks_of_signals() -> Iterator[Tensors]:
+        for division in divisions:
+            count = len(division[0])
             for start in range(0, count, batch_size):
-                yield tuple(blocks.mask(start, min(start + batch_size, count)) for blocks in layout)
+                yield tuple(blocks.mask(start, min(start + batch_size, count)) for blocks in division)
 
-    return regrouped(signal_by_signal(), batch_size)
+    return regroup(masks_of_signals(), batch_size)
 
 
 def restore_signal(
@@ -198,45 +177,52 @@ def restore_signal(
     label: int | None,
     damaged: list[int],
 ) -> Iterator[Tensor]:
-    """The signal of `size` in consecutive blocks (C, n) along its only axis, or in one block (C, *S).
+    """Decode all blocks of one signal to consecutive parts (C, n) along its only axis, or to one part (C, *S).
 
-    The numbers of damaged blocks are appended to `damaged`; their values become the middle value (silence, or grey).
+    `cells` is the division of the code grid into these blocks. The numbers of damaged blocks are appended to `damaged`;
+    their values become the middle value (silence, or grey).
     """
-    layout = Blocks(size, tuple(n * tokenizer.hop for n in cells.block))
-    noted = _noted(blocks, damaged)
-    first = next(noted)
-    noted, config = chain([first], noted), tokenizer.config
+    values_division, config = Blocks(size, tuple(n * tokenizer.hop for n in cells.block)), tokenizer.config
+    blocks = _record_damage(blocks, damaged)
+    first = next(blocks)
+    blocks = chain([first], blocks)
     parts: Iterator[Tensor]
-    if len(size) == 1:
-        parts = _values(noted) if first.values is not None else _decoded(tokenizer, _rows(noted, cells), size, label)
-    elif first.values is not None:
-        x = torch.empty(config.channels, *size, dtype=torch.uint8 if config.values <= 256 else torch.int64)
-        parts = iter([_placed(x, _values(noted), layout)])
+    codes: Tensor | Iterator[Tensor]
+    if first.values is not None:
+        parts = _values(blocks)
+        if len(size) > 1:
+            x = torch.empty(config.channels, *size, dtype=torch.uint8 if config.values <= 256 else torch.int64)
+            parts = iter([_assemble(x, parts, values_division)])
     else:
-        codes = torch.empty(first.codes.shape[-1], *cells.grid, dtype=torch.int64)
-        codes = _placed(codes, (block.codes.movedim(-1, 0) for block in noted), cells)
-        parts = _decoded(tokenizer, iter([codes.movedim(0, -1)]), size, label)
+        if len(size) == 1:
+            codes = (block.codes[: cells.grid[0] - i * cells.block[0]] for i, block in enumerate(blocks))
+        else:
+            grid = torch.empty(first.codes.shape[-1], *cells.grid, dtype=torch.int64)
+            grid = _assemble(grid, (block.codes.movedim(-1, 0) for block in blocks), cells)
+            codes = grid.movedim(0, -1)
+        parts = deterministic_steps(decode_signal(tokenizer, codes, size=size, label=label))
     position = 0
     for decoded in parts:
         # The last blocks of a recording extend beyond its end.
         part = decoded[..., : size[-1] - position].clone() if len(size) == 1 else decoded
         for number in damaged:
-            place = layout.place(number)
-            here = slice(max(0, place[-1].start - position), max(0, place[-1].stop - position))
-            part[:, *place[:-1], here] = config.values // 2
+            *other_axes, last_axis = values_division.region(number)
+            in_part = slice(max(0, last_axis.start - position), max(0, last_axis.stop - position))
+            part[:, *other_axes, in_part] = config.values // 2
         yield part
         position += part.shape[-1]
 
 
 def _cut(rows: Iterable[Tensor], block: tuple[int, ...]) -> Iterator[Tensors]:
     """Consecutive rows (n, X) along one axis, or one grid (*G, X), to blocks (m, *Q, X) and their masks (m, *Q)."""
-    grids = rows if len(block) > 1 else (row for (row,) in regrouped(((r,) for r in rows), block[0]))
+    grids = rows if len(block) > 1 else (grid for (grid,) in regroup(((row,) for row in rows), block[0]))
     for grid in grids:
         blocks = Blocks(tuple(grid.shape[: len(block)]), block)
         yield blocks.cut(grid), blocks.mask()
 
 
-def _noted(blocks: Iterator[Block], damaged: list[int]) -> Iterator[Block]:
+def _record_damage(blocks: Iterator[Block], damaged: list[int]) -> Iterator[Block]:
+    """The same blocks; the numbers of damaged ones are appended to `damaged`."""
     for number, block in enumerate(blocks):
         if not block.intact:
             damaged.append(number)
@@ -249,20 +235,9 @@ def _values(blocks: Iterable[Block]) -> Iterator[Tensor]:
         yield block.values
 
 
-def _rows(blocks: Iterable[Block], cells: Blocks) -> Iterator[Tensor]:
-    """Codes (g, K) of consecutive blocks, without the cells beyond the grid."""
-    return (block.codes[: cells.grid[0] - i * cells.block[0]] for i, block in enumerate(blocks))
-
-
-def _decoded(
-    tokenizer: Tokenizer, codes: Iterator[Tensor], size: tuple[int, ...], label: int | None
-) -> Iterator[Tensor]:
-    return deterministic_steps(decode_signal(tokenizer, codes, size=size, label=label))
-
-
-def _placed(x: Tensor, blocks: Iterable[Tensor], layout: Blocks) -> Tensor:
-    """Fill x (C, *G) with blocks (C, *Q) one after another, so that a photo is never in memory twice."""
+def _assemble(x: Tensor, blocks: Iterable[Tensor], division: Blocks) -> Tensor:
+    """Copy blocks (C, *Q) into x (C, *G) one after another, so that a photo is never in memory twice."""
     for number, block in enumerate(blocks):
-        here = x[:, *layout.place(number)]
-        here.copy_(block[:, *(slice(n) for n in here.shape[1:])])
+        region = x[:, *division.region(number)]
+        region.copy_(block[:, *(slice(n) for n in region.shape[1:])])
     return x

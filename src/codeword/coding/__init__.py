@@ -1,7 +1,7 @@
 """Signals of any size to codes and back, in bounded memory: whole, as a stream along one axis, or in tiles.
 
-The parts of a tokenizer declare how far around itself an output sees (`reach`); it decides here, and nowhere else,
-which of the three ways a signal takes. All three give the same codes up to rounding of float32.
+Each part of a tokenizer declares the radius of its receptive field, `reach`. Only this module compares these numbers to
+choose one of the three algorithms. All three give the same codes up to rounding of float32.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,15 +14,16 @@ from torch import Tensor
 
 from codeword.coding.stream import decode_stream, encode_stream
 from codeword.coding.tiles import decode_tiles, encode_tiles
+from codeword.errors import UnsupportedError, UsageError
 from codeword.tokenizer import Tokenizer
 
-__all__ = ["decode_signal", "deterministic", "deterministic_steps", "encode_blocks", "encode_signal"]
+__all__ = ["decode_signal", "deterministic", "deterministic_steps", "encode_blocks", "encode_signal", "leading_codes"]
 
 T = TypeVar("T")
 
 
 def encode_signal(tokenizer: Tokenizer, signal: Tensor | Iterable[Tensor]) -> Tensor:
-    """A signal (C, *S), whole or in consecutive blocks (C, n) along its only axis, to codes (*G, K) int64 on the CPU.
+    """Encode a signal (C, *S), or its consecutive blocks (C, n) along the only axis, to codes (*G, K) int64 on the CPU.
 
     Example:
         >>> from codeword.config import TokenizerConfig
@@ -34,25 +35,25 @@ def encode_signal(tokenizer: Tokenizer, signal: Tensor | Iterable[Tensor]) -> Te
 
 
 def encode_blocks(tokenizer: Tokenizer, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-    """As `encode_signal`, in consecutive blocks of codes (g, K): hours of signal take no more memory than minutes.
+    """As `encode_signal`, but yields consecutive blocks of codes (g, K), so that memory does not grow with the length.
 
-    A signal of several axes is one block.
+    The codes of a signal with several axes are one block (*G, K).
     """
     if tokenizer.config.ndim > 1:
         yield encode_tiles(tokenizer, torch.cat(list(blocks), -1))
     elif tokenizer.frontend.reach < inf:
         yield from encode_stream(tokenizer, blocks)
     else:
-        yield _encode_whole(tokenizer, torch.cat(list(blocks), -1))
+        yield tokenizer.encode(torch.cat(list(blocks), -1)[None].to(tokenizer.device))[0].cpu()
 
 
 def decode_signal(
     tokenizer: Tokenizer, codes: Tensor | Iterable[Tensor], *, size: tuple[int, ...], label: int | None = None
 ) -> Iterator[Tensor]:
-    """Codes (*G, K), whole or in consecutive blocks (g, K) along the only axis, to blocks (C, n) of a signal of `size`.
+    """Decode codes (*G, K), or consecutive blocks (g, K) of them, to blocks (C, n) of a signal of `size` *S.
 
-    A signal of several axes is one block (C, *S). A residual quantizer also takes the first few of the K codes. `label`
-    conditions the decoder on a class.
+    A signal of several axes is one block (C, *S). K may be a smaller number of leading codes if `leading_codes` accepts
+    it. `label` conditions the decoder on a class.
 
     Raises:
         UsageError: the codes are not those of a signal of this size.
@@ -63,21 +64,33 @@ def decode_signal(
     elif tokenizer.likelihood.reach < inf:
         yield from decode_stream(tokenizer, blocks, size=size[0], label=label)
     else:
-        yield _decode_whole(tokenizer, torch.cat(list(blocks)), size=size, label=label)
+        labels = None if label is None else torch.tensor([label], device=tokenizer.device)
+        yield tokenizer.decode(torch.cat(list(blocks))[None].to(tokenizer.device), labels, size=size)[0].cpu()
 
 
-def _encode_whole(tokenizer: Tokenizer, x: Tensor) -> Tensor:
-    return tokenizer.encode(x[None].to(tokenizer.device))[0].cpu()
+def leading_codes(tokenizer: Tokenizer, codes: int | None) -> int:
+    """The number of leading codes of a cell to decode from: `codes`, by default all K.
 
-
-def _decode_whole(tokenizer: Tokenizer, codes: Tensor, *, size: tuple[int, ...], label: int | None) -> Tensor:
-    labels = None if label is None else torch.tensor([label], device=tokenizer.device)
-    return tokenizer.decode(codes[None].to(tokenizer.device), labels, size=size)[0].cpu()
+    Raises:
+        UsageError: `codes` is not between 1 and K.
+        UnsupportedError: the tokenizer was trained to decode all codes only.
+    """
+    all_codes = len(tokenizer.quantizer.codebook_sizes)
+    if codes is None or codes == all_codes:
+        return all_codes
+    if not 1 <= codes <= all_codes:
+        raise UsageError(f"The number of codes to keep of each cell is 1 to {all_codes}, not {codes}.")
+    if len(tokenizer.quantizer.served_codes) == 1:
+        raise UnsupportedError(
+            f"This model decodes only all {all_codes} codes of a cell, not {codes} of them; use all, or train a model "
+            f"with tokenizer.quantizer.served_codes."
+        )
+    return codes
 
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """One thread and no gradients: sums are taken in one order, so a network gives the same numbers again."""
+    """One thread and no gradients: the order of sums is fixed, so a network gives the same numbers in every run."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -88,9 +101,9 @@ def deterministic() -> Iterator[None]:
 
 
 def deterministic_steps(items: Iterator[T]) -> Iterator[T]:
-    """The same items: each step of the iterator runs under `deterministic`, the caller's code between steps does not.
+    """The same items; each `next` runs under `deterministic`, and the caller's code between two items does not.
 
-    A `with deterministic()` around a `yield` would leave the caller with one thread and without gradients.
+    A `yield` inside `with deterministic()` would leave the caller with one thread and without gradients.
     """
     while True:
         with deterministic():

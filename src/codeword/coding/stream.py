@@ -1,8 +1,8 @@
-"""Hours of signal through a tokenizer in bounded memory, with the same result as in one piece.
+"""Encoding and decoding of long signals of one axis in bounded memory, with the same result as for the whole signal.
 
-The signal is cut into windows. Each window is extended on both sides by as much context as the networks see, and the
-output of the context is cut off again. At the ends of the signal there is no context, so the padding there is the same
-as for the whole signal.
+The signal is cut into windows. Each window is extended on both sides by the receptive field of the networks (the
+context), and the output for the context is discarded. At the ends of the signal there is no context, so the padding
+there is the same as for the whole signal.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,25 +17,25 @@ from codeword.nn.conv import reach
 from codeword.tokenizer import Tokenizer
 
 WINDOW_SAMPLES = 163_840
-"""About 10 s at 16 kHz: the context costs little in comparison, and the widest networks need less than 512 MiB."""
+"""About 10 s at 16 kHz: long compared with the context, and the widest networks need less than 512 MiB for it."""
 
 
 def encode_stream(
     tokenizer: Tokenizer, blocks: Iterable[Tensor], *, window_samples: int = WINDOW_SAMPLES
 ) -> Iterator[Tensor]:
-    """Blocks (C, n) of any sizes, of integers, to blocks of codes (g, K) int64: together those of `encode`.
+    """Encode consecutive blocks (C, n) of integers, of any lengths n, to blocks of codes (g, K) int64 on the CPU.
 
-    Codes come on the CPU, one window at a time. They equal those of the whole signal up to rounding of float32: a
-    vector halfway between two codewords may get the other one.
+    Together these are the codes of `encode` for the whole signal, up to rounding of float32: a vector halfway between
+    two codewords may get the other one. Each block has the codes of one window.
 
     Raises:
-        UnsupportedError: this tokenizer has more than one axis, or normalises over the whole recording.
+        UnsupportedError: the signals of this tokenizer have several axes, or it normalises over the whole recording.
     """
-    _must_have_one_axis(tokenizer)
+    _check_one_axis(tokenizer)
     if tokenizer.frontend.reach == inf:
         raise UnsupportedError(
             "This tokenizer normalises each recording as a whole (tokenizer.frontend.normalise), so it cannot encode a "
-            "stream; give it whole recordings."
+            "stream; encode whole recordings."
         )
     return _encode(tokenizer, blocks, _cells(tokenizer, window_samples))
 
@@ -48,29 +48,29 @@ def decode_stream(
     size: int | None = None,
     window_samples: int = WINDOW_SAMPLES,
 ) -> Iterator[Tensor]:
-    """Blocks of codes (g, K), of any sizes, to blocks (C, n) int64: together they equal `decode`, up to rounding.
+    """Decode consecutive blocks of codes (g, K), of any lengths g, to blocks (C, n) int64.
 
-    Griffin-Lim amplifies rounding by a thousand times and more: its output agrees with that for the whole signal in its
-    spectrogram, not in each sample.
+    Together these are the result of `decode` for all codes, up to rounding. Griffin-Lim amplifies rounding by a
+    thousand times and more, so its output has the same spectrogram as for the whole signal, but not the same samples.
 
-    `size` is the number of samples in all, by default one hop for each cell. Every block but the last has
+    `size` is the total number of samples, by default one hop for each cell. Every block except the last has
     `block_samples(tokenizer, window_samples)` samples. `label` conditions the decoder on a class.
 
     Raises:
-        UnsupportedError: this tokenizer has more than one axis, or draws one sample after another.
+        UnsupportedError: the signals of this tokenizer have several axes, or its likelihood is autoregressive.
         UsageError: the codes end before `size`.
     """
-    _must_have_one_axis(tokenizer)
+    _check_one_axis(tokenizer)
     if tokenizer.likelihood.reach == inf:
         raise UnsupportedError(
-            "This decoder draws each sample from all that it drew before, so it cannot decode a stream; "
-            "give it whole recordings."
+            "In this decoder each sample depends on all samples before it, so it cannot decode a stream; "
+            "decode whole recordings."
         )
     return _decode(tokenizer, codes, _cells(tokenizer, window_samples), label=label, size=size)
 
 
 def block_samples(tokenizer: Tokenizer, window_samples: int = WINDOW_SAMPLES) -> int:
-    """Samples of each block of `decode_stream` but the last: whole cells."""
+    """Number of samples in each block of `decode_stream` except the last, a multiple of the hop."""
     return _cells(tokenizer, window_samples) * tokenizer.hop
 
 
@@ -79,7 +79,7 @@ def _encode(tokenizer: Tokenizer, blocks: Iterable[Tensor], cells: int) -> Itera
     context = ceil((frontend.reach + reach(tokenizer.encoder) * frontend.hop) / hop)
     for window in _windows((block.T for block in blocks), window=cells * hop, context=context * hop):
         codes = tokenizer.encode(window.rows.T[None].to(device))[0].cpu()
-        # `encode` pads a last cell that is not full, as it does for the whole signal.
+        # `encode` pads an incomplete last cell, in the same way as for the whole signal.
         first = window.before // hop
         yield codes[first : first + ceil(window.count / hop)]
 
@@ -92,10 +92,10 @@ def _decode(
     features = _features(tokenizer, codes, cells, label=label)
     if size is not None:
         # Frames beyond the end of the signal would change the samples before it.
-        features = _first(features, ceil(size / likelihood.hop))
+        features = _take(features, ceil(size / likelihood.hop))
     decoded = 0
-    # Windows over features, not over codes again: neighbouring windows then overlap in bit-identical numbers, so that
-    # even a synthesis that amplifies rounding leaves no seam.
+    # The windows are cut from the features, not from the codes: neighbouring windows then overlap in bit-identical
+    # numbers, so a synthesis that amplifies rounding makes no audible seam.
     for window in _windows(features, window=cells * tokenizer.hop // likelihood.hop, context=context):
         with torch.no_grad():
             x = likelihood.mean(window.rows.T[None].to(device))[0].round().long().cpu()
@@ -109,7 +109,7 @@ def _decode(
 
 
 def _features(tokenizer: Tokenizer, codes: Iterable[Tensor], cells: int, *, label: int | None) -> Iterator[Tensor]:
-    """Blocks of codes (g, K) to blocks of the decoder's features (n, F)."""
+    """Decode blocks of codes (g, K) to blocks (n, F) of the features that the likelihood is computed from."""
     device, frames = tokenizer.device, tokenizer.hop // tokenizer.likelihood.hop
     context = ceil(reach(tokenizer.decoder) + tokenizer.head.reach / tokenizer.hop)
     labels = None if label is None else torch.tensor([label], device=device)
@@ -119,8 +119,8 @@ def _features(tokenizer: Tokenizer, codes: Iterable[Tensor], cells: int, *, labe
         yield features[window.before * frames :][: window.count * frames]
 
 
-def _first(blocks: Iterable[Tensor], count: int) -> Iterator[Tensor]:
-    """The first `count` rows of blocks (n, X)."""
+def _take(blocks: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+    """The first `count` rows of consecutive blocks (n, X)."""
     for block in blocks:
         yield block[:count]
         count -= len(block[:count])
@@ -136,36 +136,36 @@ class _Window:
 
 
 def _windows(blocks: Iterable[Tensor], *, window: int, context: int) -> Iterator[_Window]:
-    """Re-buffer blocks (n, X) into windows of `window` rows (the last shorter) and `context` rows around them."""
-    held: list[Tensor] = []
-    have = before = 0
+    """Regroup blocks (n, X) into windows of `window` rows (the last shorter) with `context` rows on both sides."""
+    buffer: list[Tensor] = []
+    buffered = before = 0
     for block in blocks:
-        held.append(block)
-        have += len(block)
-        if have < before + window + context:
+        buffer.append(block)
+        buffered += len(block)
+        if buffered < before + window + context:
             continue
-        rows = torch.cat(held)
-        while have >= before + window + context:
+        rows = torch.cat(buffer)
+        while buffered >= before + window + context:
             yield _Window(rows[: before + window + context], before, window)
-            done = max(0, before + window - context)
-            rows, have, before = rows[done:], have - done, before + window - done
-        held = [rows.clone()]  # Not a view, which would keep all of a large block in memory.
-    while have > before:
-        rows = torch.cat(held)
-        count = min(window, have - before)
+            dropped = max(0, before + window - context)
+            rows, buffered, before = rows[dropped:], buffered - dropped, before + window - dropped
+        buffer = [rows.clone()]  # A view would keep all of a large block in memory.
+    while buffered > before:
+        rows = torch.cat(buffer)
+        count = min(window, buffered - before)
         yield _Window(rows[: before + count + context], before, count)
-        done = max(0, before + count - context)
-        held, have, before = [rows[done:]], have - done, before + count - done
+        dropped = max(0, before + count - context)
+        buffer, buffered, before = [rows[dropped:]], buffered - dropped, before + count - dropped
 
 
 def _cells(tokenizer: Tokenizer, window_samples: int) -> int:
-    """Cells of a window of about `window_samples`, a whole number of periods of the likelihood."""
+    """Number of cells in a window of about `window_samples` that is a whole number of periods of the likelihood."""
     unit = lcm(tokenizer.likelihood.period, tokenizer.hop) // tokenizer.hop
     return max(1, window_samples // (unit * tokenizer.hop)) * unit
 
 
-def _must_have_one_axis(tokenizer: Tokenizer) -> None:
+def _check_one_axis(tokenizer: Tokenizer) -> None:
     if tokenizer.config.ndim != 1:
         raise UnsupportedError(
-            f"A stream has one axis, but this tokenizer's signals have {tokenizer.config.ndim}; give it whole signals."
+            f"A stream has one axis, but this tokenizer's signals have {tokenizer.config.ndim}; code whole signals."
         )

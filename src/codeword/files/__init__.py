@@ -5,12 +5,13 @@ A file that cannot be used is named in the outcome, and the work continues with 
 
 from codeword.files.coded import DecodeOptions, convert, decode, decode_files, encode, encode_files, read, reconstruct
 from codeword.files.compressed import compress, decompress, describe_compressed
-from codeword.files.places import Outcome, Targets, class_number, listed, media_files
+from codeword.files.places import Outcome, Targets, check_format, class_number, media_files
 
 __all__ = [
     "DecodeOptions",
     "Outcome",
     "Targets",
+    "check_format",
     "class_number",
     "compress",
     "convert",
@@ -20,7 +21,6 @@ __all__ = [
     "describe_compressed",
     "encode",
     "encode_files",
-    "listed",
     "media_files",
     "read",
     "reconstruct",

@@ -7,18 +7,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from codeword.coding import decode_signal, encode_signal
-from codeword.errors import DataError, UnsupportedError, UsageError
+from codeword.coding import decode_signal, encode_signal, leading_codes
+from codeword.errors import DataError, UsageError
 from codeword.files.places import (
     Outcome,
     Place,
     Targets,
+    check_format,
+    check_not_overwritten,
     class_number,
     default_model,
     is_one_file,
     media_files,
-    must_be_format,
-    must_not_overwrite,
 )
 from codeword.media import Medium, medium_of
 from codeword.model import Model
@@ -82,7 +82,7 @@ def convert(model: Place, inputs: list[Path], out: Path, options: DecodeOptions)
     for path, name in files:
         with done.noting(path):
             target = out if one else targets.path(name, source=path)
-            must_not_overwrite(target, path)
+            check_not_overwritten(target, path)
             coder.transcode(path, target)
             done.results[str(path)] = {"out": str(target), "speaker": options.speaker}
     return done
@@ -115,7 +115,7 @@ def decode_files(model: Place, codes_file: Path, out: Path, options: DecodeOptio
             if len(signal.size) != tokenizer.config.ndim:
                 raise DataError(
                     f"{codes_file}: {signal.name} has rank {len(signal.size)}, but this model codes "
-                    f"{coder.medium.many}."
+                    f"{coder.medium.plural}."
                 )
             if options.codes is not None and options.codes > signal.codes.shape[-1]:
                 raise UsageError(
@@ -134,10 +134,10 @@ class _FileCoder:
     def __init__(self, model: Place, options: DecodeOptions) -> None:
         self.tokenizer = load(model).tokenizer
         self.medium: Medium = medium_of(self.tokenizer.config)
-        self.codes = _codes_of_cell(self.tokenizer, options.codes)
+        self.codes = leading_codes(self.tokenizer, options.codes)
         self.label = None if options.speaker is None else class_number(self.tokenizer, model, options.speaker)
         self.format = options.format or self.medium.formats[0]
-        must_be_format(self.medium, self.format)
+        check_format(self.medium, self.format)
 
     def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor]:
         """The size of the signal, and the first codes of its cells."""
@@ -157,17 +157,3 @@ class _FileCoder:
 
 def _tokenizer(model: Model | Tokenizer) -> Tokenizer:
     return model.tokenizer if isinstance(model, Model) else model
-
-
-def _codes_of_cell(tokenizer: Tokenizer, wanted: int | None) -> int:
-    available = len(tokenizer.quantizer.codebook_sizes)
-    if wanted is None or wanted == available:
-        return available
-    if not 1 <= wanted <= available:
-        raise UsageError(f"The codes of a cell are 1 to {available}, not {wanted}.")
-    if len(tokenizer.quantizer.served_codes) == 1:
-        raise UnsupportedError(
-            f"This model serves one rate only, all {available} codes of a cell; use all of them, or train one with "
-            f"tokenizer.quantizer.served_codes."
-        )
-    return wanted

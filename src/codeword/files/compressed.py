@@ -13,12 +13,12 @@ from codeword.files.places import (
     Outcome,
     Place,
     Targets,
+    check_not_overwritten,
     class_number,
     default_model,
     files_below,
     is_one_file,
     media_files,
-    must_not_overwrite,
 )
 from codeword.media import medium_of
 from codeword.pretrained import load, pretrained_with
@@ -66,7 +66,7 @@ def compress(
     options = CompressOptions(portable, lossless, codes, label)
     found: list[tuple[Path, Signal]] = []
     for path, name in media_files(inputs, done, medium):
-        must_not_overwrite(out, path)
+        check_not_overwritten(out, path)
         with done.noting(path, DataError):
             size = medium.size(path, config)
             found.append((path, Signal(name, size, lambda path=path: medium.read(path, config))))  # type: ignore[misc]

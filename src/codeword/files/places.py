@@ -38,15 +38,17 @@ def media_files(inputs: Sequence[Path], done: Outcome, medium: Medium) -> Iterat
     The name of a file in a folder is its path below that folder. In folders only files with the suffixes of the medium
     count; a folder without any is noted.
     """
-    others = {suffix: other.one for other in MEDIA.values() if other is not medium for suffix in other.suffixes}
+    others = {suffix: other.singular for other in MEDIA.values() if other is not medium for suffix in other.suffixes}
     for path in inputs:
         if path.is_dir():
             names = sorted(names_below(path, medium.suffixes))
             if not names:
-                done.failures[str(path)] = f"{path} holds no {medium.many}."
+                done.failures[str(path)] = f"{path} holds no {medium.plural}."
             yield from ((path / name, name) for name in names)
         elif (found := others.get(path.suffix.lower())) and path.suffix.lower() not in medium.suffixes:
-            done.failures[str(path)] = f"{path} is {found} by its suffix, but this is for {medium.many}; leave it out."
+            done.failures[str(path)] = (
+                f"{path} is {found} by its suffix, but this is for {medium.plural}; leave it out."
+            )
         else:
             yield path, path.name
 
@@ -67,11 +69,11 @@ class Targets:
         if below in self.taken:
             raise UsageError(f"{name}: another of the inputs goes to {target} too; give them other names.")
         self.taken.add(below)
-        must_not_overwrite(target, source)
+        check_not_overwritten(target, source)
         return target
 
 
-def must_not_overwrite(target: Path, source: Path | None) -> None:
+def check_not_overwritten(target: Path, source: Path | None) -> None:
     """Raises UsageError where writing `target` would destroy the input it is made from."""
     if source is not None and target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{source} would be overwritten by its own result; write to another place.")
@@ -81,7 +83,7 @@ def default_model(paths: Iterable[Path]) -> Model:
     """The model in the package for the medium of these files. Raises UsageError."""
     medium = medium_of_files(paths)
     if not medium.pretrained:
-        raise UsageError(f"No model for {medium.many} comes with Codeword; name one.")
+        raise UsageError(f"No model for {medium.plural} comes with Codeword; name one.")
     return load_pretrained(medium.pretrained)
 
 
@@ -94,19 +96,19 @@ def files_below(inputs: Sequence[Path]) -> Iterator[Path]:
 def is_one_file(out: Path, medium: Medium, count: int, format: str | None) -> bool:
     """True if `out` is a file rather than a folder. Raises UsageError where it suits neither medium nor `count`."""
     one = out.suffix.removeprefix(".").lower() if not out.is_dir() else ""
-    must_be_format(medium, one or format or medium.formats[0], out)
+    check_format(medium, one or format or medium.formats[0], out)
     if one and count > 1:
-        raise UsageError(f"{out} is one file, but there are {count} {medium.many}; give a folder.")
+        raise UsageError(f"{out} is one file, but there are {count} {medium.plural}; give a folder.")
     if one and (format or one) != one:
         raise UsageError(f"{out} is not {format}; leave the format out, or change the suffix.")
     return bool(one)
 
 
-def must_be_format(medium: Medium, format: str, out: Path | None = None) -> None:
+def check_format(medium: Medium, format: str, out: Path | None = None) -> None:
     if format not in medium.formats:
         to = f" to {out}" if out is not None else ""
         raise UsageError(
-            f"{medium.many.capitalize()} are not written as {format!r}{to}; use {' or '.join(medium.formats)}."
+            f"{medium.plural.capitalize()} are not written as {format!r}{to}; use {' or '.join(medium.formats)}."
         )
 
 

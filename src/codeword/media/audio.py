@@ -21,7 +21,7 @@ from torch import Tensor
 
 from codeword.config import TokenizerConfig
 from codeword.errors import CodewordError, DataError, UsageError
-from codeword.media.base import Medium
+from codeword.media.base import Medium, regroup
 from codeword.spectra.losses import log_mel_distance
 
 Wave = NDArray[np.float32]
@@ -56,7 +56,7 @@ _UNKNOWN_BYTES = 0x7FFFF000
 class Audio(Medium):
     """Recordings of any length, rate and number of channels, as one channel at the tokenizer's rate, in blocks."""
 
-    name, one, many, ndim = "audio", "a recording", "recordings", 1
+    name, singular, plural, ndim = "audio", "a recording", "recordings", 1
     axes, cell_axes, dimension = ("samples",), ("cells",), "sample"
     suffixes, formats = AUDIO_SUFFIXES, ("wav", "flac")
     pretrained, hub_feature = "speech", "Audio"
@@ -155,20 +155,10 @@ def read_blocks(
     path = Path(path)
     with _opened(path) as file:
         header = _header(path, file)
-        held: list[Wave] = []
-        have = 0
-        for wave in _waves(path, file, header, sample_rate, first=0, last=header.frames):
-            held.append(wave)
-            have += len(wave)
-            if have < block_samples:
-                continue
-            joined = np.concatenate(held)
-            whole = have - have % block_samples
-            for first in range(0, whole, block_samples):
-                yield torch.from_numpy(quantise_wave(joined[first : first + block_samples], values))[None]
-            held, have = [joined[whole:]], have - whole
-        if have:
-            yield torch.from_numpy(quantise_wave(np.concatenate(held), values))[None]
+        waves = _waves(path, file, header, sample_rate, first=0, last=header.frames)
+        pieces = ((torch.from_numpy(quantise_wave(wave, values)),) for wave in waves)
+        for (block,) in regroup(pieces, block_samples):
+            yield block[None]
 
 
 def read_header(path: str | Path) -> Header:

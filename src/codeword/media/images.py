@@ -87,7 +87,7 @@ def write_image(path: str | Path, image: Tensor) -> None:
 class Images(Medium):
     """RGB images of any size; samples go into one picture, side by side."""
 
-    name, one, many, ndim = "images", "an image", "images", 2
+    name, singular, plural, ndim = "images", "an image", "images", 2
     axes, cell_axes = ("height", "width"), ("rows", "columns")
     suffixes, formats = IMAGE_SUFFIXES, ("png",)
     pretrained, hub_feature = "images", "Image"
