@@ -232,7 +232,7 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
     Tokenizer(sequence).save_pretrained(tmp_path / "sequence")
     source, out = recordings / "one.wav", tmp_path / "out"
     for words, says in (
-        (["convert", run.folder, source, "--speaker", "eve"], "knows no speaker 'eve'; there are ann, bob"),
+        (["convert", run.folder, source, "--speaker", "eve"], "has no speaker 'eve'; there are ann, bob"),
         (["convert", tmp_path / "untold", source, "--speaker", "ann"], "is not conditioned on speakers"),
         (["convert", run.folder, source, source, "--speaker", "ann", "--out", "x.wav"], "there are 2 recordings"),
         (["reconstruct", run.folder, source, "--codes", "4"], "codes to keep of each cell is 1 to 3"),

@@ -204,7 +204,7 @@ def test_codes_of_another_tokenizer_or_of_nobody_are_refused(
     assert "beyond the codebook" in decode(codes_0=np.full((2, 2, 2), -1, np.int32))
     assert "needs (2, 2, 2)" in decode(codes_0=np.zeros((1, 2, 2), np.int32))
     assert "do not fit" in decode(sizes=np.array([[8, 8], [4, 4]]))
-    assert "leads out of" in decode(names=np.array(["../escape"]))
+    assert "is not a path inside" in decode(names=np.array(["../escape"]))
     assert "not a readable file of codes" in decode(names=np.array([{"a": 1}], dtype=object))
     (tmp_path / "codes.npz").write_bytes(b"PK\x03\x04 not really")
     assert run_cli("decode", run.folder, tmp_path / "codes.npz", "--out", tmp_path / "out") == 1

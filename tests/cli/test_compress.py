@@ -156,7 +156,7 @@ def test_what_cannot_be_is_said_in_one_sentence(
         (["compress", tmp_path / "nothing.txt", "--out", archive], "Neither"),
         (["compress", wave, "--out", archive, "--model", painter], "is a recording by its suffix"),
         (["compress", wave, "--out", archive, "--model", speaker, "--lossless"], "lossless needs"),
-        (["compress", wave, "--out", archive, "--model", speaker, "--speaker", "x"], "knows no speaker 'x'"),
+        (["compress", wave, "--out", archive, "--model", speaker, "--speaker", "x"], "has no speaker 'x'"),
         (
             ["compress", pictures / "colour.png", "--out", archive, "--model", painter, "--codes", "1"],
             "keep all of them",

@@ -18,9 +18,9 @@ def align_files(
     The words are `transcript`, a .txt next to the recording, or its line of a *.trans.txt there, as in LibriSpeech.
     Recordings that are aligned before an interrupt are written.
     """
-    done = Outcome()
-    files = list(media_files(inputs, done, MEDIA["audio"]))
-    if transcript is not None and len(files) + len(done.failures) > 1:
+    outcome = Outcome()
+    files = list(media_files(inputs, outcome, MEDIA["audio"]))
+    if transcript is not None and len(files) + len(outcome.failures) > 1:
         raise UsageError(
             "--transcript is for one recording; put the words of each one into a .txt of the same name next to it."
         )
@@ -28,17 +28,17 @@ def align_files(
     try:
         for count, (path, _) in enumerate(files, start=1):
             # Only a DataError concerns one recording; without an aligner none can be aligned.
-            with done.noting(path, DataError):
+            with outcome.record_failure(path, DataError):
                 if path.stem in alignments:
                     raise DataError(f"{path}: another recording is called {path.stem} too; give one another name.")
                 words = _transcript(path) if transcript is None else transcript
                 alignments[path.stem] = align(path, words)
-                done.results[str(path)] = {"phones": len(alignments[path.stem])}
+                outcome.results[str(path)] = {"phones": len(alignments[path.stem])}
             progress(count, len(files))
     finally:
         if alignments:
             write_alignments(out, alignments)
-    return done
+    return outcome
 
 
 def _transcript(path: Path) -> str:

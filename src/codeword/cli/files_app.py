@@ -37,7 +37,7 @@ def reconstruct(
     format_: Format = None,
     json: Json = False,
 ) -> None:
-    """Encode and decode images or recordings of any size; a file that cannot be read is named, the others are coded.
+    """Encode and decode images or recordings of any size; a file that cannot be read is reported and skipped.
 
     Args:
         out: The folder for the reconstructions.
@@ -134,7 +134,7 @@ def compress(
     Args:
         out: The compressed file, .cw by convention.
         lossless: Keep every pixel (or mu-law sample), not only the codes.
-        portable: Leave out the prior's network: somewhat larger, but readable on every machine.
+        portable: Code without the prior's network: somewhat larger, but readable on every machine.
         json: Print a JSON object of the bytes.
     """
     _share_processors()
@@ -170,7 +170,7 @@ def decompress(
     Args:
         file: The file that `codeword compress` wrote.
         out: A file, if it holds one signal, or a folder.
-        salvage: Keep the intact parts of a damaged file; lost parts become silence (or grey).
+        salvage: Decode the intact parts of a damaged file; lost parts become silence (or grey).
         json: Print a JSON object of the written files and of the lost parts.
     """
     _share_processors()
@@ -230,10 +230,10 @@ def tokenize(
     _share_processors()
     from codeword.cli import tokenizing
 
-    which = tokenizing.Selection(split, tuple(subset or ()), limit)
-    how = tokenizing.Work(shard_items, workers, engine)
+    selection = tokenizing.Selection(split, tuple(subset or ()), limit)
+    options = tokenizing.ShardOptions(shard_items, workers, engine)
     with show.bar("tokenizing") as progress:
-        done = tokenizing.tokenize(model, data_, out, which=which, how=how, progress=progress)
+        done = tokenizing.tokenize(model, data_, out, selection=selection, options=options, progress=progress)
     sys.exit(show.outcome(done, as_json=json))
 
 

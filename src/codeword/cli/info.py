@@ -21,7 +21,7 @@ def describe(place: Path) -> dict[str, Any]:
             except ModelError:
                 continue
             return {"holds": part, **config.model_dump(mode="json")}
-        raise ModelError(f"{place / CONFIG_FILE} describes neither a tokenizer nor a prior of ours.")
+        raise ModelError(f"{place / CONFIG_FILE} describes neither a tokenizer nor a prior of Codeword.")
     run = Run.open(place)
     recipe = run.recipe()
     parts = {"tokenizer": run.tokenizer_path, "prior": run.prior_path}

@@ -9,8 +9,8 @@ import torch
 
 from codeword.cli import show
 from codeword.coding import decode_signal
+from codeword.data.files.tree import abbreviate
 from codeword.errors import DataError, UsageError
-from codeword.files import listed
 from codeword.media import medium_of
 from codeword.priors import Sampler, walk
 from codeword.tokenizer import Tokenizer
@@ -28,7 +28,7 @@ def sample(
     out: Path,
     progress: Callable[[int, int], None],
 ) -> list[Path]:
-    """Write n samples of a class, of a given length if signals have one; returns the paths of the files."""
+    """Write n samples, of class `label` and of length `seconds` if these are given; returns the paths of the files."""
     if n is not None and n < 1:
         raise UsageError(f"-n must be 1 or more, not {n}.")
     run = Run.open(folder)
@@ -50,14 +50,14 @@ def sample(
         grid=grid,
         progress=lambda done: progress(done, symbols),
     )
-    # The decoder is conditioned on the same class, if it knows any.
+    # The decoder is conditioned on the same class, if it has classes.
     label_of_decoder = number if tokenizer.classes else None
     signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), -1) for one in codes]
     return medium.write_samples(out, signals, tokenizer.config)
 
 
 def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> int:
-    """The number of a class that is given by its name, or by that number where no class has such a name."""
+    """The number of the class with the name `label`, or, if no class has this name, the number that `label` is."""
     if classes == tokenizer.classes == 0:
         raise UsageError(f"{run.folder} has no classes, neither in its prior nor its decoder; leave --label out.")
     names, count = tokenizer.config.classes, max(classes, tokenizer.classes)
@@ -70,9 +70,11 @@ def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> i
         except DataError:
             if not numbered:
                 raise
-            show.say(f"The data is not here to tell the names of classes; took {label} for a class's number.")
+            show.say(f"The data that names the classes is missing, so {label} is taken as the number of a class.")
     if label in names:
         return names.index(label)
     if numbered:
         return int(label)
-    raise UsageError(f"There is no class {label!r}; there are {listed(names)} (or numbers 0 to {count - 1}).")
+    raise UsageError(
+        f"There is no class {label!r}; there are {abbreviate(names, most=20)} (or numbers 0 to {count - 1})."
+    )

@@ -1,4 +1,4 @@
-"""Whole data sets to shards of tokens, and shards back to files."""
+"""Tokenization of whole data sets to shards, and decoding of shards to files."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from codeword.tokens import tokenize as tokenize_items
 
 @dataclass(frozen=True)
 class Selection:
-    """The signals of a data set to code: of a split, of subsets of LibriSpeech, the first `limit`."""
+    """The part of a data set to tokenize: a split, subsets of LibriSpeech, the first `limit` signals."""
 
     split: str | None = None
     subsets: tuple[str, ...] = ()
@@ -23,7 +23,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Work:
+class ShardOptions:
     """Signals in a shard (None: the default of the medium), number of processes, and the engine that runs them."""
 
     shard_items: int | None = None
@@ -32,47 +32,53 @@ class Work:
 
 
 def tokenize(
-    model: Path, data: str, out: Path, *, which: Selection, how: Work, progress: Callable[[int, int], None]
+    model: Path,
+    data: str,
+    out: Path,
+    *,
+    selection: Selection,
+    options: ShardOptions,
+    progress: Callable[[int, int], None],
 ) -> Outcome:
-    """Write or finish the shards of a data set; results count them, failures name what could not be read."""
-    if which.limit is not None and which.limit < 1:
-        raise UsageError(f"--limit must be 1 or more, not {which.limit}.")
+    """Write the shards of a data set, or continue; the failures are the signals that could not be read."""
+    if selection.limit is not None and selection.limit < 1:
+        raise UsageError(f"--limit must be 1 or more, not {selection.limit}.")
     tokenizer = load(model).tokenizer
-    items = list_items(data, tokenizer.config, split=which.split, subsets=which.subsets, limit=which.limit)
-    summary = tokenize_items(model, items, out, **asdict(how), progress=progress)
+    items = list_items(data, tokenizer.config, split=selection.split, subsets=selection.subsets, limit=selection.limit)
+    summary = tokenize_items(model, items, out, **asdict(options), progress=progress)
     return Outcome({"shards": summary.shards, "signals": summary.signals, "codes": summary.codes}, summary.skipped)
 
 
 def detokenize(
-    place: Path, tokens: Path, out: Path, *, format_: str | None, progress: Callable[[int, int], None]
+    model_path: Path, tokens: Path, out: Path, *, format_: str | None, progress: Callable[[int, int], None]
 ) -> Outcome:
-    """Write the signal of every row into the folder `out`; a shard that cannot be read is named, the rest goes on."""
-    model, done = load(place), Outcome()
+    """Write the signal of every row into the folder `out`; a shard that cannot be read becomes a failure."""
+    model, outcome = load(model_path), Outcome()
     medium, like = medium_of(model.tokenizer.config), info_of(model)
     format_ = format_ or medium.formats[0]
     check_format(medium, format_)
     targets = Targets(out, f".{format_}")
     paths = shard_paths(tokens)
     for missing in _missing(tokens):
-        done.failures[str(missing)] = f"{missing} is not there; finish it with `codeword tokenize`."
+        outcome.failures[str(missing)] = f"{missing} is missing; write it with `codeword tokenize`."
     for count, path in enumerate(paths, start=1):
-        with done.noting(path):
+        with outcome.record_failure(path):
             shard = read_shard(path)
             must_be_codes_of(path, shard.info, like)
             for row in shard.rows:
-                with done.noting(row.id):
-                    if row.id in done.results:
+                with outcome.record_failure(row.id):
+                    if row.id in outcome.results:
                         raise DataError(f"{path} holds {row.id}, which another shard holds too.")
                     target = targets.path(row.id)
                     blocks = decode_signal(model.tokenizer, row.codes, size=row.size)
                     medium.write(target, blocks, model.tokenizer.config)
-                    done.results[row.id] = {"out": str(target), "size": list(row.size)}
+                    outcome.results[row.id] = {"out": str(target), "size": list(row.size)}
         progress(count, len(paths))
-    return done
+    return outcome
 
 
 def _missing(tokens: Path) -> list[Path]:
-    """The shards that a folder's manifest promises, and that are not there."""
+    """The paths of the shards that the manifest of a folder counts but that do not exist."""
     manifest = read_manifest(tokens) if tokens.is_dir() else None
-    promised = [shard_path(tokens, number) for number in range(manifest.shards if manifest else 0)]
-    return [path for path in promised if not path.exists()]
+    expected = [shard_path(tokens, number) for number in range(manifest.shards if manifest else 0)]
+    return [path for path in expected if not path.exists()]

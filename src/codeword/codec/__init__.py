@@ -1,6 +1,6 @@
-"""Compressed files: the codes of signals, range-coded, in a format that other machines can read."""
+"""Compressed files: the range-coded codes of signals."""
 
-from codeword.codec.codec import Codec, CompressOptions, DecodedSignal, UnreadableSignal, Written
+from codeword.codec.codec import Codec, CompressOptions, DecodedSignal, Progress, UnreadableSignal, Written
 from codeword.codec.format import Container, Entry, Header
 from codeword.codec.layout import Signal
 
@@ -11,6 +11,7 @@ __all__ = [
     "DecodedSignal",
     "Entry",
     "Header",
+    "Progress",
     "Signal",
     "UnreadableSignal",
     "Written",

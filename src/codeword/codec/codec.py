@@ -44,6 +44,7 @@ from codeword.media.base import regroup
 from codeword.model import Model
 
 Progress = Callable[[int, int], None]
+"""Callback that receives the number of finished steps and the number of all steps."""
 
 _SPOOLED_BYTES = 1 << 26
 

@@ -3,7 +3,7 @@
 from codeword.config import AudioFolderConfig
 from codeword.data.base import Split
 from codeword.data.files.manifest import recording_lengths
-from codeword.data.files.tree import open_folder, skipped
+from codeword.data.files.tree import open_folder, unreadable
 from codeword.data.recordings import Recording, Recordings
 from codeword.media.audio import AUDIO_SUFFIXES
 
@@ -33,5 +33,5 @@ class AudioFolder(Recordings):
             config,
             [Recording(name, folder.root / name, speaker(name), n) for name, n in lengths.items()],
             classes=tuple(sorted(training)) if has_classes else (),
-            skipped=skipped(names, lengths, root=folder.root, kind="recordings", split=split),
+            skipped=unreadable(names, lengths, root=folder.root, kind="recordings", split=split),
         )

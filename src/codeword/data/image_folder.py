@@ -12,7 +12,7 @@ from codeword.config import ImageFolderConfig
 from codeword.data.augment import flip
 from codeword.data.base import Batch, Dataset, Split
 from codeword.data.files.replacement import Replacement
-from codeword.data.files.tree import open_folder, skipped
+from codeword.data.files.tree import open_folder, unreadable
 from codeword.errors import DataError
 from codeword.media.images import IMAGE_SUFFIXES, fit, read_image, read_image_size
 
@@ -41,7 +41,7 @@ class ImageFolder(Dataset):
         with ThreadPoolExecutor(_THREADS) as pool:
             readable = list(pool.map(self._has_good_header, names))
         self._names = list(compress(names, readable))
-        self.skipped = skipped(names, set(self._names), root=folder.root, kind="images", split=split)
+        self.skipped = unreadable(names, set(self._names), root=folder.root, kind="images", split=split)
         self._replacement = Replacement(self._names, self.skipped)
 
     def __len__(self) -> int:

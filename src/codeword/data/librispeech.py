@@ -8,7 +8,7 @@ from codeword.config import LibriSpeechConfig
 from codeword.data.base import Split
 from codeword.data.files.manifest import recording_lengths
 from codeword.data.files.root import data_root
-from codeword.data.files.tree import names_below, skipped
+from codeword.data.files.tree import names_below, unreadable
 from codeword.data.phones.alignment import Phone, read_alignments
 from codeword.data.recordings import Recording, Recordings
 from codeword.errors import DataError, RecipeError
@@ -31,7 +31,7 @@ class LibriSpeech(Recordings):
         training = _select(self._folder, config.train, owners, "train")
         names = training if split == "train" else _select(self._folder, getattr(config, split), owners, split)
         lengths = recording_lengths(self._folder, names, sample_rate=config.sample_rate)
-        broken = skipped(names, lengths, root=self._folder, kind="recordings", split=split)
+        broken = unreadable(names, lengths, root=self._folder, kind="recordings", split=split)
         super().__init__(
             config,
             [Recording(Path(name).stem, self._folder / name, speaker_of(name), n) for name, n in lengths.items()],

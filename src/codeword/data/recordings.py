@@ -16,7 +16,7 @@ from torch import Tensor
 from codeword.config import AudioConfig
 from codeword.data.base import Batch, Dataset
 from codeword.data.files.replacement import Replacement
-from codeword.data.files.tree import some
+from codeword.data.files.tree import abbreviate
 from codeword.data.phones.alignment import Phone
 from codeword.errors import DataError
 from codeword.media.audio import Wave, quantise_wave, read_wave
@@ -114,7 +114,7 @@ class Recordings(Dataset):
                 broken.append(recording.name)
             aligned += self.phones(i) is not None
         hours = sum(r.samples for r in self.recordings) / self.sample_rate / 3600
-        trouble = f", {len(broken)} of them broken ({some(broken)})" if broken else ""
+        trouble = f", {len(broken)} of them broken ({abbreviate(broken)})" if broken else ""
         count = len(self.recordings) + len(self.skipped)
         return f"{count:,} recordings of {hours:.2f} hours{trouble}, phones known of {aligned:,}"
 

@@ -1,11 +1,11 @@
-"""Files of images and recordings: compressed, reconstructed, encoded to codes and decoded again, many at a time.
+"""Commands on many files at a time: compress, reconstruct, encode to codes, decode.
 
-A file that cannot be used is named in the outcome, and the work continues with the others.
+A file that cannot be used becomes a failure in the outcome, and the command continues with the other files.
 """
 
 from codeword.files.coded import DecodeOptions, convert, decode, decode_files, encode, encode_files, read, reconstruct
 from codeword.files.compressed import compress, decompress, describe_compressed
-from codeword.files.places import Outcome, Targets, check_format, class_number, media_files
+from codeword.files.paths import Outcome, Targets, check_format, class_number, media_files
 
 __all__ = [
     "DecodeOptions",

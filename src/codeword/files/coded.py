@@ -1,4 +1,4 @@
-"""Signals of files encoded and decoded: read, reconstructed, converted, and as codes in a .npz file."""
+"""Encoding and decoding of files: reconstruction, voice conversion, and codes in .npz files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from torch import Tensor
 
 from codeword.coding import decode_signal, encode_signal, leading_codes
 from codeword.errors import DataError, UsageError
-from codeword.files.places import (
+from codeword.files.paths import (
     Outcome,
-    Place,
+    StrPath,
     Targets,
     check_format,
     check_not_overwritten,
@@ -27,11 +27,13 @@ from codeword.tokenizer import Tokenizer
 from codeword.tokens.npz import CodedSignal, read_codes, write_codes
 
 
-def read(path: Place, model: Place | None = None) -> Tensor:
-    """A file's signal (C, *S) as integers, as `model` takes it; by default the model in the package for its medium.
+def read(path: StrPath, model: StrPath | None = None) -> Tensor:
+    """Read a file as a signal (C, *S) of integers, with the sample rate and the values that `model` needs.
+
+    The default is the model in the package for the medium of the file.
 
     Raises:
-        UsageError: the suffix is of no medium.
+        UsageError: no medium has the suffix of the file.
         DataError: the file cannot be read.
     """
     config = (load(model) if model is not None else default_model([Path(path)])).tokenizer.config
@@ -39,20 +41,23 @@ def read(path: Place, model: Place | None = None) -> Tensor:
 
 
 def encode(model: Model | Tokenizer, x: Tensor) -> Tensor:
-    """A signal (C, *S) of any size to codes (*G, K) int64, in bounded memory."""
+    """Encode a signal (C, *S) of any size to codes (*G, K) int64, in bounded memory."""
     return encode_signal(_tokenizer(model), x)
 
 
 def decode(model: Model | Tokenizer, codes: Tensor, *, size: Sequence[int], label: int | None = None) -> Tensor:
-    """Codes (*G, K) to the signal (C, *S) of this size, conditioned on the class `label`. Raises UsageError."""
+    """Decode codes (*G, K) to a signal (C, *S) of size *S, conditioned on the class `label`. Raises UsageError."""
     return torch.cat(list(decode_signal(_tokenizer(model), codes, size=tuple(size), label=label)), -1)
 
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """Options of decoding to files, None for the default of model and medium.
+    """Options of decoding to files.
 
-    The first `codes` of each cell, the speaker (or other class) by name, and the format of files by suffix without dot.
+    Attributes:
+        codes: the number of leading codes of each cell to decode from; None for all.
+        speaker: the name of the class that conditions the decoder; None for the null class.
+        format: the suffix of the files, without the dot; None for the default of the medium.
     """
 
     codes: int | None = None
@@ -60,58 +65,58 @@ class DecodeOptions:
     format: str | None = None
 
 
-def reconstruct(model: Place, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
-    """Encode and decode each file into the folder `out`; results are distances from the original."""
-    coder, done = _FileCoder(model, options), Outcome()
+def reconstruct(model: StrPath, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
+    """Encode each file and decode it into the folder `out`; the results are the distances from the originals."""
+    coder, outcome = _FileCoder(model, options), Outcome()
     targets = Targets(out, f".{coder.format}")
-    for path, name in media_files(inputs, done, coder.medium):
-        with done.noting(path):
+    for path, name in media_files(inputs, outcome, coder.medium):
+        with outcome.record_failure(path):
             target = targets.path(name, source=path)
             coder.transcode(path, target)
             distances = coder.medium.compare(path, target, coder.tokenizer.config)
-            done.results[str(path)] = {"out": str(target), **distances}
-    return done
+            outcome.results[str(path)] = {"out": str(target), **distances}
+    return outcome
 
 
-def convert(model: Place, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
+def convert(model: StrPath, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
     """Decode each file in the voice of another speaker, into the file or folder `out`."""
-    coder, done = _FileCoder(model, options), Outcome()
-    files = list(media_files(inputs, done, coder.medium))
-    one = is_one_file(out, coder.medium, len(files) + len(done.failures), options.format)
+    coder, outcome = _FileCoder(model, options), Outcome()
+    files = list(media_files(inputs, outcome, coder.medium))
+    to_one_file = is_one_file(out, coder.medium, len(files) + len(outcome.failures), options.format)
     targets = Targets(out, f".{coder.format}")
     for path, name in files:
-        with done.noting(path):
-            target = out if one else targets.path(name, source=path)
+        with outcome.record_failure(path):
+            target = out if to_one_file else targets.path(name, source=path)
             check_not_overwritten(target, path)
             coder.transcode(path, target)
-            done.results[str(path)] = {"out": str(target), "speaker": options.speaker}
-    return done
+            outcome.results[str(path)] = {"out": str(target), "speaker": options.speaker}
+    return outcome
 
 
-def encode_files(model: Place, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
-    """Write the codes of every readable file into the .npz file `out`; results are the shapes of the codes."""
-    coder, done = _FileCoder(model, options), Outcome()
+def encode_files(model: StrPath, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
+    """Write the codes of every readable file into the .npz file `out`; the results are the shapes of the codes."""
+    coder, outcome = _FileCoder(model, options), Outcome()
     coded = []
-    for path, name in media_files(inputs, done, coder.medium):
-        with done.noting(path):
+    for path, name in media_files(inputs, outcome, coder.medium):
+        with outcome.record_failure(path):
             size, codes = coder.encode(path)
             coded.append(CodedSignal(name, size, codes))
-            done.results[str(path)] = {"grid": list(codes.shape)}
+            outcome.results[str(path)] = {"grid": list(codes.shape)}
     if coded:
         write_codes(out, coded, codebook_sizes=coder.tokenizer.quantizer.codebook_sizes[: coder.codes])
-    return done
+    return outcome
 
 
-def decode_files(model: Place, codes_file: Path, out: Path, options: DecodeOptions) -> Outcome:
+def decode_files(model: StrPath, codes_file: Path, out: Path, options: DecodeOptions) -> Outcome:
     """Write the signal of every entry of a .npz file of codes into the folder `out`."""
-    coder, done = _FileCoder(model, options), Outcome()
+    coder, outcome = _FileCoder(model, options), Outcome()
     targets, tokenizer = Targets(out, f".{coder.format}"), coder.tokenizer
     quantizer = tokenizer.quantizer
     signals = read_codes(
         codes_file, codebook_sizes=quantizer.codebook_sizes, hop=tokenizer.hop, prefix=len(quantizer.served_codes) > 1
     )
     for signal in signals:
-        with done.noting(signal.name):
+        with outcome.record_failure(signal.name):
             if len(signal.size) != tokenizer.config.ndim:
                 raise DataError(
                     f"{codes_file}: {signal.name} has rank {len(signal.size)}, but this model codes "
@@ -119,19 +124,19 @@ def decode_files(model: Place, codes_file: Path, out: Path, options: DecodeOptio
                 )
             if options.codes is not None and options.codes > signal.codes.shape[-1]:
                 raise UsageError(
-                    f"{codes_file} holds {signal.codes.shape[-1]} codes a cell, fewer than the "
-                    f"{options.codes} asked for."
+                    f"{codes_file} holds {signal.codes.shape[-1]} codes per cell, fewer than {options.codes}; decode "
+                    f"from fewer codes."
                 )
             target = targets.path(signal.name)
             coder.decode(signal.codes, target, signal.size)
-            done.results[signal.name] = {"out": str(target), "size": list(signal.size)}
-    return done
+            outcome.results[signal.name] = {"out": str(target), "size": list(signal.size)}
+    return outcome
 
 
 class _FileCoder:
-    """A model's tokenizer and its medium, with the options of decoding. Raises UsageError, UnsupportedError."""
+    """Encoder and decoder of files with one model and options. Raises UsageError, UnsupportedError."""
 
-    def __init__(self, model: Place, options: DecodeOptions) -> None:
+    def __init__(self, model: StrPath, options: DecodeOptions) -> None:
         self.tokenizer = load(model).tokenizer
         self.medium: Medium = medium_of(self.tokenizer.config)
         self.codes = leading_codes(self.tokenizer, options.codes)
@@ -140,7 +145,7 @@ class _FileCoder:
         check_format(self.medium, self.format)
 
     def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor]:
-        """The size of the signal, and the first codes of its cells."""
+        """The size *S of the signal in a file, and the first `self.codes` codes (*G, K) of its cells."""
         config = self.tokenizer.config
         size = self.medium.size(path, config)
         codes = encode_signal(self.tokenizer, self.medium.read(path, config))

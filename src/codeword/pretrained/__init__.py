@@ -1,4 +1,4 @@
-"""The small models in the package, one for each medium, and loading a model by name or place."""
+"""The small models in the package, one for each medium, and the loading of models by name or path."""
 
 from functools import cache
 from pathlib import Path
@@ -9,27 +9,28 @@ from codeword.model import Model
 NAMES = ("images", "speech")
 
 
-def load(place: str | Path) -> Model:
-    """A model: the name of one in the package, a run, a model folder, or `owner/name` on the Hugging Face Hub.
+def load(name_or_path: str | Path) -> Model:
+    """Load a model: one in the package by name, a run, a model folder, or `owner/name` on the Hugging Face Hub.
 
     Raises:
-        ModelError: there is no model at this place.
+        ModelError: there is no such model.
 
     Example:
         >>> load("images").tokenizer.hop
         4
     """
-    return load_pretrained(str(place)) if str(place) in NAMES and not Path(place).exists() else Model.load(place)
+    in_package = str(name_or_path) in NAMES and not Path(name_or_path).exists()
+    return load_pretrained(str(name_or_path)) if in_package else Model.load(name_or_path)
 
 
 def pretrained_folder(name: str) -> Path:
-    """The folder of the model of this name."""
+    """The folder of a model in the package."""
     return Path(__file__).parent / name
 
 
 @cache
 def load_pretrained(name: str) -> Model:
-    """The model of this name, one of `NAMES`. Raises ModelError."""
+    """Load a model in the package, one of `NAMES`, once per process. Raises ModelError."""
     if name not in NAMES:
         raise ModelError(f"No model {name!r} comes with this version of Codeword; there are {', '.join(NAMES)}.")
     return Model.load(pretrained_folder(name))

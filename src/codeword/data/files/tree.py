@@ -17,36 +17,36 @@ _log = logging.getLogger("codeword")
 
 @dataclass(frozen=True)
 class Folder:
-    """The media files below `root`: `names` are their sorted paths there, with forward slashes."""
+    """The media files below `root`: `names` are their sorted paths relative to `root`, with forward slashes."""
 
     root: Path
     names: tuple[str, ...]
 
     def names_of(self, split: Split, config: ImageFolderConfig | AudioFolderConfig) -> list[str]:
         """The files of one split. Raises DataError if there is none."""
-        found = [name for name in self.names if split_of(name, config) == split]
-        if not found:
+        names = [name for name in self.names if split_of(name, config) == split]
+        if not names:
             raise DataError(
                 f"None of the {len(self.names):,} files in {self.root} falls into the {split} split; add files, or "
                 f"change data.valid_fraction ({config.valid_fraction}) and data.test_fraction ({config.test_fraction})."
             )
-        return found
+        return names
 
     def classes(self) -> tuple[str, ...]:
         """The first-level subfolders, sorted; empty, with a warning, if `root` itself holds files as well."""
         subfolders = {name.partition("/")[0] for name in self.names if "/" in name}
-        loose = [name for name in self.names if "/" not in name]
-        if subfolders and loose:
+        files_of_root = [name for name in self.names if "/" not in name]
+        if subfolders and files_of_root:
             _log.warning(
                 "%s holds files of its own (%s) besides its subfolders, so there are no classes; move the files into "
-                "a subfolder if the subfolders are classes.", self.root, some(loose),
+                "a subfolder if the subfolders are classes.", self.root, abbreviate(files_of_root),
             )  # fmt: skip
             return ()
         return tuple(sorted(subfolders))
 
 
 def open_folder(root: Path, suffixes: Collection[str], *, kind: str) -> Folder:
-    """List the media files below `root`; `kind` is their name in messages, "images" or "audio".
+    """List the media files below `root`; `kind` is "images" or "audio" and is used in messages.
 
     Raises:
         DataError: the folder is missing or holds no such file.
@@ -64,20 +64,20 @@ def open_folder(root: Path, suffixes: Collection[str], *, kind: str) -> Folder:
 
 
 def split_of(name: str, config: ImageFolderConfig | AudioFolderConfig) -> Split:
-    """The split of a file, computed from its path below the root (with forward slashes) alone."""
-    # macOS stores names decomposed, other systems composed: normalised, the same name has the same hash.
+    """The split of a file; it depends only on the path below the root, with forward slashes."""
+    # macOS stores names in Unicode form NFD, other systems in NFC; both must give the same hash.
     normal = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
-    place = int.from_bytes(hashlib.sha256(normal).digest()[:8]) / 2**64
-    if place < config.test_fraction:
+    uniform = int.from_bytes(hashlib.sha256(normal).digest()[:8]) / 2**64
+    if uniform < config.test_fraction:
         return "test"
-    return "valid" if place < config.test_fraction + config.valid_fraction else "train"
+    return "valid" if uniform < config.test_fraction + config.valid_fraction else "train"
 
 
 def names_below(root: Path, suffixes: Collection[str]) -> Iterator[str]:
-    """Paths below root, with forward slashes, of all files with these suffixes; hidden ones are left out."""
+    """Paths relative to `root`, with forward slashes, of all files with these suffixes, except hidden ones."""
     seen = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:  # A link to a parent folder would never end.
+        if (real := os.path.realpath(folder)) in seen:  # Otherwise a link to a parent folder leads to an endless loop.
             subfolders.clear()
             continue
         seen.add(real)
@@ -88,8 +88,8 @@ def names_below(root: Path, suffixes: Collection[str]) -> Iterator[str]:
                 yield (below / name).as_posix()
 
 
-def skipped(names: Sequence[str], readable: Collection[str], *, root: Path, kind: str, split: Split) -> list[str]:
-    """Those of `names` that are not in `readable`, after one warning that names them.
+def unreadable(names: Sequence[str], readable: Collection[str], *, root: Path, kind: str, split: Split) -> list[str]:
+    """Return the names that are not in `readable`, and log one warning that lists them.
 
     Raises:
         DataError: no file is readable.
@@ -97,17 +97,22 @@ def skipped(names: Sequence[str], readable: Collection[str], *, root: Path, kind
     broken = [name for name in names if name not in readable]
     if len(broken) == len(names):
         raise DataError(
-            f"None of the {len(names):,} {kind} of the {split} split in {root} can be read ({some(broken)}); "
+            f"None of the {len(names):,} {kind} of the {split} split in {root} can be read ({abbreviate(broken)}); "
             f"replace them."
         )
     if broken:
         _log.warning(
-            "%d of %d %s in %s cannot be read and are skipped: %s.", len(broken), len(names), kind, root, some(broken)
+            "%d of %d %s in %s cannot be read and are skipped: %s.",
+            len(broken),
+            len(names),
+            kind,
+            root,
+            abbreviate(broken),
         )
     return broken
 
 
-def some(names: Sequence[str]) -> str:
-    """The first three names, and the number of the others."""
-    rest = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {rest:,} more" if rest > 0 else "")
+def abbreviate(names: Sequence[str], *, most: int = 3) -> str:
+    """The first `most` names, separated by commas, and the number of the others."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
