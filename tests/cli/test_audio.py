@@ -239,7 +239,7 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
         (["encode", run.folder, source, "--codes", "0"], "codes to keep of each cell is 1 to 3"),
         (["encode", tmp_path / "one-rate", source, "--codes", "2"], "decodes only all"),
         (["reconstruct", run.folder, source, "--format", "mp3"], "not written as 'mp3'; use wav or flac"),
-        (["reconstruct", tmp_path / "sequence", source], "are in no file that can be read"),
+        (["reconstruct", tmp_path / "sequence", source], "have no file format here"),
         (["sample", run.folder, "--seconds", "0"], "The length must be above 0 seconds"),
         (["sample", run.folder, "--label", "eve"], "There is no class 'eve'; there are ann, bob"),
         (["sample", run.folder, "-n", "0"], "-n must be 1 or more"),
@@ -251,7 +251,7 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
     assert not out.exists()
     assert run_cli("encode", run.folder, source, "--out", tmp_path / "1.npz", "--codes", "1") == 0
     assert run_cli("decode", run.folder, tmp_path / "1.npz", "--out", out, "--codes", "2") == 1
-    assert "holds 1 codes a cell" in capsys.readouterr().err
+    assert "holds 1 codes per cell" in capsys.readouterr().err
     assert run_cli("decode", tmp_path / "one-rate", tmp_path / "1.npz", "--out", out) == 1
     assert "this tokenizer has [8, 8, 8]" in capsys.readouterr().err
 

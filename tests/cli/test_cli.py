@@ -94,7 +94,7 @@ def test_no_two_reconstructions_land_in_one_place(
     assert (tmp_path / "out" / "dogs" / "1.png").exists()
     both = [tmp_path / "in" / kind / "1.png" for kind in ("cats", "dogs")]
     assert run_cli("reconstruct", run.folder, *both, "--out", tmp_path / "flat") == 1
-    assert "give them other names" in capsys.readouterr().err
+    assert "rename one of them" in capsys.readouterr().err
 
 
 def test_encode_then_decode_is_reconstruct(run: Run, pictures: Path, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_what_cannot_be_is_said_in_one_sentence(
         (["compress", wave, "--out", archive, "--model", speaker, "--speaker", "x"], "has no speaker 'x'"),
         (
             ["compress", pictures / "colour.png", "--out", archive, "--model", painter, "--codes", "1"],
-            "keep all of them",
+            "decodes only all 2 codes",
         ),
         (["compress", wave, "--out", wave, "--model", speaker], "would be overwritten"),
         (["decompress", wave, "--out", tmp_path / "x"], "is not a file that `codeword compress` wrote"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny.tokens import save_tokenizer, write_files
 
-from codeword.cli.tokenizing import Selection, Work, detokenize, tokenize
+from codeword.cli.tokenizing import Selection, ShardOptions, detokenize, tokenize
 from codeword.errors import UnsupportedError, UsageError
 from codeword.files import Outcome
 from codeword.media.audio import read_audio
@@ -28,7 +28,7 @@ def tokens(tmp_path: Path, ndim: int) -> Path:
     write_files(tmp_path / "files", ndim, 6)
     done = tokenize(
         tmp_path / "model", str(tmp_path / "files"), tmp_path / "tokens",
-        which=Selection(), how=Work(shard_items=2), progress=ignore,
+        selection=Selection(), options=ShardOptions(shard_items=2), progress=ignore,
     )  # fmt: skip
     assert done.results["shards"] == 3
     assert not done.failures
@@ -69,7 +69,7 @@ def test_what_is_broken_is_named_and_the_rest_goes_on(tokens: Path) -> None:
     done = decoded(tokens)
     assert list(done.results) == [shard.rows[1].id]
     assert "damaged" in done.failures[str(first)]
-    assert "is not there" in done.failures[str(second)]
+    assert "is missing" in done.failures[str(second)]
     assert "is not a path inside" in done.failures["../../up"]
     assert not (tokens.parent.parent / "up.png").exists()
     write_shard(first, shard)
@@ -89,15 +89,15 @@ def test_wishes_that_cannot_be(tokens: Path, tmp_path: Path, ndim: int) -> None:
     with pytest.raises(UsageError, match="--limit"):
         tokenize(
             tmp_path / "model", str(tmp_path / "files"), tokens,
-            which=Selection(limit=0), how=Work(), progress=ignore,
+            selection=Selection(limit=0), options=ShardOptions(), progress=ignore,
         )  # fmt: skip
     with pytest.raises(UsageError, match="not written as 'gif'"):
         detokenize(tmp_path / "model", tokens, tmp_path / "out", format_="gif", progress=ignore)
     torch.manual_seed(0)
     config = Tokenizer.from_pretrained(tmp_path / "model").config.model_copy(update={"values": 200})
     Tokenizer(config).save_pretrained(tmp_path / "odd")
-    with pytest.raises(UnsupportedError, match="are in no file"):
+    with pytest.raises(UnsupportedError, match="have no file format here"):
         tokenize(
             tmp_path / "odd", str(tmp_path / "files"), tokens,
-            which=Selection(), how=Work(), progress=ignore,
+            selection=Selection(), options=ShardOptions(), progress=ignore,
         )  # fmt: skip

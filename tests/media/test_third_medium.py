@@ -132,4 +132,4 @@ def test_without_a_model_in_the_package_one_must_be_named(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_cli("compress", folder, "--out", tmp_path / "a.cw") == 2
-    assert "No model for volumes comes with Codeword; name one." in capsys.readouterr().err
+    assert "No model for volumes comes with Codeword; give a model." in capsys.readouterr().err

@@ -12,26 +12,26 @@ from codeword.media.images import Images
 __all__ = ["MEDIA", "Medium", "medium_of", "medium_of_files"]
 
 MEDIA: dict[str, Medium] = {medium.name: medium for medium in (Images(), Audio())}
-"""By name; further media are added here."""
+"""All media by name; a new medium is added here."""
 
 
 def medium_of(config: TokenizerConfig) -> Medium:
-    """The medium whose files this tokenizer codes. Raises UnsupportedError where there is none."""
+    """The medium of a tokenizer's signals. Raises UnsupportedError if no file format holds such signals."""
     for medium in MEDIA.values():
         if medium.ndim == config.ndim and medium.fits(config):
             return medium
     raise UnsupportedError(
         f"This tokenizer's signals (rank {config.ndim}, {config.channels} channels of {config.values} values, sample "
-        f"rate {config.sample_rate}) are in no file that can be read; use it from Python."
+        f"rate {config.sample_rate}) have no file format here; use it from Python."
     )
 
 
 def medium_of_files(paths: Iterable[Path]) -> Medium:
-    """The medium of the first of these files that has the suffix of one. Raises UsageError."""
+    """The medium of the first file with a known suffix. Raises UsageError if there is no such file."""
     first = None
     for path in paths:
         first = first or path
         for medium in MEDIA.values():
             if path.suffix.lower() in medium.suffixes:
                 return medium
-    raise UsageError(f"Neither {first} nor another input has the suffix of a medium; rename it, or name a model.")
+    raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")

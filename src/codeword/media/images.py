@@ -1,4 +1,4 @@
-"""Images: every format that Pillow reads becomes uint8 RGB; the header of a file is checked before its pixels."""
+"""Image files: every format of Pillow is read as uint8 RGB; the size in the header is checked before decoding."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -19,13 +19,13 @@ from codeword.store import write_atomically
 
 T = TypeVar("T")
 
-# The largest cameras stay below this; decoded as RGB it is 192 MB, which several threads at once can hold.
+# More than most cameras have. As RGB these are 192 MB, so several threads can decode at the same time.
 MAX_PIXELS = 64_000_000
 
-# Orientations of Exif that turn the picture by a quarter.
-_TURNED = {5, 6, 7, 8}
+# Orientations of Exif with a rotation by 90 degrees.
+_ROTATED = {5, 6, 7, 8}
 
-# Pillow recognises these but cannot decode them by itself, or, for EPS, starts Ghostscript on the file.
+# Pillow detects these formats but decodes them only with plugins, or, for EPS, by running Ghostscript.
 _NOT_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 
 Image.init()
@@ -38,32 +38,32 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def read_image(path: str | Path) -> Tensor:
-    """The (first) picture of a file as uint8 RGB (3, H, W).
+    """Read the (first) picture of a file as uint8 RGB (3, H, W).
 
-    Orientation is applied and transparency lies over white. 16-bit greyscale is scaled, not clipped;
-    wider integers and floats have no agreed range, so their own lowest and highest become 0 and 255.
+    The Exif orientation is applied, and transparent pixels are composed with white. 16-bit greyscale is scaled to 8
+    bits. Other integers and floats have no standard range, so their minimum becomes 0 and their maximum 255.
 
     Raises:
-        DataError: the file is missing, empty, cut short, no image, or has more than `MAX_PIXELS`.
+        DataError: the file is missing, empty, cut short, no image, or has more than `MAX_PIXELS` pixels.
     """
     return _open(Path(path), lambda image: _to_tensor(_to_rgb(ImageOps.exif_transpose(image))))
 
 
 def read_image_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of the picture that `read_image` gives, from the header alone.
+    """Height and width of the result of `read_image`, from the header of the file.
 
     Raises:
-        DataError: as `read_image`, but damage after the header goes unnoticed.
+        DataError: as `read_image`, but damage after the header is not detected.
     """
     return _open(Path(path), _upright_size)
 
 
 def write_image(path: str | Path, image: Tensor) -> None:
-    """Write a uint8 (3, H, W) or (1, H, W) image in the format of the path's suffix, whole or not at all.
+    """Write a uint8 (3, H, W) or (1, H, W) image atomically; the suffix decides on the format.
 
     Raises:
-        UsageError: the suffix names no format that can be written, or the tensor is no image.
-        CodewordError: the disk is full, or the place cannot be written to.
+        UsageError: no writable format has this suffix, or the tensor is no image.
+        CodewordError: the disk is full, or the path cannot be written to.
     """
     path = Path(path)
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3) or not image.numel():
@@ -85,7 +85,7 @@ def write_image(path: str | Path, image: Tensor) -> None:
 
 
 class Images(Medium):
-    """RGB images of any size; samples go into one picture, side by side."""
+    """RGB images of any size; samples are written side by side into one picture."""
 
     name, singular, plural, ndim = "images", "an image", "images", 2
     axes, cell_axes = ("height", "width"), ("rows", "columns")
@@ -108,10 +108,10 @@ class Images(Medium):
         write_image(path, image.to(torch.uint8))
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
-        found, wanted = read_image(reconstruction), read_image(original)
-        # Row by row: in wider integers a large photo takes half a gigabyte each time.
-        rows = zip(found.unbind(1), wanted.unbind(1), strict=True)
-        error = sum(int((a.int() - b.int()).square().sum()) for a, b in rows) / (found.numel() * 255**2)
+        decoded, expected = read_image(reconstruction), read_image(original)
+        # Row by row, because a large photo in wider integers takes half a gigabyte.
+        rows = zip(decoded.unbind(1), expected.unbind(1), strict=True)
+        error = sum(int((a.int() - b.int()).square().sum()) for a, b in rows) / (decoded.numel() * 255**2)
         return {"psnr_db": round(-10 * log10(max(error, 1e-10)), 3)}
 
     def write_samples(self, out: Path, signals: list[Tensor], config: TokenizerConfig) -> list[Path]:
@@ -120,9 +120,9 @@ class Images(Medium):
 
 
 def fit(image: Tensor, size: int, *, generator: torch.Generator | None = None) -> Tensor:
-    """(C, H, W) uint8 to (C, size, size): the largest square, resized with Lanczos (antialiased).
+    """Crop the largest square of an image (C, H, W) uint8 and resize it to (C, size, size) with a Lanczos filter.
 
-    The square is the central one; with a generator its place along the longer side is random.
+    The square is in the centre; with a generator its position along the longer side is random.
     """
     height, width = image.shape[1:]
     side = min(height, width)
@@ -134,37 +134,37 @@ def fit(image: Tensor, size: int, *, generator: torch.Generator | None = None) -
     return _to_tensor(_to_pillow(square).resize((size, size), Image.Resampling.LANCZOS))
 
 
-def _open(path: Path, use: Callable[[Image.Image], T]) -> T:
-    """Open a file, check its header and pass it to `use`; every error becomes a DataError of one sentence."""
+def _open(path: Path, decode: Callable[[Image.Image], T]) -> T:
+    """Open a file, check its header and return `decode(image)`; every error becomes a DataError."""
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty; remove it or fetch it again.")
         with Image.open(path, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(path, f"{image.width} x {image.height} pixels")
-            return use(image)
+            return decode(image)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        # Pillow's own limit comes first for the very largest (the warning, where warnings are errors).
+        # Opening raises these if Pillow's own limit is exceeded (the warning if warnings are errors).
         raise _too_large(path, "far too many pixels") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not an image, whatever its name says; remove it or fetch it again.") from error
+        raise DataError(f"{path} is not an image, in spite of its suffix; remove it or fetch it again.") from error
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; check the path.") from error
     except Exception as error:
-        # Pillow raises whatever the broken bytes led to: OSError, SyntaxError, ValueError, struct.error, ...
+        # Pillow raises many kinds of errors on invalid bytes: OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"{path} cannot be read as an image ({error}); remove it or fetch it again.") from error
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width once the orientation in the header is applied."""
+    """Height and width after the Exif orientation is applied."""
     size = (image.height, image.width)
-    return size[::-1] if image.getexif().get(ExifTags.Base.Orientation) in _TURNED else size
+    return size[::-1] if image.getexif().get(ExifTags.Base.Orientation) in _ROTATED else size
 
 
-def _too_large(path: Path, found: str) -> DataError:
-    return DataError(f"{path} has {found}, more than the {MAX_PIXELS:,} that are allowed; shrink it first.")
+def _too_large(path: Path, size: str) -> DataError:
+    return DataError(f"{path} has {size}, more than the {MAX_PIXELS:,} that are allowed; shrink it first.")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Many pictures side by side in one."""
+"""A grid of pictures in one picture."""
 
 from math import ceil, sqrt
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def mosaic(images: Tensor, *, columns: int | None = None, gap: int = 2) -> Tensor:
-    """Images (N, C, H, W) side by side on white, row by row: uint8 (C, H', W'); square unless `columns` is given."""
+    """Arrange images (N, C, H, W) row by row on white, `gap` pixels apart: uint8 (C, H', W'), by default a square."""
     n, channels, height, width = images.shape
     columns = columns or ceil(sqrt(n))
     rows = ceil(n / columns)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from codeword.errors import CodewordError, ModelError
 
@@ -16,29 +16,37 @@ WEIGHTS_FILE = "model.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write all of `content` to `path`, or leave the old file unchanged; a reader never sees a partial file.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that replaces `path` on exit; after an error the old file is unchanged.
 
     Raises:
-        CodewordError: the disk is full, or the place cannot be written to.
+        CodewordError: the disk is full, or the path cannot be written to.
     """
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             temporary = Path(file.name)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)  # NamedTemporaryFile makes files that only their owner can read.
         temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise CodewordError(
-            f"Could not write {path}: {error.strerror}; an older file there is unchanged. "
+            f"Could not write {path}: {error.strerror or error}; an older file there is unchanged. "
             f"Free some space or choose another place, then try again."
         ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` to `path`; a reader never sees a partial file. Raises CodewordError as `atomic_file`."""
+    with atomic_file(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, tree: Any) -> None:
