@@ -71,13 +71,13 @@ def test_half_of_the_training_images_are_mirrored_and_only_where_asked(binary: P
 
 def test_missing_short_and_corrupt_files_are_named(binary: Path, rows: np.ndarray, tmp_path: Path) -> None:
     config = Cifar10Config(root=tmp_path)
-    with pytest.raises(DataError, match=r"not in any of.*codeword data fetch cifar10"):
+    with pytest.raises(DataError, match=r"is neither in.*codeword data fetch cifar10"):
         open_dataset(Cifar10Config(root=tmp_path / "nowhere"), "test")
     with pytest.raises(DataError, match=r"lacks .*data_batch_1\.bin.*codeword data fetch"):
         open_dataset(config, "train")
     file = binary / "test_batch.bin"
     file.write_bytes(rows.tobytes()[:-1])
-    with pytest.raises(DataError, match=rf"test_batch\.bin holds 30,729,999 bytes where {BINARY_BYTES:,} are right"):
+    with pytest.raises(DataError, match=rf"test_batch\.bin has 30,729,999 bytes, but {BINARY_BYTES:,} are correct"):
         open_dataset(config, "test")
     wrong = rows.copy()
     wrong[17, 0] = 10
@@ -116,7 +116,7 @@ def test_the_real_images_are_the_official_ones(cifar_root: Path) -> None:
     found = check(Cifar10Config(root=cifar_root))
     assert (found.train, found.valid, found.test) == (45_000, 5_000, 10_000)
     assert found.classes == CLASSES
-    assert found.verified == "every pixel is the official one"
+    assert found.verified == "all pixels equal the official ones"
 
 
 def test_other_pixels_are_noticed(cifar_root: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_broken_files_are_named_and_skipped(root: Path, caplog: pytest.LogCaptur
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"train": ("dev-clean",)}, r"there is test-other, train-clean-100; .*--subset dev-clean"),
+        ({"train": ("dev-clean",)}, r"there is test-other, train-clean-100; .*for the subset dev-clean"),
         ({"train": ("train-clean-100/9",)}, r"in .*train-clean-100 there is 26, 103\."),
         ({"train": ("train-clean-100/26/3/26-3-0009",)}, r"/26/3 there is 26-3-0000, 26-3-0001, 26-3-0002\."),
         ({"train": ("train-clean-100/103/2/103-2-0000",), "valid": ("train-clean-100",)}, None),
@@ -120,7 +120,7 @@ def test_splits_that_clash_or_run_empty_are_one_sentence(root: Path) -> None:
 
 
 def test_no_librispeech_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="codeword data fetch librispeech --subset dev-clean"):
+    with pytest.raises(DataError, match="codeword data fetch librispeech` for the subset dev-clean"):
         open_dataset(LibriSpeechConfig(root=tmp_path), "train")
 
 

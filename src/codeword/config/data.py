@@ -13,17 +13,21 @@ class SyntheticImagesConfig(Config):
 
     kind: Literal["synthetic-images"] = "synthetic-images"
     size: Annotated[int, Field(ge=8, le=256)] = 32
+    """Height and width in pixels."""
     train: PositiveInt = 8192
+    """Number of images in the split, also for `valid` and `test`."""
     valid: PositiveInt = 512
     test: PositiveInt = 512
 
 
 class Cifar10Config(Config):
-    """CIFAR-10 in its official binary or Python layout, 45,000 / 5,000 / 10,000 images."""
+    """CIFAR-10 in its official binary or Python layout: 45,000 / 5,000 / 10,000 images for train, valid and test."""
 
     kind: Literal["cifar10"] = "cifar10"
     root: Path | None = None
+    """The folder of the data set or the one above it; by default $CODEWORD_DATA or the cache."""
     flip: bool = True
+    """Mirror half of the training images."""
 
 
 class ImageFolderConfig(Config):
@@ -32,6 +36,7 @@ class ImageFolderConfig(Config):
     kind: Literal["image-folder"] = "image-folder"
     root: Path
     size: Annotated[int, Field(ge=8, le=4096)] = 32
+    """Height and width in pixels after cropping and resizing."""
     crop: Literal["centre", "random"] = "centre"
     flip: bool = False
     valid_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -91,6 +96,7 @@ class SyntheticSpeechConfig(AudioConfig):
 
     kind: Literal["synthetic-speech"] = "synthetic-speech"
     train: PositiveInt = 256
+    """Number of utterances in the split, also for `valid` and `test`."""
     valid: PositiveInt = 16
     test: PositiveInt = 16
 

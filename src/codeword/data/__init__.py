@@ -22,10 +22,10 @@ __all__ = ["Batch", "Dataset", "Recordings", "Split", "evaluation_batches", "ope
 
 
 def open_dataset(config: DataConfig, split: Split) -> Dataset:
-    """Open one split of the data set that a recipe names.
+    """Open one split of the data set of a recipe.
 
     Raises:
-        DataError: files are missing or invalid; the message says how to get them.
+        DataError: files are missing or invalid; the message explains how to get them.
     """
     match config:
         case SyntheticImagesConfig():

@@ -1,4 +1,4 @@
-"""Any folder of audio files as a data set; broken files are named and skipped."""
+"""A folder of audio files as a data set; broken files are listed and skipped."""
 
 from codeword.config import AudioFolderConfig
 from codeword.data.base import Split
@@ -9,11 +9,11 @@ from codeword.media.audio import AUDIO_SUFFIXES
 
 
 class AudioFolder(Recordings):
-    """One split of the audio files below a folder; a recording's name is its path there.
+    """One split of the audio files below a folder; the name of a recording is its path relative to the folder.
 
     The first-level subfolders are the speakers, and those of the training split the classes. Without subfolders, or if
-    the folder holds files of its own as well, the speaker is "" and `classes` is empty. The split of a file depends on
-    its relative path alone, so it is the same on every machine and does not change when files are added.
+    the folder itself holds files as well, the speaker is "" and `classes` is empty. The split of a file depends only on
+    its relative path, so it is the same on every machine and does not change when files are added.
 
     Raises:
         DataError: the folder is missing, or holds no readable audio for this split.

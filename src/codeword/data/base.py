@@ -25,9 +25,12 @@ class Batch:
 
 
 class Dataset(ABC):
-    """One split. `shape` is (C, *S) of one signal; `classes` names the labels, and may be empty.
+    """One split of a data set.
 
-    With `in_memory`, `take` is fast enough that preparing batches in another thread does not pay off.
+    Attributes:
+        shape: (C, *S) of one signal.
+        classes: the names of the labels; may be empty.
+        in_memory: True if the signals are in memory, so that batches need not be prepared in another thread.
     """
 
     shape: tuple[int, ...]
@@ -39,13 +42,13 @@ class Dataset(ABC):
 
     @abstractmethod
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
-        """The signals at `indices`, augmented as the recipe says if a generator is given."""
+        """Read the signals at `indices`; with a generator they are augmented as configured in the recipe."""
 
     def verify(self) -> str:
-        """Read every signal. Returns the result as a phrase.
+        """Read every signal. Returns a phrase about what was verified.
 
         Raises:
-            DataError: a signal is missing, unreadable or not the published one.
+            DataError: a signal is missing, unreadable or differs from the published one.
         """
         for _ in evaluation_batches(self, _CHUNK):
             pass
@@ -53,7 +56,7 @@ class Dataset(ABC):
 
 
 def evaluation_batches(dataset: Dataset, batch_size: int, *, limit: int | None = None) -> Iterator[Batch]:
-    """The first `limit` signals in order, without augmentation."""
+    """Batches of the first `limit` signals in order, without augmentation."""
     length = min(len(dataset), limit or len(dataset))
     for first in range(0, length, batch_size):
         yield dataset.take(range(first, min(first + batch_size, length)))

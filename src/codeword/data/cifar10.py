@@ -32,14 +32,14 @@ _RANGES: dict[Split, tuple[int, int]] = {"train": (0, 45_000), "valid": (45_000,
 # First half of the SHA-256 over the pixel bytes (N, 32, 32, 3) of each split.
 _PIXELS: dict[Split, str] = {"train": "7944cb8350d8fe13", "valid": "b0c63b26b82cb076", "test": "f9b1e2130bab680d"}
 
-_WAYS_OUT = "Run `codeword data fetch cifar10`, or set CODEWORD_DATA to the folder that holds it."
+_ADVICE = "Run `codeword data fetch cifar10`, or set CODEWORD_DATA to the folder that holds it."
 
 
 class Cifar10(Dataset):
     """One split of CIFAR-10 in memory: uint8 (3, 32, 32) images, 45,000 / 5,000 / 10,000 of them.
 
-    Only the files that the split needs are opened. With a generator, and `flip` in the config, `take` mirrors half the
-    images. `labels` (N,) are the classes.
+    Only the files of the split are opened. With a generator, and `flip` in the config, `take` mirrors half of the
+    images. `labels` (N,) int64 are the class numbers.
 
     Raises:
         DataError: a file is missing, cut short or corrupt.
@@ -56,7 +56,7 @@ class Cifar10(Dataset):
         folder = find_cifar10(root)
         if folder is None:
             raise DataError(
-                f"CIFAR-10 is not in any of {root}, its {BINARY_FOLDER} and its {PYTHON_FOLDER}. {_WAYS_OUT}"
+                f"CIFAR-10 is neither in {root} nor in its subfolder {BINARY_FOLDER} or {PYTHON_FOLDER}. {_ADVICE}"
             )
         first, last = _RANGES[split]
         self._images = torch.empty((last - first, *self.shape), dtype=torch.uint8)
@@ -65,34 +65,34 @@ class Cifar10(Dataset):
             pixels, labels = _read_batch(folder, BATCHES[number])
             start = number * BATCH_IMAGES
             rows = slice(max(first - start, 0), min(last - start, BATCH_IMAGES))
-            here = slice(start + rows.start - first, start + rows.stop - first)
-            self._images[here] = torch.from_numpy(pixels[rows].reshape(-1, *self.shape))
-            self.labels[here] = torch.from_numpy(labels[rows].astype(np.int64))
+            indices = slice(start + rows.start - first, start + rows.stop - first)
+            self._images[indices] = torch.from_numpy(pixels[rows].reshape(-1, *self.shape))
+            self.labels[indices] = torch.from_numpy(labels[rows].astype(np.int64))
 
     def __len__(self) -> int:
         return len(self._images)
 
     def verify(self) -> str:
-        """Compare all pixels with the official ones."""
+        """Compare the SHA-256 of all pixels with that of the official files. Raises DataError."""
         pixels = self._images.movedim(1, -1).contiguous().numpy().tobytes()
-        found, right = hashlib.sha256(pixels).hexdigest(), _PIXELS[self._split]
-        if not found.startswith(right):
+        digest, expected = hashlib.sha256(pixels).hexdigest(), _PIXELS[self._split]
+        if not digest.startswith(expected):
             raise DataError(
-                f"CIFAR-10's {self._split} pixels have SHA-256 {found[: len(right)]}... where {right}... is right; "
-                f"delete them and run `codeword data fetch cifar10`."
+                f"CIFAR-10's {self._split} pixels have SHA-256 {digest[: len(expected)]}..., but {expected}... is "
+                f"correct; delete the files and run `codeword data fetch cifar10`."
             )
-        return "every pixel is the official one"
+        return "all pixels equal the official ones"
 
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
-        x = self._images.index_select(0, chosen)
+        rows = torch.as_tensor(indices, dtype=torch.int64)
+        x = self._images.index_select(0, rows)
         if self._flip and generator is not None:
             x = flip(x, generator=generator)
-        return Batch(x, self.labels.index_select(0, chosen))
+        return Batch(x, self.labels.index_select(0, rows))
 
 
 def find_cifar10(root: Path) -> Path | None:
-    """The folder of CIFAR-10's files: `cifar-10-batches-bin` or `-py` in `root`, or `root`, else None."""
+    """The folder with files of CIFAR-10: `root` or its subfolder cifar-10-batches-bin or -py, or None."""
     for folder in (root / BINARY_FOLDER, root / PYTHON_FOLDER, root):
         if any((folder / name).is_file() for batch in BATCHES for name in (batch, f"{batch}.bin")):
             return folder
@@ -100,7 +100,7 @@ def find_cifar10(root: Path) -> Path | None:
 
 
 def _read_batch(folder: Path, batch: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pixels (10000, 3072) and labels (10000,) of one file, in the layout that the folder holds."""
+    """Pixels (10000, 3072) and labels (10000,) of one file in the binary layout or, without it, the python layout."""
     binary, pickled = folder / f"{batch}.bin", folder / batch
     try:
         if not binary.is_file() and pickled.is_file():
@@ -108,7 +108,7 @@ def _read_batch(folder: Path, batch: str) -> tuple[NDArray[np.uint8], NDArray[np
         else:
             pixels, labels = _read_binary_batch(binary)
     except FileNotFoundError as error:
-        raise DataError(f"CIFAR-10 in {folder} lacks {error.filename}. {_WAYS_OUT}") from error
+        raise DataError(f"CIFAR-10 in {folder} lacks {error.filename}. {_ADVICE}") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{error}; delete it and run `codeword data fetch cifar10`.") from error
     return pixels, labels
@@ -117,11 +117,9 @@ def _read_batch(folder: Path, batch: str) -> tuple[NDArray[np.uint8], NDArray[np
 def _read_binary_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     size = path.stat().st_size
     if size != BINARY_BYTES:
-        raise ValueError(f"{path} holds {size:,} bytes where {BINARY_BYTES:,} are right")
+        raise ValueError(f"{path} has {size:,} bytes, but {BINARY_BYTES:,} are correct")
     rows = np.fromfile(path, np.uint8).reshape(BATCH_IMAGES, 1 + IMAGE_BYTES)
     labels = rows[:, 0]
     if labels.max() >= len(CLASSES):
-        raise ValueError(
-            f"{path} is corrupt: it holds the label {labels.max()} where 0 to {len(CLASSES) - 1} are right"
-        )
+        raise ValueError(f"{path} is corrupt: its label {labels.max()} is not from 0 to {len(CLASSES) - 1}")
     return rows[:, 1:], labels

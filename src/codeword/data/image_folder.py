@@ -1,4 +1,4 @@
-"""Any folder of image files as a data set; broken files are named and skipped."""
+"""A folder of image files as a data set; broken files are listed and skipped."""
 
 import os
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ _THREADS = min(8, os.cpu_count() or 1)
 class ImageFolder(Dataset):
     """One split of the images below a folder, each cropped and resized to uint8 (3, size, size).
 
-    The first-level subfolders, sorted, are the classes. Without subfolders, or if the folder holds images of its own as
-    well, `classes` is empty and every label is 0. The split of an image depends on its relative path alone, so it is
-    the same on every machine and does not change when files are added. `skipped` names the files of this split that
-    cannot be read. If a file proves broken during training, the next image takes its place.
+    The first-level subfolders, sorted, are the classes. Without subfolders, or if the folder itself holds images as
+    well, `classes` is empty and every label is 0. The split of an image depends only on its relative path, so it is
+    the same on every machine and does not change when files are added. `skipped` lists the files of this split that
+    cannot be read. If a file cannot be read during training, the next image is read instead.
 
     Raises:
         DataError: the folder is missing, or holds no readable image for this split.

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 from codeword.config import LibriSpeechConfig
 from codeword.data.base import Split
 from codeword.data.files.manifest import recording_lengths
 from codeword.data.files.root import data_root
-from codeword.data.files.tree import names_below, unreadable
+from codeword.data.files.tree import abbreviate, names_below, unreadable
 from codeword.data.phones.alignment import Phone, read_alignments
 from codeword.data.recordings import Recording, Recordings
 from codeword.errors import DataError, RecipeError
@@ -21,15 +22,15 @@ class LibriSpeech(Recordings):
     """One split of LibriSpeech; the name of a recording is that of its utterance, for example 19-198-0000.
 
     Raises:
-        DataError: the folder is missing, a selector of the split finds nothing, or no file of it can be read.
+        DataError: the folder is missing, a selector of the split matches no recording, or no recording can be read.
         RecipeError: two splits name the same path.
     """
 
     def __init__(self, config: LibriSpeechConfig, split: Split) -> None:
         self._folder = find_librispeech(data_root(config.root))
-        owners = _owners(config)
-        training = _select(self._folder, config.train, owners, "train")
-        names = training if split == "train" else _select(self._folder, getattr(config, split), owners, split)
+        split_of = _splits_by_selector(config)
+        training = _select(self._folder, config.train, split_of, "train")
+        names = training if split == "train" else _select(self._folder, getattr(config, split), split_of, split)
         lengths = recording_lengths(self._folder, names, sample_rate=config.sample_rate)
         broken = unreadable(names, lengths, root=self._folder, kind="recordings", split=split)
         super().__init__(
@@ -38,16 +39,13 @@ class LibriSpeech(Recordings):
             classes=tuple(sorted({speaker_of(name) for name in training}, key=_natural)),
             skipped=[Path(name).stem for name in broken],
         )
-        self._given_alignments = config.alignments
-
-    def _alignments(self) -> Mapping[str, tuple[Phone, ...]]:
-        return self._read_alignments
+        self._alignments_path = config.alignments
 
     @cached_property
-    def _read_alignments(self) -> dict[str, tuple[Phone, ...]]:
-        if self._given_alignments is not None:
-            return read_alignments(self._given_alignments.expanduser())
-        # If the folder is a link, the alignments may also be next to the folder that it points to.
+    def _alignments(self) -> Mapping[str, tuple[Phone, ...]]:
+        if self._alignments_path is not None:
+            return read_alignments(self._alignments_path.expanduser())
+        # If the folder is a link, the alignments may also be next to the target of the link.
         for folder in (self._folder, self._folder.parent, self._folder.resolve().parent):
             if (folder / ALIGNMENTS).is_file():
                 return read_alignments(folder / ALIGNMENTS)
@@ -55,12 +53,12 @@ class LibriSpeech(Recordings):
 
 
 def find_librispeech(root: Path) -> Path:
-    """The folder LibriSpeech: `root` itself or the one in it. Raises DataError if there is none."""
+    """The folder LibriSpeech, which is `root` or in `root`. Raises DataError if it does not exist."""
     folder = root if root.name == FOLDER else root / FOLDER
     if not folder.is_dir():
         raise DataError(
-            f"There is no folder {FOLDER} in {root}; run `codeword data fetch librispeech --subset dev-clean`, "
-            f"or set CODEWORD_DATA or data.root to the folder that holds it."
+            f"There is no folder {FOLDER} in {root}; run `codeword data fetch librispeech` for the subset "
+            f"dev-clean, or set CODEWORD_DATA or data.root to the folder that holds it."
         )
     return folder
 
@@ -69,58 +67,60 @@ def utterances(folder: Path, selector: str) -> list[str]:
     """The sorted .flac files of a subset, speaker, chapter or utterance, as paths below the folder LibriSpeech.
 
     Raises:
-        DataError: there is none; the message says which names exist.
+        DataError: there is none; the message lists the names that exist.
     """
     if selector.count("/") == 3:
         name = selector.removesuffix(".flac") + ".flac"
         names = [name] if (folder / name).is_file() else []
     else:
-        found = (f"{selector}/{name}" for name in names_below(folder / selector, {".flac"}))
-        names = sorted(name for name in found if name.count("/") == 3)
+        paths = (f"{selector}/{name}" for name in names_below(folder / selector, {".flac"}))
+        names = sorted(path for path in paths if path.count("/") == 3)
     if not names:
-        raise DataError(_not_there(folder, selector))
+        raise DataError(_missing(folder, selector))
     return names
 
 
-def _owners(config: LibriSpeechConfig) -> dict[str, Split]:
-    """The split that each selector belongs to."""
-    owners: dict[str, Split] = {}
-    splits: tuple[Split, ...] = ("train", "valid", "test")
-    for split in splits:
+def _splits_by_selector(config: LibriSpeechConfig) -> dict[str, Split]:
+    """The split of each selector. Raises RecipeError if two splits have the same selector."""
+    split_of: dict[str, Split] = {}
+    for split in get_args(Split):
         for selector in getattr(config, split):
-            if owners.setdefault(selector, split) != split:
+            if split_of.setdefault(selector, split) != split:
                 raise RecipeError(
-                    f"data.{owners[selector]} and data.{split} both name {selector}; name it in one of them, or "
+                    f"data.{split_of[selector]} and data.{split} both name {selector}; name it in one of them, or "
                     f"a part of it by a longer path."
                 )
-    return owners
+    return split_of
 
 
-def _select(folder: Path, selectors: tuple[str, ...], owners: dict[str, Split], split: Split) -> list[str]:
-    """The sorted files that the selectors of a split name, and that no other split names by a longer path."""
-    found = (name for selector in selectors for name in utterances(folder, selector))
-    chosen = {name for name in found if _owner(name, owners) == split}
-    if not chosen:
+def _select(folder: Path, selectors: tuple[str, ...], split_of: dict[str, Split], split: Split) -> list[str]:
+    """The sorted files of a split: its selectors match them, and no longer selector of another split does.
+
+    `split_of` maps all selectors to their splits. Raises DataError if there is no file.
+    """
+
+    def longest_match(name: str) -> Split | None:
+        path = PurePosixPath(name.removesuffix(".flac"))
+        return next((split_of[str(prefix)] for prefix in (path, *path.parents) if str(prefix) in split_of), None)
+
+    matches = {name for selector in selectors for name in utterances(folder, selector)}
+    names = sorted(name for name in matches if longest_match(name) == split)
+    if not names:
         raise DataError(
             f"The {split} split ({', '.join(selectors)}) is empty: other splits name all of it by longer paths."
         )
-    return sorted(chosen)
+    return names
 
 
-def _owner(name: str, owners: dict[str, Split]) -> Split | None:
-    """The split whose selector is the longest prefix of a file's path."""
-    path = PurePosixPath(name.removesuffix(".flac"))
-    return next((owners[str(prefix)] for prefix in (path, *path.parents) if str(prefix) in owners), None)
-
-
-def _not_there(folder: Path, selector: str) -> str:
-    above = folder / selector
-    while not above.is_dir() or above == folder / selector:
-        above = above.parent
-    there = sorted({p.stem for p in above.iterdir() if p.is_dir() or p.suffix == ".flac"}, key=_natural)
-    names = ", ".join(there[:20]) + (f" and {len(there) - 20} more" if len(there) > 20 else "")
-    fetch = f"; `codeword data fetch librispeech --subset {selector}` gets it" if above == folder else ""
-    return f"No recording in {folder} is named by {selector}: in {above} there is {names or 'nothing'}{fetch}."
+def _missing(folder: Path, selector: str) -> str:
+    """A message that lists the content of the deepest existing folder on the path of a selector."""
+    parent = folder / selector
+    while not parent.is_dir() or parent == folder / selector:
+        parent = parent.parent
+    names = sorted({p.stem for p in parent.iterdir() if p.is_dir() or p.suffix == ".flac"}, key=_natural)
+    existing = abbreviate(names, most=20) or "nothing"
+    fetch = f"; run `codeword data fetch librispeech` for the subset {selector}" if parent == folder else ""
+    return f"No recording in {folder} has the path {selector}: in {parent} there is {existing}{fetch}."
 
 
 def speaker_of(name: str) -> str:

@@ -1,10 +1,11 @@
-"""Recordings as data: crops for training, so that each recording counts by its duration; whole ones otherwise."""
+"""Data sets of recordings: training reads crops, the evaluation whole recordings."""
 
 import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -39,11 +40,13 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Change:
-    """Augmentation of one crop: `place` in its share of the recording, from 0 to 1; `speed` as a factor; gains of the
-    whole crop and of each equaliser band.
+    """Augmentation of one crop.
+
+    `position` from 0 to 1 is the position of the crop in its section of the recording (all sections of a recording have
+    the same length), `speed` a factor, `gain_db` the gain of the crop, `bands_db` that of each equaliser band.
     """
 
-    place: float
+    position: float
     speed: float
     gain_db: float
     bands_db: tuple[float, ...]
@@ -52,15 +55,14 @@ class _Change:
 class Recordings(Dataset):
     """One split of recordings as int64 signals (1, crop_samples) in [0, values).
 
-    `take` and `len` count the adjacent crops of all recordings, so that each recording counts by its duration; only
-    augmentation reaches the rest after the last whole crop. A recording shorter than a crop is one crop, padded with
-    silence. With a generator, each crop moves at random within its share of the recording, its gain and colour change
-    as the config says, and for half of the crops the speed changes as well. Speed changes the voice, so the label of
-    such a crop is the null class.
+    The indices of `take` count the adjacent crops of all recordings, so longer recordings have more weight. The rest
+    after the last complete crop of a recording is used only with augmentation. A recording shorter than a crop is one
+    crop, padded with silence. With a generator, `take` shifts each crop at random, changes its gain and spectrum as
+    configured, and for half of the crops the speed. Speed changes the voice, so such a crop has the null class.
 
-    `classes` are the speakers of the training split, in every split; the label of any other speaker is the null class,
-    `len(classes)`. If a file proves broken during training, one warning names it and the next recording takes its
-    place; `skipped` holds the names of these files and of those that could not be opened. `sample_rate` is in Hz.
+    `classes` are the speakers of the training split, in every split; all other speakers have the null class,
+    `len(classes)`. If a file cannot be read during training, one warning is logged and the next recording is read
+    instead; `skipped` lists these files and those that could not be opened. `sample_rate` is in Hz.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Recordings(Dataset):
         self.skipped = list(skipped)
         self._numbers = {speaker: i for i, speaker in enumerate(classes)}
         self._replacement = Replacement([r.name for r in self.recordings], self.skipped)
-        # Number of crops of recordings 0 .. i together: the index after the last crop of recording i.
+        # Entry i is the number of crops of recordings 0 to i, which is the index after the last crop of recording i.
         self._ends = list(accumulate(max(1, r.samples // config.crop_samples) for r in self.recordings))
 
     def __len__(self) -> int:
@@ -105,7 +107,7 @@ class Recordings(Dataset):
         return Batch(x[:, None], torch.tensor(labels, dtype=torch.int64))
 
     def verify(self) -> str:
-        """Read every recording; the phrase counts recordings and hours and names the broken ones."""
+        """Read every recording. Returns a phrase with the numbers of recordings and hours, and the broken ones."""
         broken, aligned = list(self.skipped), 0
         for i, recording in enumerate(self.recordings):
             try:
@@ -114,12 +116,12 @@ class Recordings(Dataset):
                 broken.append(recording.name)
             aligned += self.phones(i) is not None
         hours = sum(r.samples for r in self.recordings) / self.sample_rate / 3600
-        trouble = f", {len(broken)} of them broken ({abbreviate(broken)})" if broken else ""
+        problems = f", {len(broken)} of them broken ({abbreviate(broken)})" if broken else ""
         count = len(self.recordings) + len(self.skipped)
-        return f"{count:,} recordings of {hours:.2f} hours{trouble}, phones known of {aligned:,}"
+        return f"{count:,} recordings of {hours:.2f} hours{problems}, phones known of {aligned:,}"
 
     def read(self, i: int) -> Tensor:
-        """The whole of recording `i`, (1, T) int64 in [0, values). Raises DataError."""
+        """The whole recording `i`, (1, T) int64 in [0, values). Raises DataError."""
         wave = self._wave(i, 0, self.recordings[i].samples)
         return torch.from_numpy(quantise_wave(wave, self._config.values))[None]
 
@@ -128,63 +130,64 @@ class Recordings(Dataset):
         return self._numbers.get(self.recordings[i].speaker, len(self.classes))
 
     def phones(self, i: int) -> tuple[Phone, ...] | None:
-        """The phones of recording `i` with their times, or None if they are not known."""
-        return self._alignments().get(Path(self.recordings[i].name).stem)
+        """The phones of recording `i` with their times, or None if it has no alignment."""
+        return self._alignments.get(Path(self.recordings[i].name).stem)
 
+    @cached_property
     def _alignments(self) -> Mapping[str, tuple[Phone, ...]]:
         return {}
 
     def _wave(self, i: int, start: int, count: int) -> Wave:
-        """`count` samples from `start` on of recording `i`. Raises DataError."""
+        """Read `count` samples of recording `i` from `start` on. Raises DataError."""
         path = self.recordings[i].path
         assert path is not None
         return read_wave(path, sample_rate=self.sample_rate, start=start, count=count)
 
     def _crop(self, index: int, change: _Change | None) -> tuple[Wave, int]:
-        """The crop at `index`, or the first of the next readable recording, and the number of its recording."""
+        """The crop at `index`, or the first crop of the next readable recording, and the number of the recording."""
         first = bisect_right(self._ends, index)
         crop = index - (self._ends[first - 1] if first else 0)
-        return self._replacement.read(first, lambda i: (self._changed(i, crop if i == first else 0, change), i))
+        return self._replacement.read(first, lambda i: (self._augmented_crop(i, crop if i == first else 0, change), i))
 
-    def _change(self, place: float, altered: float, speed: float, gain: float, *bands: float) -> _Change:
-        """Augmentation from uniform numbers in [0, 1)."""
+    def _change(self, position: float, choice: float, speed: float, gain: float, *bands: float) -> _Change:
+        """Draw the augmentation of a crop; all arguments are uniform random numbers in [0, 1)."""
         # Half of the crops keep their speed, and therefore their label.
-        faster = 1 + self._config.speed * (2 * speed - 1) if altered < 0.5 else 1.0
+        factor = 1 + self._config.speed * (2 * speed - 1) if choice < 0.5 else 1.0
         bands_db = tuple(self._config.colour_db * (2 * band - 1) for band in bands)
-        return _Change(place, faster, self._config.gain_db * (2 * gain - 1), bands_db)
+        return _Change(position, factor, self._config.gain_db * (2 * gain - 1), bands_db)
 
-    def _changed(self, i: int, crop: int, change: _Change | None) -> Wave:
-        """Crop number `crop` of recording `i`, (crop_samples,)."""
+    def _augmented_crop(self, i: int, crop: int, change: _Change | None) -> Wave:
+        """Read and augment crop number `crop` of recording `i`: (crop_samples,)."""
         size, samples = self._config.crop_samples, self.recordings[i].samples
         if change is None:
-            return _padded(self._wave(i, crop * size, min(size, samples)), size)
+            return _pad(self._wave(i, crop * size, min(size, samples)), size)
         count = min(max(1, round(size * change.speed)), samples)
-        start = int((crop + change.place) / max(1, samples // size) * (samples - count + 1))
+        start = int((crop + change.position) / max(1, samples // size) * (samples - count + 1))
         wave = self._wave(i, start, count)
         if change.speed != 1:
-            played = max(1, round(count / change.speed))
-            wave = soxr.resample(wave, count, played)[:size]
+            resampled = max(1, round(count / change.speed))
+            wave = soxr.resample(wave, count, resampled)[:size]
         if any(change.bands_db) and len(wave):
-            wave = _coloured(wave, change.bands_db)
-        return _padded(_amplified(wave, change.gain_db), size)
+            wave = _equalise(wave, change.bands_db)
+        return _pad(_amplify(wave, change.gain_db), size)
 
 
-def _amplified(wave: Wave, gain_db: float) -> Wave:
-    """Scaled by a gain that is limited so that it adds no clipping."""
+def _amplify(wave: Wave, gain_db: float) -> Wave:
+    """Amplify a wave (n,); the gain is reduced if the result would exceed [-1, 1]."""
     gain = 10 ** (gain_db / 20)
     peak = float(np.abs(wave).max(initial=0))
     return wave * np.float32(min(gain, max(1.0, 1 / peak) if peak else 1.0))
 
 
-def _coloured(wave: Wave, bands_db: Sequence[float]) -> Wave:
-    """Through an equaliser whose bands are spaced evenly over the square root of frequency, interpolated in between."""
+def _equalise(wave: Wave, bands_db: Sequence[float]) -> Wave:
+    """Filter a wave (n,) with an equaliser. Bands have equal distances in the square root of frequency."""
     spectrum = np.fft.rfft(wave)
-    # A compromise: in hertz most bands would cover high frequencies, in mel low ones.
-    places = np.sqrt(np.linspace(0, 1, len(spectrum)))
-    gains_db = np.interp(places, np.linspace(0, 1, len(bands_db)), bands_db)
+    # A compromise: with equal distances in hertz most bands would cover high frequencies, in mel low ones.
+    positions = np.sqrt(np.linspace(0, 1, len(spectrum)))
+    gains_db = np.interp(positions, np.linspace(0, 1, len(bands_db)), bands_db)
     return np.fft.irfft(spectrum * 10 ** (gains_db / 20), len(wave)).astype(np.float32)
 
 
-def _padded(wave: Wave, size: int) -> Wave:
-    """(n,) to (size,), padded with silence at the end."""
+def _pad(wave: Wave, size: int) -> Wave:
+    """Append silence to a wave (n,): (size,)."""
     return wave if len(wave) == size else np.pad(wave, (0, size - len(wave)))

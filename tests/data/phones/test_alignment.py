@@ -132,8 +132,8 @@ def test_textgrids_are_read_alone_and_by_the_folder(text: str, encoding: str, tm
         ("x.txt", "one\ttrans\t3\tAH 0 3\nnonsense\n", "x.txt, line 2 is no alignment"),
         ("x.txt", "one\ttrans\t3\tAH 0\n", "line 1 is no alignment"),
         ("x.txt", "one\ttrans\t3\tAH 0 b\n", "line 1 is no alignment"),
-        ("x.TextGrid", LONG[:-20], "is not a whole TextGrid"),
-        ("x.TextGrid", "hello", "is not a whole TextGrid"),
+        ("x.TextGrid", LONG[:-20], "is not a complete TextGrid"),
+        ("x.TextGrid", "hello", "is not a complete TextGrid"),
         ("x.TextGrid", SHORT.replace("phones", "words"), 'has no interval tier "phones"'),
     ],
 )

@@ -9,7 +9,7 @@ from codeword.data import Dataset, Split, open_dataset
 
 @dataclass(frozen=True)
 class Checked:
-    """Number of signals in each split, their shape, the classes, and a sentence about what was verified."""
+    """Numbers of signals of each split, their shape (C, *S), the classes, and a phrase about what was verified."""
 
     train: int
     valid: int
@@ -23,8 +23,8 @@ def check(config: DataConfig) -> Checked:
     """Open every split of a data set and read all of it.
 
     Raises:
-        DataError: something is missing, unreadable, or (CIFAR-10) has other pixels than the official images. A
-            broken recording is no error: `verified` names it, because training skips it.
+        DataError: a file is missing or unreadable, or CIFAR-10 differs from the official images. A broken recording
+            is no error, because training skips it; `verified` lists it.
     """
     splits: dict[Split, Dataset] = {split: open_dataset(config, split) for split in get_args(Split)}
     phrases = {split: data.verify() for split, data in splits.items()}

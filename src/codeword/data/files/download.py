@@ -1,6 +1,7 @@
-"""Downloads that resume after a broken connection, and archives that cannot write outside their folder.
+"""Downloads that resume after a broken connection, and safe unpacking of archives.
 
-The download is our own because pooch does not resume, and huggingface_hub neither bounds the size nor retries a stall.
+The download is our own because pooch does not resume, and huggingface_hub neither limits the size nor retries after a
+stalled connection.
 """
 
 import hashlib
@@ -47,27 +48,28 @@ class Subset:
     utterances: int
 
 
-def _librispeech(name: str, md5: str, utterances: int, max_bytes: int) -> Subset:
-    return Subset(Source(f"https://www.openslr.org/resources/12/{name}.tar.gz", md5, max_bytes), utterances)
-
-
 # Addresses, checksums (md5sum.txt) and sizes: https://www.openslr.org/12
 LIBRISPEECH = {
-    "dev-clean": _librispeech("dev-clean", "42e2234ba48799c1f50f24a7926300a1", 2703, 400_000_000),
-    "dev-other": _librispeech("dev-other", "c8d0bcc9cca99d4f8b62fcc847357931", 2864, 400_000_000),
-    "test-clean": _librispeech("test-clean", "32fa31d27d2e1cad72775fee3f4849a9", 2620, 400_000_000),
-    "test-other": _librispeech("test-other", "fb5a50374b501bb3bac4815ee91d3135", 2939, 400_000_000),
-    "train-clean-100": _librispeech("train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 28_539, 7_500_000_000),
-    "train-clean-360": _librispeech("train-clean-360", "c0e676e450a7ff2f54aeade5171606fa", 104_014, 27_000_000_000),
-    "train-other-500": _librispeech("train-other-500", "d1a0fd59409feb2c614ce4d30c387708", 148_688, 35_000_000_000),
+    name: Subset(Source(f"https://www.openslr.org/resources/12/{name}.tar.gz", md5, max_bytes), utterances)
+    for name, md5, utterances, max_bytes in (
+        ("dev-clean", "42e2234ba48799c1f50f24a7926300a1", 2703, 400_000_000),
+        ("dev-other", "c8d0bcc9cca99d4f8b62fcc847357931", 2864, 400_000_000),
+        ("test-clean", "32fa31d27d2e1cad72775fee3f4849a9", 2620, 400_000_000),
+        ("test-other", "fb5a50374b501bb3bac4815ee91d3135", 2939, 400_000_000),
+        ("train-clean-100", "2a93770f6d5c6c964bc36631d331a522", 28_539, 7_500_000_000),
+        ("train-clean-360", "c0e676e450a7ff2f54aeade5171606fa", 104_014, 27_000_000_000),
+        ("train-other-500", "d1a0fd59409feb2c614ce4d30c387708", 148_688, 35_000_000_000),
+    )
 }
 
 
 def fetch_cifar10(root: Path, *, source: Source = CIFAR10, stall_s: float = STALL_S, pause_s: float = 1.0) -> Path:
-    """Download and unpack CIFAR-10's binary version into `root`, unless it is there; returns its folder.
+    """Download and unpack CIFAR-10's binary version into `root`, unless it exists there; returns its folder.
+
+    `stall_s` and `pause_s` are those of `download`.
 
     Raises:
-        DataError: the server does not answer, keeps failing, or serves another file.
+        DataError: the server does not answer, fails repeatedly, or sends another file.
         CodewordError: the disk is full.
     """
     folder = root / BINARY_FOLDER
@@ -81,7 +83,7 @@ def fetch_cifar10(root: Path, *, source: Source = CIFAR10, stall_s: float = STAL
 def fetch_librispeech(
     root: Path, name: str, *, subset: Subset | None = None, stall_s: float = STALL_S, pause_s: float = 1.0
 ) -> Path:
-    """Download and unpack one subset into `root`/LibriSpeech, unless all of it is there; returns its folder.
+    """Download and unpack one subset into `root`/LibriSpeech, unless it is complete there; returns its folder.
 
     The archive is deleted after unpacking, so the disk needs room for twice the size of the subset.
 
@@ -118,10 +120,10 @@ def _fetch(source: Source, folder: Path, *, max_bytes: int, stall_s: float, paus
 
 
 def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: float = 1.0) -> None:
-    """Fetch `source` into `path` by way of `path.part`, which a later call continues.
+    """Download `source` to `path`. The incomplete file is `path`.part, and a later call continues it.
 
-    A broken connection, or one that delivers nothing for `stall_s` seconds, is retried after twice `pause_s` seconds,
-    and each time after twice as long. The file gets its name only after its checksum is verified.
+    A broken connection, or one without data for `stall_s` seconds, is retried after 2 `pause_s` seconds, and every
+    further time after twice the last pause. The file is renamed to `path` after its checksum is verified.
 
     Raises:
         DataError: no answer after all tries, more bytes than `max_bytes`, or the wrong checksum.
@@ -131,34 +133,35 @@ def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: f
     part = path.with_name(path.name + ".part")
     resumed = part.exists()
     _receive_all(source, part, stall_s=stall_s, pause_s=pause_s)
-    if (found := _md5(part)) != source.md5 and resumed:
-        # The part of an earlier run may belong to another version of the file: start over once.
+    if (md5 := _md5(part)) != source.md5 and resumed:
+        # The part of an earlier run may be from another version of the file, so start once more from the beginning.
         part.unlink()
         _receive_all(source, part, stall_s=stall_s, pause_s=pause_s)
-        found = _md5(part)
-    if found != source.md5:
+        md5 = _md5(part)
+    if md5 != source.md5:
         part.unlink()
         raise DataError(
-            f"{source.url} served a file with MD5 {found} instead of {source.md5}; it was deleted. Try again later."
+            f"{source.url} served a file with MD5 {md5} instead of {source.md5}; it was deleted. Try again later."
         )
     part.replace(path)
 
 
 def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
-    """Unpack the single folder of a .tar.gz into `folder`, once the whole archive has proved valid.
+    """Unpack the content of the top folder of a .tar.gz into `folder`, after a check of the whole archive.
 
-    Only plain files with relative paths are accepted, so no entry can leave the folder. Existing files stay, except
-    those of the same path.
+    Only regular files with relative paths are accepted, so no file is written outside `folder`. Existing files are
+    kept, except those with the same path as a new one.
 
     Raises:
-        DataError: not an archive, cut short, an entry that is a link or leaves the folder, or more than `max_bytes`.
+        DataError: the file is no archive or cut short, an entry is a link or has a path outside the folder, or the
+            content has more than `max_bytes`.
     """
     staging = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     total = 0
 
-    def admit(entry: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
+    def check_entry(entry: tarfile.TarInfo, place: str) -> tarfile.TarInfo | None:
         nonlocal total
         name = Path(entry.name)
         if entry.isdir():
@@ -172,7 +175,7 @@ def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
 
     try:
         with tarfile.open(archive, "r|gz") as tar:
-            tar.extractall(staging, filter=admit)
+            tar.extractall(staging, filter=check_entry)
         _move(staging, folder)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise DataError(f"{archive} is not a complete .tar.gz archive ({error}); delete it and fetch again.") from error
@@ -181,7 +184,7 @@ def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file or folder; if the target folder exists, move the content into it."""
+    """Move a file or folder; if the target folder exists, move the content of the source into it."""
     if source.is_dir() and target.is_dir():
         for child in source.iterdir():
             _move(child, target / child.name)
@@ -190,7 +193,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _receive_all(source: Source, part: Path, *, stall_s: float, pause_s: float) -> None:
-    """Append to `part` until all of the file is there, with a progress bar on a terminal. Raises DataError."""
+    """Append to `part` until the file is complete, with a progress bar on a terminal. Raises DataError."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     console = Console(stderr=True)
     tries = 0
@@ -211,7 +214,7 @@ def _receive_all(source: Source, part: Path, *, stall_s: float, pause_s: float) 
             except httpx.HTTPError as error:
                 problem = error
             after = part.stat().st_size if part.exists() else 0
-            # A connection that always breaks but always delivers something reaches the end.
+            # Only attempts without new data count, so a connection that breaks often can still finish.
             tries = 1 if after > before else tries + 1
             if tries == RETRIES:
                 break
@@ -225,27 +228,29 @@ def _receive_all(source: Source, part: Path, *, stall_s: float, pause_s: float) 
 
 def _receive(source: Source, part: Path, stall_s: float, show: Callable[[int, int | None], None]) -> None:
     """One attempt: append the missing bytes to `part`. Raises httpx.HTTPError if the connection breaks."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with httpx.stream("GET", source.url, headers=headers, timeout=stall_s, follow_redirects=True) as answer:
-        if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # The whole file is there already; the checksum decides.
-        answer.raise_for_status()
-        resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        have = have if resumed else 0
-        announced = answer.headers.get("Content-Length", "")
-        total = have + int(announced) if announced.isdigit() else None
+    received = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={received}-"} if received else {})}
+    with httpx.stream("GET", source.url, headers=headers, timeout=stall_s, follow_redirects=True) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # `part` is complete; the checksum is compared later.
+        response.raise_for_status()
+        resumed = response.status_code == 206 and response.headers.get("Content-Range", "").startswith(
+            f"bytes {received}-"
+        )
+        received = received if resumed else 0
+        announced = response.headers.get("Content-Length", "")
+        total = received + int(announced) if announced.isdigit() else None
         with part.open("ab" if resumed else "wb") as file:
-            # Raw chunks as they arrive: the content of a larger buffer would be lost if the connection breaks.
-            for chunk in itertools.chain([b""], answer.iter_raw()):
-                have += len(chunk)
-                if max(have, total or 0) > source.max_bytes:
+            # Chunks are written as they arrive, because a buffer would be lost if the connection breaks.
+            for chunk in itertools.chain([b""], response.iter_raw()):
+                received += len(chunk)
+                if max(received, total or 0) > source.max_bytes:
                     part.unlink()
                     raise DataError(
                         f"{source.url} serves more than the expected {source.max_bytes:,} bytes; nothing was kept."
                     )
                 file.write(chunk)
-                show(have, total)
+                show(received, total)
 
 
 def _md5(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Replacement of files that prove broken during training."""
+"""Replacement of files that cannot be read during training."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -12,9 +12,9 @@ _log = logging.getLogger("codeword")
 
 
 class Replacement:
-    """Reads files by number, and the next file in place of a broken one.
+    """Reads files by number, and the next file instead of a broken one.
 
-    One warning names each broken file, and its name is appended to `skipped`. Safe to use from several threads.
+    For each broken file, one warning is logged and its name is appended to `skipped`. Threads may share an instance.
     """
 
     def __init__(self, names: Sequence[str], skipped: list[str]) -> None:
@@ -22,10 +22,10 @@ class Replacement:
         self._broken: dict[int, str] = {}
 
     def read(self, first: int, read: Callable[[int], T]) -> T:
-        """The result of `read(i)` for the first i from `first` on, in a circle, that raises no DataError.
+        """The first `read(i)` without a DataError, for i = `first`, `first` + 1, ... modulo the number of files.
 
         Raises:
-            DataError: there is none.
+            DataError: `read` failed for all files.
         """
         for step in range(len(self._names)):
             i = (first + step) % len(self._names)
@@ -35,5 +35,5 @@ class Replacement:
                 message = str(error)
                 if self._broken.setdefault(i, message) is message:  # Atomic, so that only one thread warns.
                     self.skipped.append(self._names[i])
-                    _log.warning("%s The next file takes its place.", message)
-        raise DataError("None of the files can be read any more; check that the disk is still mounted.")
+                    _log.warning("%s The next file is read instead.", message)
+        raise DataError("None of the files can be read any more; check that the disk is mounted.")

@@ -20,14 +20,14 @@ FRAMES_PER_S = 100
 _SILENT = {"", "SIL", "SP", "SPN", "<EPS>", "<SIL>"}
 _ALIGNER_RATE = 16_000
 
-# Praat's values: strings, flags and free-standing numbers; all other text is a comment. We read TextGrids ourselves
+# Values in a TextGrid: strings, flags and numbers between spaces; all other text is a comment. The reader is our own,
 # because praatio 6.2 and tgt 1.5 accept a truncated file.
 _TEXTGRID_VALUE = re.compile(r'"((?:[^"]|"")*)"|<(\w+)>|(?<!\S)(-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\S)', re.ASCII)
 
 
 @dataclass(frozen=True)
 class Phone:
-    """One phone of an utterance, ARPAbet without stress, or `SIL`; from `start_s` up to, not including, `end_s`."""
+    """One phone of an utterance, in ARPAbet without stress, or `SIL`, from `start_s` to before `end_s`, in seconds."""
 
     name: str
     start_s: float
@@ -35,16 +35,16 @@ class Phone:
 
 
 def phone_at(phones: tuple[Phone, ...], time_s: float) -> str:
-    """The phone at a time; silence before the first phone, after the last and in gaps."""
-    place = bisect_right(phones, time_s, key=lambda phone: phone.start_s) - 1
-    return phones[place].name if place >= 0 and time_s < phones[place].end_s else SILENCE
+    """The name of the phone at a time; `SIL` before the first phone, after the last one and in gaps."""
+    i = bisect_right(phones, time_s, key=lambda phone: phone.start_s) - 1
+    return phones[i].name if i >= 0 and time_s < phones[i].end_s else SILENCE
 
 
 def read_alignments(path: Path) -> dict[str, tuple[Phone, ...]]:
-    """The phones of each utterance in a file of `write_alignments`, a TextGrid, or a folder of TextGrids.
+    """Read the phones of each utterance from a file of `write_alignments`, a TextGrid, or a folder of TextGrids.
 
-    The utterance of a TextGrid is named like its file without suffix; its phones are the tier "phones" (the name that
-    the Montreal Forced Aligner uses). Stress digits are dropped, and every label for silence becomes `SIL`.
+    The name of a TextGrid's utterance is the file name without suffix; its phones are the tier "phones", as the
+    Montreal Forced Aligner writes it. Stress digits are removed, and every label for silence becomes `SIL`.
 
     Raises:
         DataError: the file or folder is missing or empty, or a line or tier is invalid.
@@ -52,7 +52,7 @@ def read_alignments(path: Path) -> dict[str, tuple[Phone, ...]]:
     if path.is_dir():
         grids = sorted(p for p in path.rglob("*") if p.suffix.lower() == ".textgrid")
         if not grids:
-            raise DataError(f"{path} holds no .TextGrid file; give a folder that does, or an alignment file.")
+            raise DataError(f"{path} holds no .TextGrid file; give a folder with TextGrids, or an alignment file.")
         return {grid.stem: _read_textgrid(grid) for grid in grids}
     if path.suffix.lower() == ".textgrid":
         return {path.stem: _read_textgrid(path)}
@@ -76,11 +76,11 @@ def write_alignments(path: Path, alignments: Mapping[str, tuple[Phone, ...]]) ->
 def align(path: Path, transcript: str) -> tuple[Phone, ...]:
     """Align an English recording with its transcript, using pocketsphinx.
 
-    Words that its dictionary lacks are pronounced by `pronounce`.
+    For words that are not in its dictionary, `pronounce` gives a pronunciation.
 
     Raises:
         UsageError: pocketsphinx is not installed.
-        DataError: the audio cannot be read, the transcript is empty or holds digits, or does not fit the audio.
+        DataError: the audio cannot be read, the transcript is empty or contains digits, or it does not fit the audio.
     """
     try:
         from pocketsphinx import Decoder
@@ -89,12 +89,12 @@ def align(path: Path, transcript: str) -> tuple[Phone, ...]:
 
     wave = read_wave(path, sample_rate=_ALIGNER_RATE)
     pcm = (np.clip(wave, -1, 32767 / 32768) * 32768).astype(np.int16).tobytes()
-    # No language model and no best-path search: both fail on some utterances that do align.
+    # Without a language model and a best-path search, because with them some utterances cannot be aligned.
     decoder = Decoder(lm=None, bestpath=False, loglevel="FATAL")
-    words = re.sub(r"[^\w' ]+", " ", transcript.lower()).split()
-    if not words:
+    transcript_words = re.sub(r"[^\w' ]+", " ", transcript.lower()).split()
+    if not transcript_words:
         raise DataError(f"{path} cannot be aligned: its transcript has no words; give the spoken words.")
-    for word in words:
+    for word in transcript_words:
         if decoder.lookup_word(word) is None:
             pronunciation = pronounce(word, decoder.lookup_word)
             if pronunciation is None:
@@ -103,18 +103,18 @@ def align(path: Path, transcript: str) -> tuple[Phone, ...]:
                 )
             decoder.add_word(word, pronunciation)
     try:
-        decoder.set_align_text(" ".join(words))
+        decoder.set_align_text(" ".join(transcript_words))
         _decode(decoder, pcm)
         # The second pass finds the phones inside the words of the first pass.
         decoder.set_alignment()
         _decode(decoder, pcm)
         phones = tuple(_phones(decoder.get_alignment()))
+        if not phones:
+            raise RuntimeError("the alignment is empty")
     except RuntimeError as error:
         raise DataError(
             f"{path} cannot be aligned with its transcript; check that it contains the spoken words."
         ) from error
-    if not phones:
-        raise DataError(f"{path} cannot be aligned with its transcript; check that it contains the spoken words.")
     return phones
 
 
@@ -132,13 +132,13 @@ def _phones(alignment: Any) -> Iterator[Phone]:
 
 def _phone(name: str, start_s: float, end_s: float) -> Phone:
     plain = name.strip().upper()
-    # Fillers such as +SPN+ and +NSN+ are noise.
+    # Labels such as +SPN+ and +NSN+ stand for noise.
     if plain in _SILENT or plain.startswith("+"):
         return Phone(SILENCE, start_s, end_s)
     return Phone(plain.rstrip("012"), start_s, end_s)
 
 
-def _read_line(line: str, place: str) -> tuple[str, tuple[Phone, ...]]:
+def _read_line(line: str, location: str) -> tuple[str, tuple[Phone, ...]]:
     phones = []
     try:
         name, _, _, units = line.split("\t")
@@ -148,7 +148,7 @@ def _read_line(line: str, place: str) -> tuple[str, tuple[Phone, ...]]:
             phones.append(_phone(phone, first / FRAMES_PER_S, last / FRAMES_PER_S))
     except ValueError as error:
         raise DataError(
-            f"{place} is no alignment ({error}); it must hold a name, a word, the number of frames and "
+            f"{location} is no alignment ({error}); it must hold a name, a word, the number of frames and "
             f"`phone start length;...`, separated by tabs."
         ) from error
     return name, tuple(phones)
@@ -157,16 +157,16 @@ def _read_line(line: str, place: str) -> tuple[str, tuple[Phone, ...]]:
 def _read_textgrid(path: Path) -> tuple[Phone, ...]:
     values = (match.group(match.lastindex or 0) for match in _TEXTGRID_VALUE.finditer(_text(path)))
     try:
-        # "ooTextFile", "TextGrid", from, to, <exists>, number of tiers; then each tier.
+        # The file begins with "ooTextFile", "TextGrid", from, to, <exists>, number of tiers; the tiers follow.
         *_, tiers = (next(values) for _ in range(6))
         for _ in range(int(tiers)):
-            kind, name, _, _, size = (next(values) for _ in range(5))
-            # An interval is from, to, text; a point is time, text.
-            rows = [[next(values) for _ in range(3 if kind == "IntervalTier" else 2)] for _ in range(int(size))]
+            kind, name, _, _, count = (next(values) for _ in range(5))
+            # An interval has the values from, to, text; a point has time, text.
+            rows = [[next(values) for _ in range(3 if kind == "IntervalTier" else 2)] for _ in range(int(count))]
             if kind == "IntervalTier" and name.lower() in ("phones", "phone"):
                 return tuple(_phone(text, float(start), float(end)) for start, end, text in rows)
     except (StopIteration, RuntimeError, ValueError) as error:
-        raise DataError(f"{path} is not a whole TextGrid; write it again.") from error
+        raise DataError(f"{path} is not a complete TextGrid; write it again.") from error
     raise DataError(f'{path} has no interval tier "phones"; align it down to phones.')
 
 

@@ -1,8 +1,8 @@
-"""Pronunciations of English words that are not in a dictionary, combined from words that are."""
+"""Pronunciations of English words that are not in a dictionary, composed of words that are in it."""
 
 from collections.abc import Callable
 
-# The most frequent sound of each group of letters; longer groups win, because every part has a cost.
+# The most frequent sound of each group of letters. Each part of a word has a cost, so longer groups are preferred.
 _SOUNDS = {
     "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH",
     "k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T",
@@ -22,12 +22,12 @@ _LETTERS_COST = 1.5
 
 
 def pronounce(word: str, look_up: Callable[[str], str | None]) -> str | None:
-    """Phones, separated by spaces, of a lower-case word: the fewest parts that are known words, endings or letters.
+    """Phones, separated by spaces, of a lower-case word, or None if a character, such as a digit, has no sound.
 
-    `look_up` returns the phones of a word in the dictionary. Returns None if a character, such as a digit, has no
-    sound.
+    The word is divided into parts of the lowest total cost: words of the dictionary, endings and groups of letters.
+    `look_up` returns the phones of a word in the dictionary, or None.
     """
-    # best[n]: the cost of the first n letters, and their phones.
+    # best[n] holds the lowest cost of the first n letters, and their phones.
     best: list[tuple[float, str] | None] = [(0.0, ""), *[None] * len(word)]
     for stop in range(1, len(word) + 1):
         for start in range(stop):

@@ -52,12 +52,12 @@ class SyntheticImages(Dataset):
         return len(self._images)
 
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return Batch(self._images.index_select(0, chosen), self._labels.index_select(0, chosen))
+        rows = torch.as_tensor(indices, dtype=torch.int64)
+        return Batch(self._images.index_select(0, rows), self._labels.index_select(0, rows))
 
 
 def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
-    """(n, _PARAMETERS) to (n, 3, size, size): a background, the shape's shadow, the shape."""
+    """Draw images (n, 3, size, size) from parameters (n, _PARAMETERS): background, shadow of the shape, shape."""
     # Each parameter is (n, 1, 1, 1), each plane below (n, 1, size, size), each colour (n, 3, 1 or size, ...).
     p = iter(parameters.T[:, :, None, None, None])
     centres = ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1).astype(np.float32)
@@ -78,14 +78,14 @@ def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
     turn = shape.turn * (2 * next(p) - 1)
     cosine, sine = np.cos(turn) / radius, np.sin(turn) / radius
 
-    def place(dx: Plane, dy: Plane) -> tuple[Plane, Plane]:
+    def rotate(dx: Plane, dy: Plane) -> tuple[Plane, Plane]:
         return cosine * dx + sine * dy, cosine * dy - sine * dx
 
-    shadow = shape.distance(*place(left - 0.08, top - 0.1)) * radius
+    shadow = shape.distance(*rotate(left - 0.08, top - 0.1)) * radius
     canvas *= 1 - 0.45 * np.clip(0.5 - shadow / 0.25, 0, 1)
 
-    u, v = place(left, top)
-    # Far from the hues of the background, so that every shape is visible.
+    u, v = rotate(left, top)
+    # The hue differs much from those of the background, so that every shape is visible.
     hue = sky_hue + 0.5 + 0.35 * (next(p) - 0.5)
     first = _colour(hue, 0.75, 0.85 + 0.1 * next(p))
     second = _colour(hue + 0.12 + 0.2 * next(p), 0.7, 0.3 + 0.2 * next(p))
@@ -96,14 +96,12 @@ def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
 
 
 def _cover(distance: Plane, size: int) -> Plane:
-    """The fraction of each pixel inside an edge, for antialiasing."""
-    cover: Plane = np.clip(0.5 - distance * (size / 2), 0, 1)
-    return cover
+    """The part of each pixel inside the shape, from 0 to 1, for antialiasing; `distance` is that to the edge."""
+    return np.asarray(np.clip(0.5 - distance * (size / 2), 0, 1))
 
 
-def _mix(under: Plane, over: Plane, share: Plane) -> Plane:
-    mixed: Plane = under + (over - under) * share
-    return mixed
+def _mix(under: Plane, over: Plane, opacity: Plane) -> Plane:
+    return np.asarray(under + (over - under) * opacity)
 
 
 def _colour(hue: Plane, saturation: Plane | float, value: Plane) -> Plane:

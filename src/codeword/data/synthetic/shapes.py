@@ -1,8 +1,8 @@
 """Ten kinds of textured shapes as signed distance functions.
 
-A distance function takes coordinates of the shape, arrays of any size, in which the shape fills about the unit disc
-with its top at -v, and returns the distance to its edge, negative inside. The distances are exact within a factor of
-two, which is enough for an edge of one pixel. Formulas after Inigo Quilez, "2D distance functions".
+A distance function takes the coordinates u and v of points, arrays of any shape, and returns their distances to the
+edge of the shape, negative inside. The shape fills about the unit disc; v points down. The distances are exact within a
+factor of two, which is enough for an edge of one pixel. Formulas after Inigo Quilez, "2D distance functions".
 
 A texture takes the same coordinates and returns the proportion of the shape's second colour, 0 to 1.
 """
@@ -61,15 +61,13 @@ def _crescent(u: Plane, v: Plane) -> Plane:
 
 
 def _step(value: Plane, softness: float = 0.12) -> Plane:
-    """0 below zero, 1 above, with a soft edge that does not alias."""
-    shade: Plane = np.clip(value / (2 * softness) + 0.5, 0, 1)
-    return shade
+    """0 for negative and 1 for positive values, with a linear transition around 0 against aliasing."""
+    return np.asarray(np.clip(value / (2 * softness) + 0.5, 0, 1))
 
 
 def _lit(u: Plane, v: Plane) -> Plane:
-    """Light from the upper left."""
-    shade: Plane = np.clip(0.15 + 0.75 * np.hypot(u + 0.35, v + 0.4), 0, 1)
-    return shade
+    """Shading of a surface with light from the upper left, 0 to 1."""
+    return np.asarray(np.clip(0.15 + 0.75 * np.hypot(u + 0.35, v + 0.4), 0, 1))
 
 
 SHAPES = {

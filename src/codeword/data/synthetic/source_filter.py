@@ -36,9 +36,10 @@ class Voice:
 
 @dataclass(frozen=True)
 class Sound:
-    """Synthesis parameters of a phone: formants in Hz at its start and end, amplitudes of buzz (pulses) and hiss.
+    """Synthesis parameters of a phone: formants in Hz at its start and end, amplitudes of the buzz and of the hiss.
 
-    The hiss is noise in a band around `hiss_hz`. A `stop` is silent except for hiss at its end.
+    The buzz is a pulse train, the hiss is noise in a band around `hiss_hz`. A `stop` is silent except for hiss at its
+    end.
     """
 
     begin_hz: tuple[float, float, float]
@@ -58,7 +59,7 @@ def _steady(*hz: float, buzz: float = 1.0) -> Sound:
     return Sound((hz[0], hz[1], hz[2]), (hz[0], hz[1], hz[2]), buzz)
 
 
-# Formants after Peterson and Barney 1952 (men); for consonants, the targets that the formants of neighbours approach.
+# Formants of vowels from Peterson and Barney 1952 (men); those of a consonant are the end points of the transitions.
 VOWELS = {
     "AA": _steady(730, 1090, 2440),
     "AY": Sound((730, 1090, 2440), (340, 2100, 2800), 1.0),
@@ -79,12 +80,12 @@ SOUNDS = VOWELS | CONSONANTS | {"SIL": _steady(500, 1500, 2500, buzz=0)}
 
 
 def speak(phones: Sequence[Phone], voice: Voice, *, sample_rate: int, rng: np.random.Generator) -> Wave:
-    """Synthesise `phones`, which follow each other from 0 s on, in a voice: (T,) in [-1, 1]."""
+    """Synthesise consecutive phones from 0 s on with a voice: wave (T,) in [-1, 1]."""
     samples = round(phones[-1].end_s * sample_rate)
     hop = max(1, round(_HOP_S * sample_rate))
     times_s = np.arange(samples // hop + 2) * (hop / sample_rate)
     tracks = _tracks(phones, times_s)
-    # The extra half window leaves room for the decay of the filters.
+    # The FFT is longer than the window by half of it, for the decay of the filters.
     window, size = 4 * hop, 6 * hop
     hz = np.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
     buzz = _frames(_buzz(samples, voice, sample_rate, rng), hop, window, len(times_s))
@@ -114,22 +115,23 @@ def _tracks(phones: Sequence[Phone], times_s: Array) -> _Tracks:
     starts = np.array([phone.start_s for phone in phones])
     ends = np.array([phone.end_s for phone in phones])
     sounds = [SOUNDS[phone.name] for phone in phones]
-    which = np.clip(np.searchsorted(starts, times_s, side="right") - 1, 0, len(phones) - 1)
-    done = np.clip((times_s - starts[which]) / (ends - starts)[which], 0, 1)[:, None]
+    numbers = np.clip(np.searchsorted(starts, times_s, side="right") - 1, 0, len(phones) - 1)
+    progress = np.clip((times_s - starts[numbers]) / (ends - starts)[numbers], 0, 1)[:, None]
 
-    def of(values: Sequence[float | tuple[float, ...]]) -> Array:
-        return np.array(values, np.float64)[which]
+    def at_frames(values: Sequence[float | tuple[float, ...]]) -> Array:
+        return np.array(values, np.float64)[numbers]
 
-    formants = of([s.begin_hz for s in sounds]) * (1 - done) + of([s.end_hz for s in sounds]) * done
-    closed = of([s.stop for s in sounds]) * (times_s < ends[which] - _BURST_S)
+    begin_hz, end_hz = at_frames([s.begin_hz for s in sounds]), at_frames([s.end_hz for s in sounds])
+    formants = begin_hz * (1 - progress) + end_hz * progress
+    closed = at_frames([s.stop for s in sounds]) * (times_s < ends[numbers] - _BURST_S)
     step_s = times_s[1]
     return _Tracks(
         formants_hz=_smooth(formants, _GLIDE_S / step_s),
-        buzz=_smooth(of([s.buzz for s in sounds]), _FADE_S / step_s),
-        nasal=_smooth(of([s.nasal for s in sounds]), _FADE_S / step_s),
-        hiss=_smooth(of([s.hiss for s in sounds]) * (1 - closed), _FADE_S / step_s),
-        hiss_hz=of([s.hiss_hz for s in sounds]),
-        hiss_width_hz=of([s.hiss_width_hz for s in sounds]),
+        buzz=_smooth(at_frames([s.buzz for s in sounds]), _FADE_S / step_s),
+        nasal=_smooth(at_frames([s.nasal for s in sounds]), _FADE_S / step_s),
+        hiss=_smooth(at_frames([s.hiss for s in sounds]) * (1 - closed), _FADE_S / step_s),
+        hiss_hz=at_frames([s.hiss_hz for s in sounds]),
+        hiss_width_hz=at_frames([s.hiss_width_hz for s in sounds]),
     )
 
 
@@ -144,28 +146,28 @@ def _smooth(track: Array, frames: float) -> Array:
 
 def _buzz(samples: int, voice: Voice, sample_rate: int, rng: np.random.Generator) -> Array:
     """A train of pulses (samples,) with falling pitch, one or two accents, vibrato and jitter."""
-    done = np.arange(samples) / samples
+    progress = np.arange(samples) / samples
     time_s = np.arange(samples) / sample_rate
     accents = 0.12 * np.sin(2 * np.pi * (rng.uniform(0.4, 0.9) * time_s + rng.random()))
-    tremble = 0.01 * np.sin(2 * np.pi * 5.5 * time_s)
+    vibrato = 0.01 * np.sin(2 * np.pi * 5.5 * time_s)
     knots = np.arange(0, time_s[-1] + 0.02, 0.01)
     jitter = np.interp(time_s, knots, 0.015 * rng.standard_normal(len(knots)))
-    pitch_hz = voice.pitch_hz * rng.uniform(0.92, 1.08) * np.exp(0.1 - 0.25 * done + accents + tremble + jitter)
+    pitch_hz = voice.pitch_hz * rng.uniform(0.92, 1.08) * np.exp(0.1 - 0.25 * progress + accents + vibrato + jitter)
     phase = np.cumsum(pitch_hz) / sample_rate
-    at = np.flatnonzero(np.diff(np.floor(phase)) > 0) + 1
-    # Pulses fall between samples; splitting each between its two neighbours keeps the pitch exact.
-    late = (phase[at] % 1) * sample_rate / pitch_hz[at]
-    strength = (1 + 0.05 * rng.standard_normal(len(at))) * np.sqrt(sample_rate / pitch_hz[at])
+    after = np.flatnonzero(np.diff(np.floor(phase)) > 0) + 1
+    # A pulse lies between two samples; it is divided between both, so that the pitch is exact.
+    delay = (phase[after] % 1) * sample_rate / pitch_hz[after]
+    strength = (1 + 0.05 * rng.standard_normal(len(after))) * np.sqrt(sample_rate / pitch_hz[after])
     pulses = np.zeros(samples)
-    pulses[at] += strength * (1 - late)
-    pulses[at - 1] += strength * late
+    pulses[after] += strength * (1 - delay)
+    pulses[after - 1] += strength * delay
     return pulses
 
 
 def _voiced_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
-    """Response (n, bins): glottis and lips, together 6 dB per octave, then five resonances in series."""
+    """Frequency response (n, bins): glottis and lips, together -6 dB per octave, then five resonances in series."""
     transfer = (tracks.buzz[:, None] / (1 + 1j * hz / 150)).astype(np.complex64)
-    # In nasals everything above the lowest formant is damped.
+    # Nasals are damped above the lowest formant.
     transfer *= 1 - 0.85 * tracks.nasal[:, None] * (hz > 400 * voice.formant_scale)
     high = np.broadcast_to(_HIGH_FORMANTS_HZ, (len(tracks.buzz), 2))
     for formant, width in zip(np.concatenate([tracks.formants_hz, high], 1).T, _BANDWIDTHS_HZ, strict=True):
@@ -175,7 +177,7 @@ def _voiced_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
 
 
 def _hiss_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
-    """Response (n, bins): one broad band."""
+    """Frequency response (n, bins) of one broad band."""
     square = (tracks.hiss_hz[:, None] * voice.formant_scale).astype(np.float32) ** 2
     transfer = (1j * tracks.hiss_width_hz[:, None]).astype(np.complex64) * hz
     transfer *= tracks.hiss[:, None].astype(np.float32) / (square - hz**2 + transfer)
@@ -183,7 +185,7 @@ def _hiss_filter(tracks: _Tracks, voice: Voice, hz: Array) -> Spectra:
 
 
 def _frames(signal: Array, hop: int, window: int, count: int) -> Array:
-    """(T,) to (count, window): pieces centred at 0, hop, 2 hop ..., under Hann windows that sum to one."""
+    """Cut a signal (T,) into frames (count, window) around 0, hop, 2 hop, ..., with Hann windows that sum to one."""
     padded = np.pad(signal, (window // 2, window + count * hop - len(signal)))
     shape = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     pieces = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:count]
@@ -191,7 +193,7 @@ def _frames(signal: Array, hop: int, window: int, count: int) -> Array:
 
 
 def _overlap_add(frames: Array, hop: int) -> Array:
-    """(n, size) to (T,): frame i starts at sample i * hop."""
+    """Add up frames (n, size) to a signal (T,); frame i starts at sample i * hop."""
     count, size = frames.shape
     parts = -(-size // hop)
     frames = np.pad(frames, ((0, 0), (0, parts * hop - size))).reshape(count, parts, hop)

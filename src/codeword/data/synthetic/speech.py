@@ -1,4 +1,4 @@
-"""Synthetic utterances without meaning whose phones and speakers are known, for first runs and tests without files."""
+"""Synthetic utterances of random syllables with known phones and speakers, for first runs and tests without files."""
 
 from collections.abc import Iterator
 
