@@ -162,7 +162,7 @@ def test_what_cannot_be_is_said_in_one_sentence(
             "decodes only all 2 codes",
         ),
         (["compress", wave, "--out", wave, "--model", speaker], "would be overwritten"),
-        (["decompress", wave, "--out", tmp_path / "x"], "is not a file that `codeword compress` wrote"),
+        (["decompress", wave, "--out", tmp_path / "x"], "was not written by `codeword compress`"),
         (["decompress", tmp_path / "none.cw", "--out", tmp_path / "x"], "There is no file"),
         (["decompress", archive, "--out", tmp_path / "x", "--model", speaker], "was made with the model"),
         (["decompress", archive, "--out", tmp_path / "x.tiff", "--model", painter], "not written as 'tiff'"),

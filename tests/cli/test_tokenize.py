@@ -82,7 +82,7 @@ def test_another_model_is_named(tokens: Path, ndim: int) -> None:
     done = decoded(tokens)
     assert not done.results
     assert len(done.failures) == 3
-    assert all(ours in sentence and "use its own" in sentence for sentence in done.failures.values())
+    assert all(ours in sentence and "use that model" in sentence for sentence in done.failures.values())
 
 
 def test_wishes_that_cannot_be(tokens: Path, tmp_path: Path, ndim: int) -> None:

@@ -18,15 +18,7 @@ from tiny.tokens import RATE, assert_same, info, rows
 
 from codeword.errors import CodewordError, DataError, ModelError
 from codeword.tokens import shards as shards_module
-from codeword.tokens.shards import (
-    Shard,
-    Skipped,
-    digest_path,
-    must_be_codes_of,
-    read_shard,
-    write_shard,
-    write_with_digest,
-)
+from codeword.tokens.shards import Shard, Skipped, check_model, digest_path, read_shard, write_shard, write_with_digest
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
@@ -182,7 +174,7 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the column codes is"):
         read_shard(path)
     forge(path, table.append_column("more", pa.array([1] * len(table))))
-    with pytest.raises(DataError, match="columns besides"):
+    with pytest.raises(DataError, match="other columns than"):
         read_shard(path)
     forge(path, table.drop_columns("grid"))
     with pytest.raises(DataError, match="the column grid is missing"):
@@ -228,12 +220,12 @@ def forge(path: Path, table: pa.Table) -> None:
 
 def test_codes_of_another_model_are_refused(tmp_path: Path) -> None:
     ours = info()
-    must_be_codes_of(tmp_path, ours, ours)
+    check_model(tmp_path, ours, ours)
     other = ours.model_copy(update={"fingerprint": "0" * 64})
     with pytest.raises(ModelError, match=f"{'0' * 64}.*{'f' * 64}"):
-        must_be_codes_of(tmp_path, other, ours)
+        check_model(tmp_path, other, ours)
     with pytest.raises(ModelError, match="hop"):
-        must_be_codes_of(tmp_path, info(hop=4), ours)
+        check_model(tmp_path, info(hop=4), ours)
 
 
 def test_others_read_shards_as_they_are(tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     An error is one sentence on stderr; `--debug` anywhere adds the traceback.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    options = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in options
+    options = [word for word in options if word != "--debug"]
     _be_quiet()
     try:
-        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(options, exit_on_error=False, print_error=False, result_action="return_value")
     except Exception as error:
         if debug:
             traceback.print_exc()

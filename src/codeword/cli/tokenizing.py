@@ -9,7 +9,7 @@ from codeword.errors import DataError, UsageError
 from codeword.files import Outcome, Targets, check_format
 from codeword.media import medium_of
 from codeword.pretrained import load
-from codeword.tokens import info_of, list_items, must_be_codes_of, read_manifest, read_shard, shard_path, shard_paths
+from codeword.tokens import check_model, info_of, list_items, read_manifest, read_shard, shard_path, shard_paths
 from codeword.tokens import tokenize as tokenize_items
 
 
@@ -54,7 +54,7 @@ def detokenize(
 ) -> Outcome:
     """Write the signal of every row into the folder `out`; a shard that cannot be read becomes a failure."""
     model, outcome = load(model_path), Outcome()
-    medium, like = medium_of(model.tokenizer.config), info_of(model)
+    medium, expected_info = medium_of(model.tokenizer.config), info_of(model)
     format_ = format_ or medium.formats[0]
     check_format(medium, format_)
     targets = Targets(out, f".{format_}")
@@ -64,7 +64,7 @@ def detokenize(
     for count, path in enumerate(paths, start=1):
         with outcome.record_failure(path):
             shard = read_shard(path)
-            must_be_codes_of(path, shard.info, like)
+            check_model(path, shard.info, expected_info)
             for row in shard.rows:
                 with outcome.record_failure(row.id):
                     if row.id in outcome.results:

@@ -226,11 +226,7 @@ class Codec:
             UnreadableSignal: a signal cannot be read; then nothing was written to `out`.
         """
         codes = leading_codes(self.tokenizer, options.codes)
-        if not self._has_class(options.label):
-            raise UsageError(
-                f"This model has {self._classes()} classes, so there is no class {options.label}; leave the label out, "
-                f"or give a smaller number."
-            )
+        self._check_label(options.label)
         total = sum(len(self._blocks(s.size, lossless=options.lossless)[0]) for s in signals)
         if not total:
             raise UsageError("There is nothing to compress; give a signal of at least one value.")
@@ -326,12 +322,14 @@ class Codec:
             for _ in blocks_of_signal:  # Skip the blocks that the caller did not take.
                 pass
 
-    def _classes(self) -> int:
-        """Number of classes of the model: the smaller number if prior and decoder both have classes."""
-        return min((n for n in (self.tokenizer.classes, self.model.prior.classes) if n), default=0)
-
-    def _has_class(self, label: int | None) -> bool:
-        return label is None or 0 <= label < self._classes()
+    def _check_label(self, label: int | None) -> None:
+        """Raises UsageError if the prior or the decoder has classes, but not this one, or if neither has classes."""
+        classes = min((n for n in (self.tokenizer.classes, self.model.prior.classes) if n), default=0)
+        if label is not None and not 0 <= label < classes:
+            raise UsageError(
+                f"This model has {classes} classes, so there is no class {label}; leave the label out, or give a "
+                f"smaller number."
+            )
 
     def _blocks(self, size: tuple[int, ...], *, lossless: bool) -> tuple[Blocks, ...]:
         """The division of a signal's cells into blocks, and in a lossless file that of its values."""
@@ -368,11 +366,10 @@ class Codec:
             raise DataError(f"{name} holds signals of another rank than its model's; Codeword did not write it.")
         try:
             leading_codes(self.tokenizer, header.codes)
-            has_codes = True
-        except CodewordError:
-            has_codes = False
-        if not (has_codes and self._has_class(header.label)):
-            raise DataError(f"{name} names codes or a class that its model does not have; Codeword did not write it.")
+            self._check_label(header.label)
+        except CodewordError as error:
+            message = "names codes or a class that its model does not have; Codeword did not write it."
+            raise DataError(f"{name} {message}") from error
 
 
 def _read_checked(signal: Signal, number: int, grey: list[bool]) -> Iterator[Tensor]:

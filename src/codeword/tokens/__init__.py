@@ -1,17 +1,17 @@
-"""Whole data sets as codes, in Parquet shards that other trainers read; written by several processes, safe to kill."""
+"""Tokenization of whole data sets to Parquet shards, by several processes; an interrupted run can be continued."""
 
 from codeword.tokens.inputs import list_items
 from codeword.tokens.run import Summary, info_of, read_manifest, tokenize
-from codeword.tokens.shards import Shard, ShardInfo, TokenRow, must_be_codes_of, read_shard, shard_path, shard_paths
+from codeword.tokens.shards import Shard, ShardInfo, TokenRow, check_model, read_shard, shard_path, shard_paths
 
 __all__ = [
     "Shard",
     "ShardInfo",
     "Summary",
     "TokenRow",
+    "check_model",
     "info_of",
     "list_items",
-    "must_be_codes_of",
     "read_manifest",
     "read_shard",
     "shard_path",

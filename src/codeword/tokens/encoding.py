@@ -1,4 +1,4 @@
-"""Items to codes: neighbouring small signals of one size as a batch, others one by one."""
+"""Encoding of items: consecutive small signals of equal size in one batch, large signals one by one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from codeword.tokens.inputs import Item, as_text
 from codeword.tokens.shards import MAX_TEXT, Skipped, TokenRow
 
 BATCH_POSITIONS = 1 << 18
-"""Pixels or samples in a batch at most, for example 256 images of 32 x 32."""
+"""Largest number of pixels or samples in a batch, for example 256 images of 32 x 32."""
 
 
 @dataclass(frozen=True)
 class _Signal:
-    """A signal of `size` *S that has been read: the integers `x` (C, *S) if it is small, else its codes (*G, K)."""
+    """A signal of `size` *S: the integers `x` (C, *S) of a small one, the codes (*G, K) of a large one."""
 
     item: Item
     label: str | None
@@ -32,16 +32,16 @@ class _Signal:
 
 
 def encode_items(tokenizer: Tokenizer, items: Sequence[Item], skipped: list[Skipped]) -> Iterator[TokenRow]:
-    """A row for each readable item, in their order; the other items are appended to `skipped`.
+    """Encode items to rows, in the order of the items; unreadable items are appended to `skipped`.
 
-    The batches depend on the items alone, so that the same items give the same codes again on the same machine.
+    The division into batches depends only on the items, so a second run on the same machine gives the same codes.
     """
     for batch in _batches(_signals(tokenizer, items, skipped)):
         small = [signal.x for signal in batch if signal.x is not None]
-        codes = tokenizer.encode(torch.stack(small)) if small else [signal.codes for signal in batch]
-        for signal, found in zip(batch, codes, strict=True):
-            assert found is not None
-            yield TokenRow(signal.item.id, found, signal.size, signal.label, signal.item.source)
+        batch_codes = tokenizer.encode(torch.stack(small)) if small else [signal.codes for signal in batch]
+        for signal, codes in zip(batch, batch_codes, strict=True):
+            assert codes is not None
+            yield TokenRow(signal.item.id, codes, signal.size, signal.label, signal.item.source)
 
 
 def _signals(tokenizer: Tokenizer, items: Iterable[Item], skipped: list[Skipped]) -> Iterator[_Signal]:
@@ -55,35 +55,35 @@ def _signals(tokenizer: Tokenizer, items: Iterable[Item], skipped: list[Skipped]
 
 
 def _read(tokenizer: Tokenizer, item: Item) -> _Signal:
-    """Raises DataError."""
+    """Read a small signal, or read and encode a large one. Raises DataError."""
     medium, config = medium_of(tokenizer.config), tokenizer.config
     with item.open() as content:
         if len(content.label or "") > MAX_TEXT:
             raise DataError(f"{item.source} has a label of more than {MAX_TEXT:,} characters; make it shorter.")
         label = None if content.label is None else as_text(content.label)
         blocks = medium.read(content.data, config) if isinstance(content.data, Path) else iter([content.data])
-        held, positions = list[Tensor](), 0
+        first_blocks, positions = list[Tensor](), 0
         for block in blocks:
-            held.append(block)
+            first_blocks.append(block)
             positions += prod(block.shape[1:])
             if 2 * positions > BATCH_POSITIONS:
                 break
         else:
-            x = torch.cat(held, -1)
+            x = torch.cat(first_blocks, -1)
             return _Signal(item, label, tuple(x.shape[1:]), x=x)
         lengths = list[int]()
 
-        def counted() -> Iterator[Tensor]:
-            for block in chain(held, blocks):
+        def all_blocks() -> Iterator[Tensor]:
+            for block in chain(first_blocks, blocks):
                 lengths.append(block.shape[-1])
                 yield block
 
-        codes = encode_signal(tokenizer, counted())
-        return _Signal(item, label, (*held[0].shape[1:-1], sum(lengths)), codes=codes)
+        codes = encode_signal(tokenizer, all_blocks())
+        return _Signal(item, label, (*first_blocks[0].shape[1:-1], sum(lengths)), codes=codes)
 
 
 def _batches(signals: Iterable[_Signal]) -> Iterator[list[_Signal]]:
-    """Neighbours of one size, with at most `BATCH_POSITIONS` together; a large signal is always alone."""
+    """Consecutive signals of equal size, together at most `BATCH_POSITIONS`; a large signal is a batch of its own."""
     batch: list[_Signal] = []
     for signal in signals:
         if batch and (batch[0].size != signal.size or (len(batch) + 1) * prod(signal.size) > BATCH_POSITIONS):

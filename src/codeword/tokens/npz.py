@@ -27,14 +27,14 @@ class CodedSignal:
 
 
 def write_codes(path: Path, signals: Sequence[CodedSignal], *, codebook_sizes: tuple[int, ...]) -> None:
-    """Write `format`, `names`, `sizes` (N, rank), `codebook_sizes` (K,) and `codes_0` ... `codes_{N-1}` (*G, K) int32.
+    """Write the arrays `format`, `names`, `sizes` (N, rank), `codebook_sizes` (K,), `codes_0`, ... (*G, K) int32.
 
     Raises:
         UsageError: the codes are larger than a codes file may be.
-        CodewordError: the disk is full, or the place cannot be written to.
+        CodewordError: the disk is full, or the path cannot be written to.
     """
     arrays = {f"codes_{i}": s.codes.numpy().astype(np.int32) for i, s in enumerate(signals)}
-    # The other half of the limit is for names and headers.
+    # Half of the limit is reserved for names and headers.
     if (size_bytes := sum(array.nbytes for array in arrays.values())) > MAX_BYTES // 2:
         raise UsageError(
             f"{path} would hold {size_bytes:,} bytes of codes, more than the {MAX_BYTES // 2:,} that are allowed; "
@@ -54,9 +54,9 @@ def write_codes(path: Path, signals: Sequence[CodedSignal], *, codebook_sizes: t
 
 
 def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix: bool = False) -> list[CodedSignal]:
-    """Read a file of `write_codes` for a tokenizer of these `codebook_sizes` and `hop`.
+    """Read a file of `write_codes` for a tokenizer with these `codebook_sizes` and this `hop`.
 
-    With `prefix` the file may hold the leading codes of each cell only, which a residual quantizer decodes as well.
+    With `prefix` the file may hold only leading codes of each cell, for a tokenizer that decodes from fewer codes.
 
     Raises:
         DataError: the file is missing, damaged, of an earlier format, too large, or made by another tokenizer.
@@ -69,11 +69,11 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
             for entry in archive.infolist():
                 _check_header(archive, entry)
         with np.load(path, allow_pickle=False) as file:
-            if (found_format := int(file["format"]) if "format" in file else 1) != FORMAT:
+            if (stored_format := int(file["format"]) if "format" in file else 1) != FORMAT:
                 raise DataError(
-                    f"{path} has format {found_format}, but {FORMAT} is needed; write it again with `codeword encode`."
+                    f"{path} has format {stored_format}, but {FORMAT} is needed; write it again with `codeword encode`."
                 )
-            names, sizes, found = file["names"], file["sizes"], tuple(int(n) for n in file["codebook_sizes"])
+            names, sizes, stored_sizes = file["names"], file["sizes"], tuple(int(n) for n in file["codebook_sizes"])
             arrays = [file[f"codes_{i}"] for i in range(len(names))]
     except DataError:
         raise
@@ -83,16 +83,16 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
         raise DataError(
             f"{path} is not a readable file of codes ({reason:.200}); write it again with `codeword encode`."
         ) from error
-    served = codebook_sizes[: len(found)] if prefix and found else codebook_sizes
-    if found != served:
+    expected = codebook_sizes[: len(stored_sizes)] if prefix and stored_sizes else codebook_sizes
+    if stored_sizes != expected:
         raise DataError(
-            f"{path} holds codes of codebooks {list(found)}, but this tokenizer has {list(codebook_sizes)}; use the "
-            f"tokenizer that encoded them."
+            f"{path} holds codes of codebooks {list(stored_sizes)}, but this tokenizer has {list(codebook_sizes)}; use "
+            f"the tokenizer that encoded them."
         )
     if sizes.ndim != 2 or len(sizes) != len(names) or sizes.dtype.kind != "i":
         raise DataError(f"{path}: its sizes {sizes.shape} do not fit its {len(names)} names.")
     return [
-        _signal(path, str(name), tuple(int(n) for n in size), codes, codebook_sizes=found, hop=hop)
+        _signal(path, str(name), tuple(int(n) for n in size), codes, codebook_sizes=stored_sizes, hop=hop)
         for name, size, codes in zip(names, sizes, arrays, strict=True)
     ]
 

@@ -1,7 +1,7 @@
-"""Sizes that the headers of a Parquet file claim, read before anything is decompressed.
+"""Sizes that the headers of a Parquet file claim, read before decompression.
 
-pyarrow cannot bound this: it allocates for as many values as a page header claims, so that 300 bytes become gigabytes,
-and it ends the process when asked for the columns of a forged footer. Therefore we read the headers ourselves. They are
+pyarrow has no limit for them: it allocates memory for all values that a page header claims, so that 300 bytes become
+gigabytes, and reading the columns of a forged footer can end the process. Therefore the headers are read here. They are
 structs in Thrift's compact protocol, with numbered fields.
 """
 
@@ -70,7 +70,7 @@ def _chunk(content: bytes, meta: _Struct) -> Chunk:
     while stream.tell() < end:
         page = _struct(stream)
         counts = [page[kind][_PAGE_VALUES] for kind in (_DATA_PAGE, _DATA_PAGE_V2) if kind in page]
-        # Arrow reads 32 bits of these numbers, so a larger one would mean another number to it.
+        # Arrow reads 32 bits of these numbers, so it would read another value from a larger number.
         if not all(0 <= number < 1 << 31 for number in (page[_PAGE_UNPACKED], page[_PAGE_PACKED], *counts)):
             raise ValueError("a page has a negative or too large size")
         size_bytes += page[_PAGE_UNPACKED]
@@ -82,7 +82,7 @@ def _chunk(content: bytes, meta: _Struct) -> Chunk:
 
 
 def _struct(stream: io.BytesIO) -> _Struct:
-    """Fields by number. Repeated or too large numbers are refused, because readers interpret them differently."""
+    """Read the fields of a struct, by number. Repeated and too large numbers are errors, because readers differ."""
     fields: _Struct = {}
     number = 0
     while (head := _byte(stream)) & 15:
@@ -96,7 +96,7 @@ def _struct(stream: io.BytesIO) -> _Struct:
 
 def _value(stream: io.BytesIO, kind: int) -> Any:
     match kind:
-        case 1 | 2 | 3:  # In lists, a bool is a byte.
+        case 1 | 2 | 3:  # A bool in a list is one byte.
             return _byte(stream)
         case 4 | 5 | 6:
             return _integer(stream)

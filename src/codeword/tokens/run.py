@@ -1,7 +1,7 @@
-"""A run of `tokenize`: a data set to a folder of shards, each of which is written whole or not at all.
+"""Runs of `tokenize`: encode a data set to a folder of shards, each of which is written atomically.
 
-The division into shards depends on the listing alone. A run can be killed at any time and started again: it keeps the
-finished shards, and an interrupted run ends with the same bytes as an uninterrupted one.
+The division into shards depends only on the listing of the data set. A run can be killed at any time and started again:
+it keeps the finished shards, and its result has the same bytes as that of an uninterrupted run.
 """
 
 import hashlib
@@ -47,11 +47,11 @@ from codeword.tokens.shards import (
 
 MANIFEST_FILE = "tokens.json"
 PART_BYTES = 1 << 30
-"""Size on disk of the signals of one shard at most, unless it is a single signal; limits the work lost by a kill."""
+"""Largest size on disk of the signals of one shard with several signals. It limits the work that a kill loses."""
 
 
 class Manifest(Config):
-    """Identity of a folder of shards: the model, the listing of the data (its SHA-256), and the division of it."""
+    """Identity of a folder of shards: the model, the SHA-256 of the data's listing, and the division into shards."""
 
     format: Literal[2] = FORMAT
     fingerprint: Sha256
@@ -73,7 +73,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Job:
-    """Common to all shards of a run: the path of the model, the folder, and the metadata."""
+    """Arguments of all shards of a run: path of the model, folder of the shards, metadata of the shards."""
 
     model: str
     folder: str
@@ -90,8 +90,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A shard on disk: numbers of its signals and codes, and the signals that it lacks."""
+class ShardSummary:
+    """Content of a shard on disk: numbers of its signals and codes, and the signals that could not be read."""
 
     number: int
     signals: int
@@ -100,7 +100,7 @@ class Finished:
 
 
 def tokenize(
-    place: str | Path,
+    name_or_path: str | Path,
     items: Sequence[Item],
     out: Path,
     *,
@@ -109,16 +109,16 @@ def tokenize(
     engine: str = "local",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Summary:
-    """Write the codes of all items, by the model at `place`, as shards into the folder `out`; continue an earlier run.
+    """Encode all items with the model `name_or_path` to shards in the folder `out`, or continue an earlier run.
 
-    Each of `workers` processes writes one shard at a time; `engine` is "local" or "ray". `progress` receives the number
-    of finished items and their total.
+    Each of `workers` processes writes one shard at a time; `engine` is "local" or "ray". `progress` receives the
+    numbers of finished and of all items.
 
     Raises:
-        UsageError: the folder holds something else, or an argument is out of range.
+        UsageError: the folder belongs to another run, or an argument is out of range.
         CodewordError: the model cannot be read, or the folder cannot be written.
     """
-    model = load(place)
+    model = load(name_or_path)
     config = model.tokenizer.config
     shard_items = medium_of(config).shard_items if shard_items is None else shard_items
     if not 1 <= shard_items <= MAX_ROWS:
@@ -128,7 +128,7 @@ def tokenize(
     if engine not in ENGINES:
         raise UsageError(f"There is no engine {engine!r}; there are {', '.join(ENGINES)}.")
     parts = divide(items, shard_items=shard_items)
-    _claim(
+    _open_folder(
         out,
         Manifest(
             fingerprint=model.fingerprint,
@@ -138,9 +138,9 @@ def tokenize(
             shards=len(parts),
         ),
     )
-    finished: list[Finished] = []
+    finished: list[ShardSummary] = []
     done = 0
-    for shard in ENGINES[engine](Job(str(place), str(out), info_of(model)), parts, workers):
+    for shard in ENGINES[engine](Job(str(name_or_path), str(out), info_of(model)), parts, workers):
         finished.append(shard)
         done += len(parts[shard.number].items)
         progress(done, len(items))
@@ -163,7 +163,7 @@ def info_of(model: Model) -> ShardInfo:
 
 
 def divide(items: Sequence[Item], *, shard_items: int) -> list[Part]:
-    """Consecutive items to parts of at most `shard_items` and, if there are several in a part, `PART_BYTES`."""
+    """Divide items into consecutive parts of at most `shard_items` items and, except for one item, `PART_BYTES`."""
     groups: list[list[Item]] = []
     size_bytes = 0
     for item in items:
@@ -185,44 +185,44 @@ def read_manifest(out: Path) -> Manifest | None:
         if path.stat().st_size > MAX_CONFIG_BYTES:
             raise UsageError(f"{path} is larger than any manifest; choose another folder.")
         tree = json.loads(path.read_bytes())
-        found = tree.get("format") if isinstance(tree, dict) else None
+        stored = tree.get("format") if isinstance(tree, dict) else None
     except FileNotFoundError:
         return None
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not valid JSON ({error}); choose another folder.") from error
-    if found != FORMAT:
+    if stored != FORMAT:
         raise UsageError(
-            f"{path} has format {found}, but {FORMAT} is needed; run `codeword tokenize` again with another folder."
+            f"{path} has format {stored}, but {FORMAT} is needed; run `codeword tokenize` again with another folder."
         )
     manifest: Manifest = validate(Manifest, tree, place=str(path))
     return manifest
 
 
-def _claim(out: Path, wanted: Manifest) -> None:
+def _open_folder(out: Path, manifest: Manifest) -> None:
     """Write the manifest of a new folder, or compare it with that of an existing one. Raises UsageError."""
-    found = read_manifest(out)
-    if found is None:
+    existing = read_manifest(out)
+    if existing is None:
         if any(out.glob("*.parquet")):
             raise UsageError(f"{out} holds Parquet files, but no {MANIFEST_FILE}; choose another folder.")
-        write_json(out / MANIFEST_FILE, wanted.model_dump(mode="json"))
-    elif found != wanted:
-        raise UsageError(f"{out} {_difference(found, wanted)}; choose another folder.")
+        write_json(out / MANIFEST_FILE, manifest.model_dump(mode="json"))
+    elif existing != manifest:
+        raise UsageError(f"{out} {_difference(existing, manifest)}; choose another folder.")
     # Temporary files of a killed run.
     for pattern in (f".{MANIFEST_FILE}.*", ".shard-*.parquet.*"):
         for path in out.glob(pattern):
             path.unlink(missing_ok=True)
 
 
-def _difference(found: Manifest, wanted: Manifest) -> str:
-    if found.fingerprint != wanted.fingerprint:
-        return f"holds tokens of the model with fingerprint {found.fingerprint}, but this one's is {wanted.fingerprint}"
-    if found.shard_items != wanted.shard_items:
-        return f"was started with {found.shard_items} items in a shard, not {wanted.shard_items}"
+def _difference(old: Manifest, new: Manifest) -> str:
+    if old.fingerprint != new.fingerprint:
+        return f"holds tokens of the model with fingerprint {old.fingerprint}, but this one's is {new.fingerprint}"
+    if old.shard_items != new.shard_items:
+        return f"was started with {old.shard_items} items in a shard, not {new.shard_items}"
     return (
-        f"was started with another listing ({found.signals:,} signals, SHA-256 {found.listing[:12]}...) than the data "
-        f"gives now ({wanted.signals:,}, {wanted.listing[:12]}...)"
+        f"was started with another listing of the data ({old.signals:,} signals, SHA-256 {old.listing[:12]}...) than "
+        f"the present one ({new.signals:,}, {new.listing[:12]}...)"
     )
 
 
@@ -230,11 +230,11 @@ def _sha256(tree: object) -> str:
     return hashlib.sha256(json.dumps(tree).encode()).hexdigest()
 
 
-def make_shard(job: Job, part: Part) -> Finished:
-    """Write one shard, unless a complete one of the same model and items is on disk.
+def make_shard(job: Job, part: Part) -> ShardSummary:
+    """Write one shard, unless a complete shard of the same model and items is on disk.
 
     Raises:
-        UsageError: it would hold more codes than a shard may.
+        UsageError: the shard would hold more than `MAX_CODES` codes.
         ModelError: the model has changed since the run started.
     """
     path = shard_path(Path(job.folder), part.number)
@@ -258,7 +258,7 @@ def make_shard(job: Job, part: Part) -> Finished:
         shard = Shard(info.model_copy(update={"skipped": tuple(skipped)}), tuple(rows))
         write_shard(path, shard)
     codes = sum(row.codes.numel() for row in shard.rows)
-    return Finished(part.number, len(shard.rows), codes, shard.info.skipped)
+    return ShardSummary(part.number, len(shard.rows), codes, shard.info.skipped)
 
 
 def _existing(path: Path, info: ShardInfo) -> Shard | None:
@@ -271,20 +271,20 @@ def _existing(path: Path, info: ShardInfo) -> Shard | None:
 
 
 @lru_cache(maxsize=1)
-def _tokenizer(place: str, fingerprint: str) -> Tokenizer:
-    """Loaded once in each process. Raises ModelError."""
-    model = load(place)
+def _tokenizer(name_or_path: str, fingerprint: str) -> Tokenizer:
+    """Load the tokenizer of a model, once in each process. Raises ModelError if the model has changed."""
+    model = load(name_or_path)
     if model.fingerprint != fingerprint:
-        raise ModelError(f"{place} changed to another model during the run; start again.")
+        raise ModelError(f"{name_or_path} changed to another model during the run; start again.")
     return model.tokenizer
 
 
-def _run_locally(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Finished]:
-    """Finished shards of `workers` processes; with one worker, of this process, in order. Raises CodewordError."""
+def _run_locally(job: Job, parts: Sequence[Part], workers: int) -> Iterator[ShardSummary]:
+    """Write the shards with `workers` processes, or, for one worker, in this process. Raises CodewordError."""
     if min(workers, len(parts)) <= 1:
         yield from map(partial(make_shard, job), parts)
         return
-    # Not forked, because torch's threads do not survive a fork.
+    # Processes are spawned, because torch's threads do not work in a forked process.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(parts)), mp_context=context, initializer=_end_with_parent)
     try:
@@ -299,10 +299,10 @@ def _run_locally(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Fini
         pool.shutdown(cancel_futures=True)
 
 
-def _run_on_ray(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Finished]:
-    """Finished shards of Ray Data, on the cluster of RAY_ADDRESS, by default on `workers` cores of this machine.
+def _run_on_ray(job: Job, parts: Sequence[Part], workers: int) -> Iterator[ShardSummary]:
+    """Write the shards with Ray Data, on the cluster of RAY_ADDRESS or, without it, `workers` cores of this machine.
 
-    All machines of a cluster must see the model, the data and the folder of the shards at the same paths.
+    All machines of a cluster need the model, the data and the folder of the shards at the same paths.
 
     Raises:
         UsageError: the package `ray` is missing.
@@ -316,7 +316,7 @@ def _run_on_ray(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Finis
     for name in ("ray", "ray.data"):  # Errors are raised, so their log messages are not needed.
         logging.getLogger(name).setLevel(logging.ERROR)
     if not ray.is_initialized():
-        # The number of cores of a cluster is its own.
+        # An existing cluster determines its number of cores.
         cores = None if os.environ.get("RAY_ADDRESS") else workers
         ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -333,14 +333,14 @@ def _run_on_ray(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Finis
         raise CodewordError(f"Ray failed ({' '.join(str(error).split()):.300}).") from error
 
 
-ENGINES: dict[str, Callable[[Job, Sequence[Part], int], Iterator[Finished]]] = {
+ENGINES: dict[str, Callable[[Job, Sequence[Part], int], Iterator[ShardSummary]]] = {
     "local": _run_locally,
     "ray": _run_on_ray,
 }
 
 
 def _make_row(job: Job, row: dict[str, Any]) -> dict[str, Any]:
-    """A finished shard, or a CodewordError, which Ray would wrap in an error of its own if it were raised."""
+    """The summary of a shard, or a CodewordError; it is not raised, because Ray would wrap it in its own error."""
     try:
         return {"finished": make_shard(job, row["part"])}
     except CodewordError as error:
@@ -348,7 +348,7 @@ def _make_row(job: Job, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent ends, even if the parent is killed; otherwise it would wait for work forever."""
+    """End this process when its parent ends or is killed; otherwise the process would wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

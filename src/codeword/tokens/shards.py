@@ -1,9 +1,9 @@
-"""Shards: the codes of many signals as one Parquet file, which any reader of Parquet accepts.
+"""Shards: the codes of many signals in one Parquet file, which all readers of Parquet can read.
 
-A shard has one row group, or none if none of its signals could be read. Its origin (`ShardInfo`) is JSON under the key
-`codeword` of the schema's metadata. Parquet has checksums of pages only, and Arrow ends the process on some damaged
-footers; therefore a file `<shard>.sha256` holds the digest of each shard, which is compared before Arrow reads it. A
-forged file may have a right digest, so its claims are checked as well.
+A shard has one row group, or none if no signal could be read. `ShardInfo` is JSON under the key `codeword` of the
+schema's metadata. Parquet has checksums of pages only, and some damaged footers make Arrow end the process. Therefore
+the SHA-256 of each shard is in a file `<shard>.sha256` and is compared before Arrow reads the shard. A forged file may
+have a correct digest, so the sizes that it claims are checked as well.
 """
 
 import hashlib
@@ -32,10 +32,10 @@ from codeword.tokens.pages import MAX_FOOTER_BYTES, Claims, read_claims
 FORMAT: Literal[2] = 2
 MAX_BYTES = 1 << 31
 MAX_CODES = 1 << 28
-"""In one shard; as int32 they take a gigabyte."""
+"""Largest number of codes in a shard; as int32 they take 1 GiB."""
 MAX_ROWS = 1 << 20
 MAX_TEXT = 4096
-"""Characters of an id, a label or a source."""
+"""Largest number of characters of an id, a label or a source."""
 
 _MAX_NDIM = 3
 _MAX_CONTAINER = 1 << 16
@@ -60,9 +60,10 @@ class Skipped(Config):
 
 
 class ShardInfo(Config):
-    """Metadata of a shard: the model (`fingerprint`) and the grid of its codes, and the signals in it.
+    """Metadata of a shard: the fingerprint of the model, the properties of its codes, and the signals.
 
-    `part` is the SHA-256 of the listing of its signals; `sample_rate` is in Hz, None if the signals have none.
+    `part` is the SHA-256 of the listing of the signals, `skipped` the signals that could not be read, `sample_rate` is
+    in Hz, or None for signals without one.
     """
 
     format: Literal[2] = FORMAT
@@ -80,7 +81,7 @@ class ShardInfo(Config):
 
 @dataclass(frozen=True)
 class TokenRow:
-    """One signal: codes (*G, K) int64, size *S, `label` (name of its class or speaker), and `source`."""
+    """One signal: codes (*G, K) int64, size *S, name of its class or speaker, and its origin `source`."""
 
     id: str
     codes: Tensor
@@ -107,20 +108,20 @@ def digest_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def shard_paths(place: Path) -> list[Path]:
-    """The shards of a folder in order, or `place` itself if it is a file. Raises DataError if there is none."""
-    paths = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
+def shard_paths(path: Path) -> list[Path]:
+    """The sorted shards of a folder, or `[path]` for a file. Raises DataError if there is none."""
+    paths = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not paths or not paths[0].exists():
-        raise DataError(f"{place} holds no shards of tokens; `codeword tokenize` writes them.")
+        raise DataError(f"{path} holds no shards of tokens; `codeword tokenize` writes them.")
     return paths
 
 
 def write_shard(path: Path, shard: Shard) -> None:
-    """Write a shard and its digest, each atomically; equal shards are equal bytes.
+    """Write a shard and its digest, each atomically; equal shards give equal bytes.
 
     Raises:
         UsageError: too many signals were skipped.
-        CodewordError: the disk is full, or the place cannot be written to.
+        CodewordError: the disk is full, or the path cannot be written to.
     """
     info = shard.info
     columns: dict[str, list[Any]] = {
@@ -145,13 +146,13 @@ def write_shard(path: Path, shard: Shard) -> None:
 
 
 def write_with_digest(path: Path, content: bytes) -> None:
-    """Write a file, and next to it its SHA-256 in the format of `sha256sum`."""
+    """Write a file, and its SHA-256 into `digest_path(path)` in the format of `sha256sum`."""
     write_atomically(path, content)
     write_atomically(digest_path(path), f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
 
 
 def read_shard(path: Path) -> Shard:
-    """Read a file of `write_shard`: all rows that were written, or none.
+    """Read a shard that `write_shard` wrote.
 
     Raises:
         DataError: the file or its digest is missing, damaged, larger than allowed, or no shard of this format.
@@ -166,7 +167,7 @@ def read_shard(path: Path) -> Shard:
                 f"write it again with `codeword tokenize`."
             )
         _check_claims(path, read_claims(content))
-        # Texts are read as dictionaries, so that a long text repeated in every row is held once.
+        # Texts are read as dictionaries, so that a long text that is in every row needs memory only once.
         with pq.ParquetFile(
             pa.BufferReader(content),
             page_checksum_verification=True,
@@ -189,30 +190,26 @@ def read_shard(path: Path) -> Shard:
     return Shard(info, tuple(_rows(path, info, columns)))
 
 
-def must_be_codes_of(path: Path, info: ShardInfo, like: ShardInfo) -> None:
-    """Compare the metadata of a shard with that of a model's own shards, `like`.
-
-    Raises:
-        ModelError: another model made the codes.
-    """
+def check_model(path: Path, info: ShardInfo, expected: ShardInfo) -> None:
+    """Raises ModelError if the shard at `path` with metadata `info` is not from the model with metadata `expected`."""
     for name in ("fingerprint", "ndim", "hop", "codebook_sizes", "sample_rate"):
-        theirs, ours = getattr(info, name), getattr(like, name)
-        if theirs != ours:
+        stored, needed = getattr(info, name), getattr(expected, name)
+        if stored != needed:
             raise ModelError(
-                f"{path} holds codes of a model with {name} {theirs}, but this model has {ours}; use its own."
+                f"{path} holds codes of a model with {name} {stored}, but this model has {needed}; use that model."
             )
 
 
 def _digest(path: Path) -> str:
     """The SHA-256 in the file next to a shard. Raises DataError."""
-    place = digest_path(path)
+    digest_file = digest_path(path)
     try:
-        with place.open("rb") as file:
+        with digest_file.open("rb") as file:
             return file.read(_DIGITS).decode("ascii", "replace")
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} has no {place.name} next to it, so it is no shard of tokens of format {FORMAT}; copy that file "
-            f"too, or write the shards again with `codeword tokenize`."
+            f"{path} has no {digest_file.name} next to it, so it is no shard of tokens of format {FORMAT}; copy that "
+            f"file too, or write the shards again with `codeword tokenize`."
         ) from error
 
 
@@ -220,23 +217,23 @@ def _info(path: Path, file: pq.ParquetFile) -> ShardInfo:
     """Metadata of an open file, after a check of its columns. Raises CodewordError, ValueError, KeyError."""
     schema = file.schema_arrow
     text = schema.metadata[_KEY]
-    if (found := json.loads(text).get("format")) != FORMAT:
+    if (stored := json.loads(text).get("format")) != FORMAT:
         raise DataError(
-            f"{path} is a shard of format {found}, but {FORMAT} is needed; write it again with `codeword tokenize`."
+            f"{path} is a shard of format {stored}, but {FORMAT} is needed; write it again with `codeword tokenize`."
         )
     info: ShardInfo = validate_json(ShardInfo, text, place=str(path))
     for field in _SCHEMA:
-        found = schema.field(field.name).type if field.name in schema.names else None
-        wanted = pa.dictionary(pa.int32(), field.type) if field.name in _TEXTS else field.type
-        if found != wanted:
-            raise DataError(f"{path}: the column {field.name} is {found or 'missing'}, not {wanted}.")
+        stored_type = schema.field(field.name).type if field.name in schema.names else None
+        expected = pa.dictionary(pa.int32(), field.type) if field.name in _TEXTS else field.type
+        if stored_type != expected:
+            raise DataError(f"{path}: the column {field.name} is {stored_type or 'missing'}, not {expected}.")
     if len(schema) != len(_SCHEMA):
-        raise DataError(f"{path} has columns besides {', '.join(_SCHEMA.names)}; it is no shard of tokens.")
+        raise DataError(f"{path} has other columns than {', '.join(_SCHEMA.names)}; it is no shard of tokens.")
     return info
 
 
 def _check_claims(path: Path, claims: Claims) -> None:
-    """Raises DataError if more is claimed than a shard may hold."""
+    """Raises DataError if the sizes that a file claims exceed the limits of a shard."""
     if claims.groups > 1 or claims.rows > MAX_ROWS:
         raise DataError(
             f"{path} has {claims.rows:,} rows in {claims.groups:,} row groups; "
@@ -245,16 +242,16 @@ def _check_claims(path: Path, claims: Claims) -> None:
     if (size_bytes := sum(chunk.size_bytes for chunk in claims.chunks)) > MAX_BYTES:
         raise DataError(f"{path} would unpack to {size_bytes:,} bytes; a shard has at most {MAX_BYTES:,}.")
     for chunk in claims.chunks:
-        most = MAX_CODES if chunk.column == "codes" else claims.rows * _MAX_NDIM
-        if chunk.values > most:
+        limit = MAX_CODES if chunk.column == "codes" else claims.rows * _MAX_NDIM
+        if chunk.values > limit:
             raise DataError(
-                f"{path} claims {chunk.values:,} values of {chunk.column}, more than {most:,}; it is no shard of "
+                f"{path} claims {chunk.values:,} values of {chunk.column}, more than {limit:,}; it is no shard of "
                 f"tokens."
             )
 
 
 def _column(table: pa.Table, name: str) -> list[Any]:
-    """Values of a column: lists of numbers as arrays, texts as str. Raises ValueError."""
+    """Values of a column: arrays for lists of numbers, str for texts. Raises ValueError if a value is missing."""
     values = table.column(name).combine_chunks()
     if name in _LISTS:
         numbers = values.flatten()
@@ -274,21 +271,21 @@ def _column(table: pa.Table, name: str) -> list[Any]:
 
 
 def _rows(path: Path, info: ShardInfo, columns: dict[str, list[Any]]) -> Iterator[TokenRow]:
-    """Rows of checked columns. Raises DataError if a row contradicts itself."""
+    """Rows of checked columns. Raises DataError if the fields of a row contradict each other."""
     if len(set(columns["id"])) < len(columns["id"]):
         raise DataError(f"{path} has the same id twice; write it again with `codeword tokenize`.")
     for values in zip(*(columns[name] for name in _SCHEMA.names), strict=True):
         row = dict(zip(_SCHEMA.names, values, strict=True))
-        place = f"{path}: {row['id']!r}"
+        signal = f"{path}: {row['id']!r}"
         size, grid = tuple(int(n) for n in row["size"]), tuple(int(n) for n in row["grid"])
         if len(size) != info.ndim or min(size) < 1 or grid != tuple(-(-n // info.hop) for n in size):
-            raise DataError(f"{place} has a grid {grid}, which is not that of size {size} at hop {info.hop}.")
+            raise DataError(f"{signal} has a grid {grid}, which is not that of size {size} at hop {info.hop}.")
         if row["duration_s"] != info.duration_s(size):
-            raise DataError(f"{place} has a duration of {row['duration_s']} s, which is not that of {size}.")
+            raise DataError(f"{signal} has a duration of {row['duration_s']} s, which is not that of {size}.")
         codes: NDArray[np.int32] = row["codes"]
         if len(codes) != prod(grid) * len(info.codebook_sizes):
-            raise DataError(f"{place} has {len(codes)} codes, not {len(info.codebook_sizes)} for each of {grid}.")
+            raise DataError(f"{signal} has {len(codes)} codes, not {len(info.codebook_sizes)} for each of {grid}.")
         cells = torch.from_numpy(codes.astype(np.int64)).view(*grid, len(info.codebook_sizes))
         if int(cells.min()) < 0 or (cells >= torch.tensor(info.codebook_sizes)).any():
-            raise DataError(f"{place} has codes beyond the codebook of {list(info.codebook_sizes)}.")
+            raise DataError(f"{signal} has codes beyond the codebook of {list(info.codebook_sizes)}.")
         yield TokenRow(row["id"], cells, size, row["label"], row["source"])

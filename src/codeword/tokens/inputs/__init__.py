@@ -31,15 +31,15 @@ def list_items(
     subsets: Sequence[str] = (),
     limit: int | None = None,
 ) -> list[Item]:
-    """The items of `data` for a tokenizer, always in the same order; the first `limit` of them.
+    """List the first `limit` items of `data` for a tokenizer with this config; the order is always the same.
 
     `data` is a folder of files, "librispeech" or "cifar10" (below $CODEWORD_DATA) or the folder of one of them, tar
-    archives such as `shard-{000..003}.tar`, `hf:owner/name`, a .parquet file, or a folder of .parquet files or of
-    `datasets.save_to_disk`. `split` selects a split of data that has splits, `subsets` those of LibriSpeech.
+    archives such as `shard-{000..003}.tar`, `hf:owner/name`, a .parquet file, or a folder with .parquet files or from
+    `datasets.save_to_disk`. `split` is a split of data with splits, `subsets` are subsets of LibriSpeech.
 
     Raises:
-        DataError: the data is missing, or holds no signal for this tokenizer.
-        UsageError: `split` or `subsets` does not apply to this data, or the data is of another medium.
+        DataError: the data is missing, or contains no signal for this tokenizer.
+        UsageError: the data has no splits or subsets, or the tokenizer is for another medium.
     """
     medium = medium_of(config)
     if _NAMED.get(data, medium.name) != medium.name:
@@ -51,40 +51,40 @@ def list_items(
         raise UsageError(f"{data} has no splits; leave `split` out.")
     if split not in (None, *get_args(Split)) and kind != "rows":
         raise UsageError(f"There is no split {split!r}; there are {', '.join(get_args(Split))}.")
-    place = data_root(None) if data in _NAMED else Path(data.removeprefix(_HUB)).expanduser()
+    path = data_root(None) if data in _NAMED else Path(data.removeprefix(_HUB)).expanduser()
     items: list[Item]
     match kind:
         case "cifar10":
-            items = list_cifar10(place, split=split or "train")  # type: ignore[arg-type]
+            items = list_cifar10(path, split=split or "train")  # type: ignore[arg-type]
         case "librispeech":
-            items = list_librispeech(place, subsets=subsets)
+            items = list_librispeech(path, subsets=subsets)
         case "archives":
-            items = list_archives(expand(str(place)), medium=medium)
+            items = list_archives(expand(str(path)), medium=medium)
         case "rows":
-            items = list_rows(HubSplit(str(place), split or "train"), medium=medium)
+            items = list_rows(HubSplit(str(path), split or "train"), medium=medium)
         case _:
-            items = list_folder(place, medium=medium, split=split)  # type: ignore[arg-type]
+            items = list_folder(path, medium=medium, split=split)  # type: ignore[arg-type]
     check_items(items, data)
     return items[:limit]
 
 
 def _kind(data: str, medium: Medium) -> str:
-    """The kind of `data`. Raises DataError if it is none."""
-    place = Path(data).expanduser()
+    """The kind of `data`, as in the `match` of `list_items`. Raises DataError if it does not exist."""
+    path = Path(data).expanduser()
     if data in _NAMED:
         return data
-    if data.startswith(_HUB) or place.suffix == ".parquet":
+    if data.startswith(_HUB) or path.suffix == ".parquet":
         return "rows"
-    if place.suffix == ".tar":
+    if path.suffix == ".tar":
         return "archives"
-    if not place.is_dir():
+    if not path.is_dir():
         raise DataError(
             f"There is no folder {data}; give one, or cifar10, librispeech, a .tar, a .parquet or hf:owner/name."
         )
-    if medium.name == _NAMED["cifar10"] and find_cifar10(place):
+    if medium.name == _NAMED["cifar10"] and find_cifar10(path):
         return "cifar10"
-    if medium.name == _NAMED["librispeech"] and (place.name == LIBRISPEECH or (place / LIBRISPEECH).is_dir()):
+    if medium.name == _NAMED["librispeech"] and (path.name == LIBRISPEECH or (path / LIBRISPEECH).is_dir()):
         return "librispeech"
-    # Files that `datasets` leaves in its own folders, or those of the Hub.
-    saved = any((place / name).is_file() for name in ("dataset_dict.json", "state.json"))
-    return "rows" if saved or any(place.glob("*.parquet")) else "folder"
+    # Files in folders that `datasets.save_to_disk` writes.
+    saved = any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
+    return "rows" if saved or any(path.glob("*.parquet")) else "folder"

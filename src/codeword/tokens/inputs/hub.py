@@ -1,4 +1,4 @@
-"""Items of a data set of the Hugging Face Hub, or of its files on disk; only bytes are read, and decoded here."""
+"""Items of a data set of the Hugging Face Hub or of its files on disk. Codeword decodes the media, not `datasets`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ _LABELS = ("label", "speaker_id", "speaker")
 
 @dataclass(frozen=True)
 class HubSplit:
-    """One split of a data set: `place` is owner/name, a .parquet file, or a folder of those or of `save_to_disk`."""
+    """One split of a data set: owner/name, a .parquet file, or a folder of .parquet files or of `save_to_disk`."""
 
-    place: str
+    dataset: str
     split: str
 
 
@@ -37,15 +37,13 @@ class RowItem(Item):
             row = rows[self.index]
         except Exception as error:  # Arrow raises many kinds of errors on a damaged file.
             raise DataError(f"{self.source} cannot be read ({error}); fetch it again.") from error
-        found = row[self.column] or {}
-        if not found.get("bytes"):
-            # The author of a data set chooses the path, so it may point anywhere on this machine.
-            raise DataError(
-                f"{self.source} holds no bytes of its own, only a path; give the folder of the files instead."
-            )
-        name = Path(found.get("path") or "")
+        media = row[self.column] or {}
+        if not media.get("bytes"):
+            # The path is never opened, because an untrusted data set could name any file on this machine.
+            raise DataError(f"{self.source} contains no media, only a path; give the folder of the files instead.")
+        name = Path(media.get("path") or "")
         suffix = name.suffix.lower() if name.suffix[1:].isalnum() else ""
-        with as_file([found["bytes"]], self.source, suffix=suffix) as path:
+        with as_file([media["bytes"]], self.source, suffix=suffix) as path:
             yield ItemContent(path, _label(rows, row))
 
 
@@ -53,21 +51,21 @@ def list_rows(origin: HubSplit, *, medium: Medium) -> list[Item]:
     """All rows of a split, in its order.
 
     Raises:
-        DataError: it cannot be opened, or has no column of the medium.
+        DataError: the split cannot be opened, or has no column of the medium.
         UsageError: the package `datasets` is missing.
     """
     rows, kind = _rows(origin), medium.hub_feature
     column = next((name for name, feature in rows.features.items() if type(feature).__name__ == kind), None)
     if column is None:
         raise DataError(
-            f"{origin.place} has no column of type {kind}, only {', '.join(rows.features)}; give a data set that has "
+            f"{origin.dataset} has no column of type {kind}, only {', '.join(rows.features)}; give a data set that has "
             f"one, or a model of its medium."
         )
     # The mean size, because reading the size of each row would read all of the data.
     size_bytes = rows.data.nbytes // max(1, len(rows))
     return [
         RowItem(
-            id=(name := f"{origin.split}/{i:08}"), source=f"{origin.place}:{name}", size_bytes=size_bytes,
+            id=(name := f"{origin.split}/{i:08}"), source=f"{origin.dataset}:{name}", size_bytes=size_bytes,
             origin=origin, column=column, index=i,
         )
         for i in range(len(rows))
@@ -83,19 +81,19 @@ def _rows(origin: HubSplit) -> Any:
         raise UsageError(
             "Data sets of the Hugging Face Hub need the package datasets; run `pip install 'codeword[tokens]'`."
         ) from error
-    place = Path(origin.place)
+    path = Path(origin.dataset)
     try:
-        if place.suffix == ".parquet" or any(place.glob("*.parquet")):
-            files = [str(path) for path in (sorted(place.glob("*.parquet")) if place.is_dir() else [place])]
+        if path.suffix == ".parquet" or any(path.glob("*.parquet")):
+            files = [str(file) for file in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
             rows = load_dataset("parquet", data_files={origin.split: files}, split=origin.split)
-        elif place.is_dir():
-            rows = load_from_disk(origin.place)
+        elif path.is_dir():
+            rows = load_from_disk(origin.dataset)
             rows = rows[origin.split] if isinstance(rows, dict) else rows
         else:
-            rows = load_dataset(origin.place, split=origin.split)
+            rows = load_dataset(origin.dataset, split=origin.split)
     except Exception as error:  # Errors of `datasets`, of the network, and of damaged files.
         raise DataError(
-            f"{origin.place} has no split {origin.split} that can be opened ({' '.join(str(error).split()):.200})."
+            f"{origin.dataset} has no split {origin.split} that can be opened ({' '.join(str(error).split()):.200})."
         ) from error
     for name, feature in rows.features.items():
         if isinstance(feature, Image | Audio):

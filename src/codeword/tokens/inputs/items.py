@@ -1,4 +1,4 @@
-"""Items: the signals of a data set as a list of small objects, each of which can open its signal."""
+"""Items: small objects that stand for the signals of a data set and can open them."""
 
 import tempfile
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from codeword.tokens.shards import MAX_TEXT
 
 @dataclass(frozen=True)
 class ItemContent:
-    """A media file or a signal (C, *S), and the name of its class or speaker if it is known."""
+    """A media file or a signal (C, *S), and the name of its class or speaker, or None."""
 
     data: Path | Tensor
     label: str | None
@@ -39,7 +39,7 @@ class Item(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class BrokenItem(Item):
-    """Part of a data set that could not be listed, for `reason`."""
+    """A part of a data set that could not be listed; `reason` is the message of the error."""
 
     reason: str
 
@@ -49,7 +49,7 @@ class BrokenItem(Item):
 
 @contextmanager
 def as_file(content: Iterable[bytes], source: str, *, suffix: str) -> Iterator[Path]:
-    """The joined `content` as a temporary file; errors of its readers name the source."""
+    """Write the joined `content` to a temporary file; errors in reading it name `source` instead of this file."""
     with tempfile.NamedTemporaryFile(prefix="codeword-", suffix=suffix) as file:
         try:
             file.writelines(content)
@@ -65,18 +65,18 @@ def as_file(content: Iterable[bytes], source: str, *, suffix: str) -> Iterator[P
 
 
 def as_text(name: str) -> str:
-    """A file name as text that can be encoded, with other bytes escaped."""
+    """A file name as valid Unicode; bytes that are no UTF-8 are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def check_items(items: Sequence[Item], place: str) -> None:
-    """Raises DataError if two items have the same id, or a name is longer than a shard may hold."""
+def check_items(items: Sequence[Item], data: str) -> None:
+    """Raises DataError if two items of `data` have the same id, or a name is longer than a shard allows."""
     seen = set[str]()
     for item in items:
         if item.id in seen:
-            raise DataError(f"{place} holds two signals named {item.id}; rename one.")
+            raise DataError(f"{data} holds two signals named {item.id}; rename one.")
         if max(len(item.id), len(item.source)) > MAX_TEXT:
             raise DataError(
-                f"{place} holds a name of more than {MAX_TEXT} characters, {item.id:.60}...; make it shorter."
+                f"{data} holds a name of more than {MAX_TEXT} characters, {item.id:.60}...; make it shorter."
             )
         seen.add(item.id)

@@ -1,7 +1,7 @@
 """Items of tar archives in WebDataset's layout; nothing is extracted or unpickled, and no link is followed.
 
-The reader is our own, on top of tarfile, because webdataset and `datasets` read members whole, of any size, and end at
-the first damaged header without a report.
+The reader is our own and uses tarfile, because webdataset and `datasets` read whole members of any size into memory and
+stop at the first damaged header without an error.
 """
 
 import io
@@ -53,36 +53,36 @@ class MemberItem(Item):
 
 
 def expand(pattern: str) -> list[Path]:
-    """`a-{000..003}.tar` to its four paths. Raises UsageError."""
-    found = _BRACES.search(pattern)
-    if found is None:
+    """Expand a pattern such as `a-{000..003}.tar` to paths, here four. Raises UsageError."""
+    braces = _BRACES.search(pattern)
+    if braces is None:
         return [Path(pattern)]
-    first, last = int(found[1]), int(found[2])
+    first, last = int(braces[1]), int(braces[2])
     if not first <= last < first + _MAX_ARCHIVES:
-        raise UsageError(f"{pattern} counts from {first} to {last}; count up, to {_MAX_ARCHIVES:,} at most.")
+        raise UsageError(f"{pattern} counts from {first} to {last}; count upward, at most {_MAX_ARCHIVES:,} archives.")
     return [
         path
         for number in range(first, last + 1)
-        for path in expand(f"{pattern[: found.start()]}{number:0{len(found[1])}}{pattern[found.end() :]}")
+        for path in expand(f"{pattern[: braces.start()]}{number:0{len(braces[1])}}{pattern[braces.end() :]}")
     ]
 
 
 def list_archives(paths: Sequence[Path], *, medium: Medium) -> list[Item]:
-    """The media files in these archives, in their order; the rest of a damaged archive is one broken item.
+    """The media files in archives, in their order; the unreadable rest of an archive is one `BrokenItem`.
 
     Raises:
         DataError: an archive is missing, or none holds any such file.
     """
-    above = Path(os.path.commonpath([path.parent for path in paths]))
-    items = [item for path in paths for item in _items(path, path.relative_to(above).as_posix(), medium)]
+    parent = Path(os.path.commonpath([path.parent for path in paths]))
+    items = [item for path in paths for item in _items(path, path.relative_to(parent).as_posix(), medium)]
     if not items:
         raise DataError(f"{paths[0]} holds no {medium.name}; check the archive.")
     return items
 
 
 def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
-    found: dict[str, _Member] = {}
-    name, place = as_text(name), as_text(str(path))
+    members: dict[str, _Member] = {}
+    name, source = as_text(name), as_text(str(path))
     damage = None
     try:
         with _Headers(path) as headers, tarfile.TarFile(fileobj=headers) as archive:
@@ -90,8 +90,8 @@ def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
                 # Links, devices and sparse files are ignored.
                 if member.isreg() and not member.issparse():
                     suffix = Path(member.name).suffix.lower()
-                    found[as_text(member.name)] = _Member(member.offset_data, member.size, suffix)
-            # tarfile takes a damaged header for the end; the true end is zeros, or the end of the file.
+                    members[as_text(member.name)] = _Member(member.offset_data, member.size, suffix)
+            # tarfile treats a damaged header as the end of the archive; the real end is zeros or the end of the file.
             headers.seek(archive.offset)
             if any(headers.read(tarfile.BLOCKSIZE)):
                 damage = "a header is damaged"
@@ -100,29 +100,29 @@ def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
     except Exception as error:
         # tarfile raises many kinds of errors on invalid bytes: TarError, ValueError, OSError, RecursionError, ...
         damage = str(error) or type(error).__name__
-    labels = {_key(key): content for key, content in found.items() if content.suffix in (".json", ".cls")}
-    for key, content in found.items():
+    labels = {_key(key): content for key, content in members.items() if content.suffix in (".json", ".cls")}
+    for key, content in members.items():
         if content.suffix in medium.suffixes:
             yield MemberItem(
-                id=f"{name}/{key}", source=f"{place}:{key}", size_bytes=content.size_bytes,
+                id=f"{name}/{key}", source=f"{source}:{key}", size_bytes=content.size_bytes,
                 archive=path, member=content, label=labels.get(_key(key)),
             )  # fmt: skip
     if damage:
-        reason = f"{path} is damaged after its first {len(found):,} members ({damage}); fetch it again."
-        yield BrokenItem(id=name, source=place, reason=reason)
+        reason = f"{path} is damaged after its first {len(members):,} members ({damage}); fetch it again."
+        yield BrokenItem(id=name, source=source, reason=reason)
 
 
 class _Headers(io.FileIO):
-    """A file of which only headers are read, because tarfile allocates as much as a forged header claims."""
+    """A file whose reads are limited to the size of headers, because tarfile allocates what a forged header claims."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= _MAX_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {size} bytes")
+            raise tarfile.ReadError(f"a header claims {size} bytes")
         return super().read(size) or b""
 
 
 def _key(name: str) -> str:
-    """The part that the members of one sample share: the path up to the first dot of the file name."""
+    """The common part of the names of one sample's members: the path up to the first dot of the file name."""
     folder, slash, last = name.rpartition("/")
     return folder + slash + last.partition(".")[0]
 
@@ -134,7 +134,7 @@ def _content(archive: Path, member: _Member, source: str, *, max_bytes: int) -> 
     try:
         file = archive.open("rb")
     except OSError as error:
-        raise DataError(f"{archive} cannot be read ({error.strerror}); check that it is still there.") from error
+        raise DataError(f"{archive} cannot be read ({error.strerror}); check that it still exists.") from error
     with file:
         if member.start + member.size_bytes > os.fstat(file.fileno()).st_size:
             raise DataError(f"{source} is cut short: the archive ends inside it; fetch it again.")
