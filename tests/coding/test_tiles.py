@@ -241,5 +241,5 @@ def test_codes_of_another_size_are_refused() -> None:
     tokenizer = plain(2, SMALL)
     codes = tokenizer.encode(signal((9, 13), channels=2)[None])[0]
     for size in ((9, 17), (13, 9), (9,)):
-        with pytest.raises(UsageError, match=r"give the size that was encoded"):
+        with pytest.raises(UsageError, match=r"give the size of the encoded signal"):
             decode_tiles(tokenizer, codes, size=size)

@@ -82,7 +82,7 @@ def test_missing_short_and_corrupt_files_are_named(binary: Path, rows: np.ndarra
     wrong = rows.copy()
     wrong[17, 0] = 10
     wrong.tofile(file)
-    with pytest.raises(DataError, match=r"corrupt: it holds the label 10"):
+    with pytest.raises(DataError, match=r"corrupt: its label 10"):
         open_dataset(config, "test")
 
 

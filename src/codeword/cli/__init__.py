@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     options = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in options
-    options = [word for word in options if word != "--debug"]
+    options = [option for option in options if option != "--debug"]
     _be_quiet()
     try:
         code = app(options, exit_on_error=False, print_error=False, result_action="return_value")

@@ -1,6 +1,7 @@
 """The commands on recipes and runs."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -100,7 +101,7 @@ def check(recipe: str = "cifar10", *, set_: Set = None, json: Json = False) -> N
     from codeword.config import load_recipe
     from codeword.data.files.check import check as check_data
 
-    show.fields(check_data(load_recipe(recipe, overrides=set_ or []).data), as_json=json)
+    show.pairs(asdict(check_data(load_recipe(recipe, overrides=set_ or []).data)), as_json=json)
 
 
 @app.command

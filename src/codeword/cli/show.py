@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,11 +26,6 @@ def pairs(values: Mapping[str, Any], *, as_json: bool) -> None:
     width = max((len(name) for name in values), default=0)
     for name, value in values.items():
         print(f"{name:<{width}}  {value}")
-
-
-def fields(record: Any, *, as_json: bool) -> None:
-    """A dataclass."""
-    pairs(asdict(record), as_json=as_json)
 
 
 def evaluation(result: "Evaluation", *, as_json: bool) -> None:

@@ -16,7 +16,6 @@ from codeword.files.paths import (
     check_not_overwritten,
     class_number,
     default_model,
-    files_below,
     is_one_file,
     media_files,
 )
@@ -57,7 +56,7 @@ def compress(
     """
     outcome, out = Outcome(), Path(out)
     inputs = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    loaded = load(model) if model is not None else default_model(files_below(inputs))
+    loaded = load(model) if model is not None else default_model(inputs)
     config = loaded.tokenizer.config
     medium = medium_of(config)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)

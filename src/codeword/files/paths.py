@@ -1,8 +1,9 @@
 """Inputs and outputs of the commands on files: the media files among the inputs, the output paths, and the outcome."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -87,19 +88,14 @@ def check_not_overwritten(target: Path, source: Path | None) -> None:
         raise UsageError(f"{source} would be overwritten by its own output; write to another path.")
 
 
-def default_model(paths: Iterable[Path]) -> Model:
-    """The model in the package for the medium of these files. Raises UsageError."""
-    medium = medium_of_files(paths)
+def default_model(inputs: Sequence[Path]) -> Model:
+    """The model in the package for the medium of the first media file among files and folders. Raises UsageError."""
+    suffixes = frozenset().union(*(medium.suffixes for medium in MEDIA.values()))
+    names = (names_below(path, suffixes) if path.is_dir() else [str(path)] for path in inputs)
+    medium = medium_of_files(map(Path, chain.from_iterable(names)))
     if not medium.pretrained:
         raise UsageError(f"No model for {medium.plural} comes with Codeword; give a model.")
     return load_pretrained(medium.pretrained)
-
-
-def files_below(inputs: Sequence[Path]) -> Iterator[Path]:
-    """The inputs, with the media files in them instead of folders."""
-    suffixes = frozenset().union(*(medium.suffixes for medium in MEDIA.values()))
-    for path in inputs:
-        yield from (Path(name) for name in names_below(path, suffixes)) if path.is_dir() else [path]
 
 
 def is_one_file(out: Path, medium: Medium, count: int, format: str | None) -> bool:

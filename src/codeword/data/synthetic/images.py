@@ -5,6 +5,7 @@ learned in a minute.
 """
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import torch
@@ -13,8 +14,6 @@ from numpy.typing import NDArray
 from codeword.config import SyntheticImagesConfig
 from codeword.data.base import Batch, Dataset, Split
 from codeword.data.synthetic.shapes import SHAPES, Plane, Shape
-
-_SPLIT_IDS: dict[Split, int] = {"train": 0, "valid": 1, "test": 2}
 
 # Number of parameters of an image, uniform in [0, 1), drawn from its own generator.
 _PARAMETERS = 24
@@ -37,7 +36,10 @@ class SyntheticImages(Dataset):
         count = getattr(config, split)
         self.shape = (3, config.size, config.size)
         parameters = np.array(
-            [np.random.default_rng([_SPLIT_IDS[split], i]).random(_PARAMETERS, np.float32) for i in range(count)]
+            [
+                np.random.default_rng([get_args(Split).index(split), i]).random(_PARAMETERS, np.float32)
+                for i in range(count)
+            ]
         )
         images = np.empty((count, *self.shape), np.uint8)
         step = max(1, _CHUNK_PIXELS // config.size**2)

@@ -1,6 +1,7 @@
 """Synthetic utterances of random syllables with known phones and speakers, for first runs and tests without files."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 import numpy as np
 
@@ -10,8 +11,6 @@ from codeword.data.phones.alignment import FRAMES_PER_S, SILENCE, Phone
 from codeword.data.recordings import Recording, Recordings
 from codeword.data.synthetic.source_filter import CONSONANTS, VOICES, VOWELS, speak
 from codeword.media.audio import Wave
-
-_SPLIT_IDS: dict[Split, int] = {"train": 0, "valid": 1, "test": 2}
 
 # Shortest and longest duration, in frames of 10 ms.
 _VOWEL_FRAMES = (9, 22)
@@ -33,7 +32,7 @@ class SyntheticSpeech(Recordings):
         self._phones: list[tuple[Phone, ...]] = []
         self._pcm = []
         for i in range(count):
-            rng = np.random.default_rng([_SPLIT_IDS[split], i])
+            rng = np.random.default_rng([get_args(Split).index(split), i])
             phones = tuple(_utterance(rng))
             wave = speak(phones, VOICES[i % len(VOICES)], sample_rate=config.sample_rate, rng=rng)
             self._phones.append(phones)
