@@ -69,7 +69,7 @@ def _metrics(title: str, metrics: "Mapping[str, Metric]") -> "Table":
 def _files(result: "Evaluation") -> "Table":
     from rich.table import Table
 
-    from codeword.evaluation.files import file_table
+    from codeword.evaluation.report.files import file_table
 
     found = file_table(result)
     notes = [f"{row.name}, {row.setting}: {row.note}." for row in found.rows if row.note]

@@ -16,18 +16,13 @@ from codeword.config import Recipe, validate
 from codeword.data import open_dataset
 from codeword.errors import UsageError
 from codeword.evaluation import Evaluation, evaluate, report
-from codeword.evaluation.files import (
-    audio_formats,
-    file_table,
-    files_sections,
-    image_formats,
-    measure_files,
-    rate_distortion_figure,
-)
+from codeword.evaluation.files import audio_formats, image_formats, measure_files
+from codeword.evaluation.files.amounts import OtherFormat
 from codeword.evaluation.files.image_formats import images_a_file, psnr_db
 from codeword.evaluation.files.measure import matched
 from codeword.evaluation.measure import judges
 from codeword.evaluation.report.figures import png
+from codeword.evaluation.report.files import file_table, files_sections
 from codeword.evaluation.results import FileFormat, exactly, read_evaluation
 from codeword.media.audio import dequantise, quantise
 from codeword.model import Model
@@ -117,10 +112,10 @@ def test_distortion_is_measured_on_what_is_read_back(images: Run, of_images: Eva
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("picture", image_formats.LADDER, ids=lambda p: f"{p.title}, {p.setting}")
-def test_every_picture_comes_back_in_its_place(picture: image_formats.ImageFormat, channels: int) -> None:
+def test_every_picture_comes_back_in_its_place(picture: OtherFormat, channels: int) -> None:
     # Images of one colour each, which every format keeps apart.
     images = torch.tensor([30, 90, 150, 210, 250], dtype=torch.uint8).view(5, 1, 1, 1).repeat(1, channels, 16, 32)
-    sizes, found = image_formats.written(images, picture)
+    sizes, found = image_formats.round_trip(images, picture)
     assert len(sizes) == (1 if picture.together else 5)
     assert found.shape == images.shape
     assert (found.int() - images.int()).abs().max() <= (0 if picture.lossless else 40)
@@ -134,12 +129,12 @@ def test_large_images_are_laid_side_by_side_in_bounded_pictures() -> None:
 
 @pytest.mark.parametrize("values", [256, 65536])
 @pytest.mark.parametrize("form", audio_formats.LADDER, ids=lambda f: f"{f.name}, {f.setting}")
-def test_every_sound_comes_back_in_its_place(form: audio_formats.AudioFormat, values: int) -> None:
+def test_every_sound_comes_back_in_its_place(form: OtherFormat, values: int) -> None:
     generator = torch.Generator().manual_seed(0)
     t = torch.arange(16_000) / 16_000
     wave = 0.3 * torch.sin(700 * t) * torch.sin(2 * torch.pi * (200 + 300 * t) * t)
     wave = dequantise(quantise(wave + 0.01 * torch.randn(16_000, generator=generator), values), values)
-    size, found = audio_formats.written(wave, form, sample_rate=16_000)
+    size, found = audio_formats.round_trip(wave, form, sample_rate=16_000)
     assert 100 < size < 32_000
     assert found.shape == (16_000,)
     original = audio_formats.pcm16(wave).float() / 32768
@@ -209,7 +204,7 @@ def test_files_are_kept_shown_and_drawn(images: Run, of_images: Evaluation, of_s
         figure = section.draw()
         assert len(figure.axes) >= panels
         assert all(axes.get_xscale() == "log" for axes in figure.axes)
-        assert png(rate_distortion_figure(evaluation)).startswith(b"\x89PNG")
+        assert png(figure).startswith(b"\x89PNG")
     page = report(images, samples=2).read_text()
     assert "Real files" in page
     assert (images.report_path / "files-rate-distortion.png").is_file()

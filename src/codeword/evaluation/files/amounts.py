@@ -1,8 +1,8 @@
-"""Rates of files: their sizes divided by the amount of signal in them."""
+"""File formats other than ours, and rates: file sizes divided by the amount of signal in the files."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 from codeword.evaluation.measure.intervals import ratio_metric
 from codeword.evaluation.results import FileFormat, Metric, exactly
@@ -10,38 +10,44 @@ from codeword.evaluation.results import FileFormat, Metric, exactly
 Progress = Callable[[int, int], None]
 
 
-class OtherFormat(Protocol):
-    """A common file format with a setting; with `together`, several signals share a file."""
+@dataclass(frozen=True)
+class OtherFormat:
+    """A common file format at one setting; `options` are the keyword arguments of its encoder.
+
+    With `together`, one file holds many images side by side.
+    """
+
+    name: str
+    setting: str
+    lossless: bool
+    options: dict[str, Any] = field(default_factory=dict)
+    together: bool = False
 
     @property
-    def title(self) -> str: ...
-    @property
-    def setting(self) -> str: ...
-    @property
-    def lossless(self) -> bool: ...
-    @property
-    def together(self) -> bool: ...
+    def title(self) -> str:
+        """The name of the format, with a note if images share a file."""
+        return f"{self.name}, side by side" if self.together else self.name
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """Size of each signal, in values or in seconds, and the unit of a rate that divides by it.
+    """Amount of each signal, in values (images) or in seconds (audio), and the unit of a rate that divides by it.
 
-    `samples` is the number of samples of all signals if the rate does not say how many bits a sample costs.
+    `samples` is the number of samples of all signals if the rate is not already in bits per value.
     """
 
-    of: Sequence[float]
+    per_signal: Sequence[float]
     unit: str
     samples: int | None = None
 
     def rate(self, sizes: Sequence[int], *, together: bool) -> Metric:
-        """Rate of files of `sizes` bytes: of all signals together, or of the first signals with one file each."""
+        """Rate of files of `sizes` bytes: all signals together, or one file for each of the first signals."""
         if together:
-            return exactly(8 * sum(sizes) / sum(self.of), self.unit)
-        return ratio_metric([8 * size for size in sizes], self.of[: len(sizes)], self.unit)
+            return exactly(8 * sum(sizes) / sum(self.per_signal), self.unit)
+        return ratio_metric([8 * size for size in sizes], self.per_signal[: len(sizes)], self.unit)
 
     def lossless_metrics(self, size: int) -> dict[str, Metric]:
-        """Metrics of lossless files of `size` bytes with all signals."""
+        """Metrics of lossless files of all signals, `size` bytes in total."""
         return {"bits_per_sample": exactly(8 * size / self.samples, "bit/sample")} if self.samples else {}
 
     def entry(self, form: OtherFormat, sizes: Sequence[int], metrics: dict[str, Metric]) -> FileFormat:
@@ -50,7 +56,7 @@ class Amounts:
             name=form.title,
             setting=form.setting,
             kind="lossless" if form.lossless else "lossy",
-            signals=len(self.of),
+            signals=len(self.per_signal),
             files=len(sizes),
             bytes=sum(sizes),
             rate=self.rate(sizes, together=form.together),

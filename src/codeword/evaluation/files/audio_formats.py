@@ -1,75 +1,50 @@
 """Common formats of recordings, written and read by libsndfile."""
 
 import io
-from dataclasses import dataclass
-from typing import ClassVar
 
 import soundfile
 import torch
 from torch import Tensor
 
+from codeword.evaluation.files.amounts import OtherFormat
 from codeword.media.audio import quantise
 
 
-@dataclass(frozen=True)
-class AudioFormat:
-    """A format of recordings; `level` is libsndfile's compression level, the higher the smaller the file."""
-
-    name: str
-    setting: str
-    lossless: bool
-    container: str
-    subtype: str
-    level: float
-    bitrate_mode: str | None = None
-    together: ClassVar[bool] = False
-
-    @property
-    def title(self) -> str:
-        return self.name
-
-
-def _opus(kbit: float) -> AudioFormat:
+def _opus(kbit: float) -> OtherFormat:
     # libsndfile requests 6 kbit/s from Opus at level 1, the lowest, and 256 kbit/s at level 0.
-    return AudioFormat("Opus", f"{kbit:g} kbit/s asked for", False, "OGG", "OPUS", 1 - (kbit - 6) / 250)
+    options = {"format": "OGG", "subtype": "OPUS", "compression_level": 1 - (kbit - 6) / 250}
+    return OtherFormat("Opus", f"{kbit:g} kbit/s asked for", False, options)
 
 
-def _mp3(level: float) -> AudioFormat:
+def _mp3(level: float) -> OtherFormat:
     # In other modes at low rates LAME's delay is not stored in the file, so the decoded signal is shifted.
-    return AudioFormat("MP3", f"level {level:g}", False, "MP3", "MPEG_LAYER_III", level, "AVERAGE")
+    options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "compression_level": level, "bitrate_mode": "AVERAGE"}
+    return OtherFormat("MP3", f"level {level:g}", False, options)
 
 
 LADDER = (
-    AudioFormat("FLAC", "level 8", True, "FLAC", "PCM_16", 1.0),
+    OtherFormat("FLAC", "level 8", True, {"format": "FLAC", "subtype": "PCM_16", "compression_level": 1.0}),
     *(_opus(kbit) for kbit in (6, 8, 11, 16, 32)),
     *(_mp3(level) for level in (0.996, 0.98, 0.9)),
 )
-"""Every format; the lossy ones from their lowest rate."""
+"""Every format and setting; the lossy ones from their lowest rate."""
 
 
-def written(wave: Tensor, form: AudioFormat, *, sample_rate: int) -> tuple[int, Tensor]:
-    """A waveform (T,) in [-1, 1] as a file: its size in bytes, and the waveform (T,) that is read from it.
+def round_trip(wave: Tensor, form: OtherFormat, *, sample_rate: int) -> tuple[int, Tensor]:
+    """Write a waveform (T,) in [-1, 1] to a file in memory; returns its size in bytes and the decoded waveform (T,).
 
     Raises:
-        soundfile.SoundFileError: the format or this libsndfile does not have this sample rate.
+        soundfile.SoundFileError: the format or this version of libsndfile does not support this sample rate.
     """
-    samples = pcm16(wave)
-    content = io.BytesIO()
-    soundfile.write(
-        content,
-        samples.numpy(),
-        sample_rate,
-        format=form.container,
-        subtype=form.subtype,
-        compression_level=form.level,
-        bitrate_mode=form.bitrate_mode,
-    )
+    samples, content = pcm16(wave), io.BytesIO()
+    soundfile.write(content, samples.numpy(), sample_rate, **form.options)
     size = len(content.getvalue())
     content.seek(0)
-    found, rate = soundfile.read(content, dtype="float32")
+    read, rate = soundfile.read(content, dtype="float32")
     assert rate == sample_rate
+    # A lossy decoder may return a few samples more or fewer.
     decoded = torch.zeros(len(samples))
-    decoded[: len(found)] = torch.from_numpy(found[: len(samples)])
+    decoded[: len(read)] = torch.from_numpy(read[: len(samples)])
     assert not form.lossless or torch.equal(decoded, samples.float() / 32768), f"{form.name} is not lossless."
     return size, decoded
 

@@ -1,4 +1,4 @@
-"""Our own files of a split: written, read back and checked, with the size that the models predict."""
+"""Files of a split in our own format: written, decoded and checked, with the size that the models predict."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -28,14 +28,15 @@ _CODER_TITLES = {
 
 @dataclass(frozen=True)
 class WrittenFiles:
-    """Content of files in our format, and their entry in the results."""
+    """Content of files in our format, the options they were written with, and their entry in the results."""
 
     contents: list[bytes]
+    options: CompressOptions
     entry: FileFormat
 
 
 class CodewordFiles:
-    """Writes and reads a model's files of `signals`. Each signal is encoded once, to check the files against."""
+    """Writes and reads files of `signals` in our format. Each signal is encoded once; the codes check the files."""
 
     def __init__(self, model: Model, signals: Sequence[Signal], amounts: Amounts, progress: Progress) -> None:
         self.model, self.signals, self.amounts, self.progress = model, signals, amounts, progress
@@ -45,13 +46,11 @@ class CodewordFiles:
             self.codes.append(encode_signal(model.tokenizer, signal.read()))
             progress(done, len(signals))
 
-    def write(
-        self, setting: str, options: CompressOptions, *, together: bool = True, most: int | None = None
-    ) -> WrittenFiles:
-        """All signals in one file, or the first `most` of them with one file each. Raises UsageError."""
-        coded = list(zip(self.signals, self.codes, strict=True))[:most]
+    def write(self, setting: str, options: CompressOptions, *, one_each: int | None = None) -> WrittenFiles:
+        """Write all signals to one file, or the first `one_each` signals to one file each. Raises UsageError."""
+        coded = list(zip(self.signals, self.codes, strict=True))[:one_each]
         contents, overhead, bits, coders = [], 0, 0.0, set[str]()
-        for group in [coded] if together else [[one] for one in coded]:
+        for group in [coded] if one_each is None else [[pair] for pair in coded]:
             content = io.BytesIO()
             written = self.codec.write(content, [signal for signal, _ in group], options, progress=self.progress)
             contents.append(content.getvalue())
@@ -60,9 +59,10 @@ class CodewordFiles:
             coders.add(_CODER_TITLES[written.coder])
         sizes = [len(content) for content in contents]
         payload_bits = 8 * (sum(sizes) - overhead)
+        models = sorted(coders)
         if options.lossless:
             bits += self._signal_bits()
-        models = sorted(coders) + (["under the likelihood"] if options.lossless else [])
+            models.append("under the likelihood")
         entry = FileFormat(
             name=NAME,
             setting=setting,
@@ -71,21 +71,21 @@ class CodewordFiles:
             files=len(contents),
             bytes=sum(sizes),
             overhead_bytes=overhead,
-            rate=self.amounts.rate(sizes, together=together),
+            rate=self.amounts.rate(sizes, together=one_each is None),
             metrics=self.amounts.lossless_metrics(sum(sizes)) if options.lossless else {},
             theory=Theory(bits=bits, model=" and ".join(models), gap=100 * (payload_bits / bits - 1)),
         )
-        return WrittenFiles(contents, entry)
+        return WrittenFiles(contents, options, entry)
 
-    def read(self, files: WrittenFiles, options: CompressOptions) -> Iterator[Tensor]:
-        """The signals (C, *S) int64 of files just written; each is checked against its codes."""
-        found = (
-            torch.cat(list(found.blocks), -1).long()
+    def read(self, files: WrittenFiles) -> Iterator[Tensor]:
+        """Decode files just written; yields signals (C, *S) int64, each compared with what its codes decode to."""
+        options, count = files.options, files.entry.signals
+        decoded = (
+            torch.cat(list(signal.blocks), -1).long()
             for content in files.contents
-            for found in self.codec.read(Container(content, "the file"), progress=self.progress)
+            for signal in self.codec.read(Container(content, "the file"), progress=self.progress)
         )
-        count = files.entry.signals
-        for x, signal, codes in zip(found, self.signals[:count], self.codes[:count], strict=True):
+        for x, signal, codes in zip(decoded, self.signals[:count], self.codes[:count], strict=True):
             with deterministic():
                 blocks = (
                     signal.read()
@@ -93,20 +93,14 @@ class CodewordFiles:
                     else decode_signal(self.model.tokenizer, codes[..., : options.codes], size=signal.size)
                 )
                 expected = torch.cat(list(blocks), -1).long()
-            assert torch.equal(x, expected), f"Signal {signal.name} came back from its file as another one."
+            assert torch.equal(x, expected), f"The file of signal {signal.name} decodes to a different signal."
             yield x
 
-    def lossless(self, setting: str) -> FileFormat:
-        """One lossless file, read back and checked. Raises UsageError if the likelihood cannot write one."""
-        options = CompressOptions(lossless=True)
-        files = self.write(setting, options)
-        self.check(files, options)
-        return files.entry
-
-    def check(self, files: WrittenFiles, options: CompressOptions) -> None:
-        """Read files back and check them, without using the signals."""
-        for _ in self.read(files, options):
+    def check(self, files: WrittenFiles) -> FileFormat:
+        """Decode and compare files without using the signals; returns their entry."""
+        for _ in self.read(files):
             pass
+        return files.entry
 
     @torch.no_grad()
     def _signal_bits(self) -> float:
@@ -126,10 +120,10 @@ def _code_bits(model: Model, codes: Sequence[Tensor], coder: str) -> float:
     if coder == "uniform":
         return len(cells) * sum(log2(n) for n in codebook_sizes)
     if coder == "histogram":
-        counts = [histogram(book, n) for book, n in zip(cells.unbind(1), codebook_sizes, strict=True)]
+        counts = [histogram(column, n) for column, n in zip(cells.unbind(1), codebook_sizes, strict=True)]
         return len(cells) * sum(entropy_bits(count) for count in counts)
     nats = 0.0
-    for _, alike in groupby(codes, key=lambda c: c.shape):
-        for batch in torch.stack(list(alike)).split(_BATCH):
+    for _, same_shape in groupby(codes, key=lambda c: c.shape):
+        for batch in torch.stack(list(same_shape)).split(_BATCH):
             nats -= float(model.prior.log_prob(batch).double().sum())
     return nats / log(2)

@@ -1,4 +1,4 @@
-"""Files of images: ours, PNG, WebP and JPEG, with one image a file and with all side by side."""
+"""Files of images: ours, PNG, WebP and JPEG, with one image a file and with all images side by side."""
 
 from collections.abc import Iterator
 from math import prod
@@ -10,7 +10,7 @@ from codeword.codec import CompressOptions, Signal
 from codeword.data import Dataset, evaluation_batches
 from codeword.evaluation.files.amounts import Amounts, Progress
 from codeword.evaluation.files.codeword_files import CodewordFiles
-from codeword.evaluation.files.image_formats import LADDER, images_a_file, psnr_db, written
+from codeword.evaluation.files.image_formats import LADDER, images_a_file, psnr_db, round_trip
 from codeword.evaluation.measure.intervals import mean_metric
 from codeword.evaluation.results import FileFormat, Metric
 from codeword.model import Model
@@ -30,29 +30,28 @@ class ImageFiles:
         self.left_out: dict[str, str] = {}
 
     def ours(self, files: CodewordFiles) -> Iterator[FileFormat]:
-        """Our files: all images in one, the same portable, and the first images with one file each."""
-        for setting, options, each in (
-            ("one file", CompressOptions(), False),
-            ("one file, portable", CompressOptions(portable=True), False),
-            ("a file each", CompressOptions(), True),
+        """Our files: all images in one file, the same in portable form, and one file for each of the first images."""
+        for setting, options, one_each in (
+            ("one file", CompressOptions(), None),
+            ("one file, portable", CompressOptions(portable=True), None),
+            ("a file each", CompressOptions(), ONE_EACH),
         ):
-            made = files.write(setting, options, together=not each, most=ONE_EACH if each else None)
-            decoded = enumerate(files.read(made, options))
-            values = [psnr_db(x[None], self.data.take([i]).x) for i, x in decoded]
-            yield made.entry.model_copy(update={"metrics": _quality(values)})
+            written = files.write(setting, options, one_each=one_each)
+            values = [psnr_db(x[None], self.data.take([i]).x) for i, x in enumerate(files.read(written))]
+            yield written.entry.model_copy(update={"metrics": _quality(values)})
 
     def others(self) -> Iterator[FileFormat]:
         """PNG, WebP and JPEG at every setting."""
         sizes: list[list[int]] = [[] for _ in LADDER]
         values: list[list[Tensor]] = [[] for _ in LADDER]
         done, count = 0, len(self.signals)
-        # One sheet of images at a time, so that large ones need not all be in memory.
+        # One sheet of images at a time: all large images together may not fit in memory.
         for batch in evaluation_batches(self.data, images_a_file(self.size), limit=count):
             images = batch.x.to(torch.uint8)
             for k, form in enumerate(LADDER):
-                found_sizes, found = written(images, form)
-                sizes[k] += found_sizes
-                values[k].append(psnr_db(found, images))
+                form_sizes, decoded = round_trip(images, form)
+                sizes[k] += form_sizes
+                values[k].append(psnr_db(decoded, images))
                 done += len(images)
                 self.progress(done, count * len(LADDER))
         for k, form in enumerate(LADDER):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from codeword.codec import Signal
+from codeword.codec import CompressOptions, Signal
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset
 from codeword.errors import UnsupportedError, UsageError
@@ -19,7 +19,7 @@ from codeword.model import Model
 
 @dataclass(frozen=True)
 class FileMeasures:
-    """File formats, ours first; `left_out` gives the reason for each one that could not be measured."""
+    """Results for all file formats, ours first; `left_out` gives the reason for each format that is not measured."""
 
     files: tuple[FileFormat, ...]
     left_out: dict[str, str] = field(default_factory=dict)
@@ -37,12 +37,12 @@ class MediumFiles(Protocol):
     def others(self) -> Iterator[FileFormat]: ...
 
 
-# By the medium's name; all others have signals of one size, as images do.
+# By the name of the medium; every other medium has signals of one size and uses the formats of images.
 _FILES: dict[str, Callable[..., MediumFiles]] = {"audio": RecordingFiles}
 
 
 def measure_files(model: Model, data: Dataset, config: EvaluationConfig, *, progress: Progress) -> FileMeasures:
-    """Write a split as files in our formats and others, and read them back; on the CPU.
+    """Write a split to files in our format and in others, and decode them; on the CPU.
 
     Raises:
         DataError: a signal cannot be read.
@@ -51,7 +51,7 @@ def measure_files(model: Model, data: Dataset, config: EvaluationConfig, *, prog
     ours = CodewordFiles(model, medium.signals, medium.amounts, progress)
     files, left_out = list(medium.ours(ours)), {}
     try:
-        files.append(ours.lossless("one file, lossless"))
+        files.append(ours.check(ours.write("one file, lossless", CompressOptions(lossless=True))))
     except (UsageError, UnsupportedError) as error:
         left_out["lossless files"] = str(error)
     files += medium.others()
@@ -59,20 +59,16 @@ def measure_files(model: Model, data: Dataset, config: EvaluationConfig, *, prog
 
 
 def matched(files: Sequence[FileFormat]) -> tuple[FileFormat, ...]:
-    """The same files, with `matches`: for each of our lossy settings, the setting of every other format with the
-    nearest rate that is not lower.
+    """The same files with `matches` filled in: for each of our lossy settings, the setting of every other lossy
+    format with the nearest rate that is not lower.
     """
     matches: dict[int, list[str]] = {}
-    others: dict[str, list[int]] = {}
-    for i, file in enumerate(files):
-        if file.kind == "lossy" and file.name != NAME:
-            others.setdefault(file.name, []).append(i)
-    for ours in files:
-        if ours.name != NAME or ours.kind != "lossy":
-            continue
-        for places in others.values():
-            above = [i for i in places if files[i].rate.value >= ours.rate.value]
-            if above:
-                nearest = min(above, key=lambda i: files[i].rate.value)
+    lossy = [i for i, file in enumerate(files) if file.kind == "lossy"]
+    names = dict.fromkeys(files[i].name for i in lossy if files[i].name != NAME)
+    for ours in (files[i] for i in lossy if files[i].name == NAME):
+        for name in names:
+            candidates = [i for i in lossy if files[i].name == name and files[i].rate.value >= ours.rate.value]
+            if candidates:
+                nearest = min(candidates, key=lambda i: files[i].rate.value)
                 matches.setdefault(nearest, []).append(ours.setting)
     return tuple(file.model_copy(update={"matches": tuple(matches.get(i, ()))}) for i, file in enumerate(files))

@@ -7,8 +7,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from codeword.errors import UsageError
-from codeword.evaluation.files import file_table
 from codeword.evaluation.report.figures import WIDTH_INCHES, Section, Sound, png
+from codeword.evaluation.report.files import file_table
 from codeword.evaluation.report.sections import report_contents
 from codeword.evaluation.report.tables import other_codecs, rate_table, reasons, result_rows
 from codeword.evaluation.results import Evaluation, read_evaluation

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from math import exp, log
 from typing import Any
 
-from codeword.evaluation.files import files_sections
 from codeword.evaluation.medium import dimension, medium_name
 from codeword.evaluation.report.figures import BLUE, GREEN, GREY, Line, Panel, Section, code_use_figure, panels_figure
+from codeword.evaluation.report.files import files_sections
 from codeword.evaluation.report.image_sections import image_sections
 from codeword.evaluation.report.image_signals import gather_images
+from codeword.evaluation.report.metrics import LOSSES
 from codeword.evaluation.report.signals import ReportSignals
 from codeword.evaluation.report.speech_sections import audio_sections
 from codeword.evaluation.report.speech_signals import gather_recordings
@@ -19,12 +20,6 @@ from codeword.training.run import Run
 # By the medium's name: how signals are gathered, and their sections. All other media are shown as images.
 _MEDIA: dict[str, tuple[Callable[..., Any], Callable[..., list[Section]]]] = {
     "audio": (gather_recordings, audio_sections)
-}
-
-_LOSS_DESCRIPTIONS = {
-    "gaussian": "the squared error of a signal between −½ and ½",
-    "spectral": "the distance of spectra at several resolutions",
-    "spectrogram": "the mean absolute error of log-mels in nepers",
 }
 
 
@@ -66,7 +61,7 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
         prior_lines.append(line)
     caption = (
         "The tokenizer's loss is "
-        + _LOSS_DESCRIPTIONS.get(config.likelihood.kind, "the nats that each number costs")
+        + LOSSES.get(config.likelihood.kind, "the nats that each number costs")
         + " plus the quantizer's loss, which may rise while the signal's bits fall: the encoder spreads its vectors "
         "out. "
     )

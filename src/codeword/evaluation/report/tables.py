@@ -1,68 +1,18 @@
-"""Tables of results: the title of each metric, its value with the interval, and published figures."""
+"""Tables of results: each metric with its title, value, interval and published figures, as text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor, log10
 
 from codeword.config import DataConfig
-from codeword.evaluation.report.published import CODECS, FIGURES, PublishedCodec, PublishedFigure
+from codeword.evaluation.report.metrics import CODECS, COLUMNS, PUBLISHED, TITLES, PublishedCodec, PublishedFigure
 from codeword.evaluation.results import Evaluation, Metric, Rate
 
-_TITLES = {
-    "per": "Phone error rate",
-    "per_original": "– of the original recordings",
-    "stoi": "Intelligibility (STOI)",
-    "pesq_wb": "Perceived quality (PESQ, wide band)",
-    "log_mel_distance": "Log-mel distance",
-    "stft_distance": "Distance of spectra, several resolutions",
-    "si_sdr_db": "Signal-to-distortion ratio (SI-SDR)",
-    "energy_ratio": "Power over the original's",
-    "clipped_samples": "Samples clipped",
-    "waveform_mse": "Squared error of the waveform",
-    "silence_mse": "– of silence in its place",
-    "bits_per_second_nominal": "Bit rate, if every codeword is equally likely",
-    "bits_per_second_order0": "– by how often each codeword occurs",
-    "bits_per_second_prior": "– under the prior",
-    "bits_per_sample": "Total bits per sample",
-    "signal_bits_per_sample": "– the signal, given its codes",
-    "phoneme_accuracy": "Phoneme accuracy of the codes",
-    "phoneme_accuracy_kmeans": "– of k-means codes",
-    "phoneme_accuracy_kmeans_cepstra": "– of k-means codes of cepstra",
-    "phoneme_chance": "– of the most frequent phone",
-    "phoneme_probe_accuracy": "– of a linear probe, code and neighbours",
-    "phoneme_accuracy_with_silence": "Phoneme accuracy, silence counted too",
-    "phoneme_accuracy_kmeans_with_silence": "– of k-means codes",
-    "phoneme_chance_with_silence": "– of the most frequent phone",
-    "phoneme_nmi": "Mutual information of codes and phones, normalised",
-    "conversion_success": "Conversions nearer to the target's voice",
-    "conversion_margin": "– by how much",
-    "conversion_per": "Phone error rate of conversions",
-    "speaker_probe_accuracy": "Speaker predicted from the codes alone",
-    "total_bpd": "Total bits per dimension",
-    "pixel_bpd": "– the signal, given its codes",
-    "code_bpd": "– the codes, under the prior",
-    "bits_per_code": "Bits per code",
-    "bits_per_code_given_label": "Bits per code, conditioned on the class",
-    "usage": "Codebook usage",
-    "perplexity": "Perplexity of the codes",
-    "mse": "Mean squared error",
-    "mse_over_variance": "Squared error over data variance",
-    "psnr_db": "Peak signal-to-noise ratio",
-    "ssim": "Structural similarity",
-    "mse_plus_vq_loss": "Squared error plus VQ loss",
-    "bernoulli_proxy_bits": "Bernoulli proxy (not a likelihood)",
-}
 _HIGHLIGHTED = ("total_bpd", "per")
-
-_RATE_COLUMNS = {
-    "per": "PER, %",
-    "stoi": "STOI",
-    "pesq_wb": "PESQ",
-    "log_mel_distance": "Log-mel, Np",
-    "stft_distance": "Spectra",
-    "conversion_success": "Converted, %",
-    "conversion_per": "PER converted, %",
-}
+_RATE_METRICS = (
+    *("per", "stoi", "pesq_wb", "log_mel_distance", "stft_distance"),
+    *("conversion_success", "conversion_per"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,26 +29,18 @@ class Row:
 
 
 def result_rows(evaluation: Evaluation, data: DataConfig) -> Iterator[Row]:
-    """The metrics in reading order; those without a title come last, under their own names."""
-    published = FIGURES.get(data.kind, ())
-    known = [name for name in _TITLES if name in evaluation.metrics]
-    for name in known + sorted(evaluation.metrics.keys() - _TITLES.keys()):
+    """The metrics in reading order; metrics without a title come last, under their own names."""
+    titled = [name for name in TITLES if name in evaluation.metrics]
+    for name in titled + sorted(evaluation.metrics.keys() - TITLES.keys()):
         metric = evaluation.metrics[name]
-        value, interval = _printed(metric)
-        yield Row(
-            name=name,
-            title=_TITLES.get(name, name),
-            value=value,
-            interval=interval,
-            unit=metric.unit,
-            references=tuple(reference for reference in published if reference.metric == name),
-            highlighted=name in _HIGHLIGHTED,
-        )
+        value, interval = _as_text(metric)
+        published = tuple(figure for figure in PUBLISHED.get(data.kind, ()) if figure.metric == name)
+        yield Row(name, TITLES.get(name, name), value, interval, metric.unit, published, name in _HIGHLIGHTED)
 
 
 @dataclass(frozen=True)
 class RateRow:
-    """One codec at one rate; `figures` are values with their intervals, empty for unknown ones."""
+    """One codec at one rate; `figures` are pairs of value and interval, empty for metrics that are not measured."""
 
     codes: int
     bits_per_second: str
@@ -115,49 +57,47 @@ class RateTable:
 
 
 def served_rates(evaluation: Evaluation) -> tuple[Rate, ...]:
-    """The rates of a model, from the lowest; of a model with one rate, that one if there is a baseline."""
+    """The rates of a model, from the lowest; of a model with a single rate, that rate if there is a baseline."""
     if evaluation.rates:
         return evaluation.rates
     return tuple(Rate(codes=rate.codes, metrics=evaluation.metrics) for rate in evaluation.baselines[-1:])
 
 
 def rate_table(evaluation: Evaluation) -> RateTable:
-    """For each rate, the model and then its baseline; a column for each figure that is known for some rate."""
+    """For each rate, the model and then its baseline; a column for each metric that is measured at some rate."""
     rates = served_rates(evaluation)
-    names = [name for name in _RATE_COLUMNS if any(name in rate.metrics for rate in rates)]
+    names = [name for name in _RATE_METRICS if any(name in rate.metrics for rate in rates)]
     baselines = {rate.codes: rate for rate in evaluation.baselines}
     rows = []
-    for ours in rates:
-        speed = f"{ours.metrics['bits_per_second_nominal'].value:,.0f}"
-        for rate in (ours, baselines.get(ours.codes)):
+    for model_rate in rates:
+        bits_per_second = f"{model_rate.metrics['bits_per_second_nominal'].value:,.0f}"
+        for rate in (model_rate, baselines.get(model_rate.codes)):
             if rate is not None:
-                figures = tuple(_printed(rate.metrics[n]) if n in rate.metrics else ("", "") for n in names)
-                rows.append(RateRow(rate.codes, speed, rate is not ours, figures))
-    return RateTable(tuple(_RATE_COLUMNS[name] for name in names), tuple(rows))
+                figures = tuple(_as_text(rate.metrics[n]) if n in rate.metrics else ("", "") for n in names)
+                rows.append(RateRow(rate.codes, bits_per_second, rate is not model_rate, figures))
+    return RateTable(tuple(COLUMNS[name] for name in names), tuple(rows))
 
 
 def other_codecs(data: DataConfig) -> tuple[PublishedCodec, ...]:
-    """Codecs measured on recordings like these."""
+    """Codecs that are measured on recordings of the same kind of data."""
     return CODECS.get(data.kind, ())
 
 
 def reasons(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Names of the figures left out, and the reason; figures with the same reason are one entry."""
-    together: dict[str, list[str]] = {}
-    for name, why in evaluation.left_out.items():
-        together.setdefault(why, []).append(name)
-    return [(", ".join(names), why) for why, names in together.items()]
+    """Names of the metrics left out, and the reason; metrics with the same reason are one entry."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in evaluation.left_out.items():
+        by_reason.setdefault(reason, []).append(name)
+    return [(", ".join(names), reason) for reason, names in by_reason.items()]
 
 
-def _printed(metric: Metric) -> tuple[str, str]:
-    """The value and its interval, with true minus signs: a hyphen next to a dash is hard to read."""
-    places = _decimal_places(metric)
-    value, low, high = (f"{number:.{places}f}".replace("-", "−") for number in (metric.value, metric.low, metric.high))
-    return value, f"{low} – {high}"
+def _as_text(metric: Metric) -> tuple[str, str]:
+    """The value and its interval, with true minus signs: a hyphen next to a dash is hard to read.
 
-
-def _decimal_places(metric: Metric) -> int:
-    """Enough decimal places for two digits of the interval's half-width; if that is 0, for four digits of the value."""
+    Both have two digits of the interval's half-width; if that is 0, four digits of the value.
+    """
     half_width = (metric.high - metric.low) / 2
     digits, scale = (2, half_width) if half_width > 0 else (4, abs(metric.value))
-    return min(max(digits - 1 - floor(log10(scale)), 0), 8) if scale > 0 else 1
+    places = min(max(digits - 1 - floor(log10(scale)), 0), 8) if scale > 0 else 1
+    value, low, high = (f"{number:.{places}f}".replace("-", "−") for number in (metric.value, metric.low, metric.high))
+    return value, f"{low} – {high}"
