@@ -1,6 +1,6 @@
-"""Baseline codec without a network: residual k-means of log-mels, and Griffin-Lim back to a waveform.
+"""Baseline codec without a network: residual k-means of log-mels, decoded to a waveform by Griffin-Lim.
 
-A trained model that is worse than this at the same rate is broken.
+A trained model should be better at the same rate.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _WINDOW_S, _HOP_S, _MELS = 0.04, 0.01, 80
 class KMeansBaseline:
     """A codec of waveforms (T,) in [-1, 1] at 50 cells a second; each cell is two log-mel frames of 80 bands.
 
-    Each codebook is fitted by k-means to the residual of the ones before it, so any prefix of the codes is a codec too.
+    Each codebook is fitted to the residual of the codebooks before it, so the first k codes of a cell also decode.
     """
 
     def __init__(self, codebooks: Sequence[Tensor], *, sample_rate: int) -> None:
@@ -46,6 +46,7 @@ class KMeansBaseline:
 
     @property
     def cells_per_second(self) -> float:
+        """Number of cells for each second of audio."""
         return self.sample_rate / (2 * self.mel.hop)
 
     def encode(self, wave: Tensor) -> Tensor:
@@ -68,7 +69,7 @@ class KMeansBaseline:
 
 
 def log_mel_cells(wave: Tensor, *, sample_rate: int) -> Tensor:
-    """Waveform (T,) to pairs of neighbouring log-mel frames (G, 2 * 80), the last one padded with silence."""
+    """Waveform (T,) to cells of two consecutive log-mel frames (G, 2 * 80); the last cell is padded with silence."""
     if not len(wave):
         return torch.zeros(0, 2 * _MELS)
     mel = _log_mel(sample_rate)

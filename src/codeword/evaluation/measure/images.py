@@ -1,4 +1,4 @@
-"""Measures of signals of one size: distortion, use of the codebook, and true bits per dimension."""
+"""Measures of signals of one size: distortion, codebook usage, and bits per dimension."""
 
 from collections.abc import Callable
 from math import log
@@ -26,15 +26,14 @@ def measure_signals(
     *,
     progress: Callable[[int, int], None],
 ) -> Measures:
-    """Measure a split of signals of one size; `train` gives the variance that errors are compared with."""
-    device = tokenizer.device
+    """Measure a split of signals of one size; `mse_over_variance` uses the variance of `train`."""
     total = min(len(data), config.limit or len(data))
     rows: list[dict[str, Tensor]] = []
     done = 0
     for batch in evaluation_batches(data, config.batch_size, limit=config.limit):
-        on_device = batch.to(device)
-        row = measure(tokenizer, prior, on_device.x, on_device.label)
-        rows.append({name: values.cpu() for name, values in row.items()})
+        on_device = batch.to(tokenizer.device)
+        measures = measure(tokenizer, prior, on_device.x, on_device.label)
+        rows.append({name: values.cpu() for name, values in measures.items()})
         done += len(batch.x)
         progress(done, total)
     columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
@@ -44,20 +43,18 @@ def measure_signals(
 
 @torch.no_grad()
 def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dict[str, Tensor]:
-    """Every figure of each signal of x (B, C, *S): a vector (B,) by name, and `codes` (B, cells * K).
+    """Measures of each signal of x (B, C, *S): vectors (B,) by name, and `codes` (B, cells * K).
 
-    Figures that need classes, or images, are left out for other signals.
+    `code_bits_given_label` is only present with a class-conditional prior, and `ssim` only for images.
     """
     analysis = tokenizer.analyse(x)
-    likelihood = tokenizer.likelihood
-    expected = likelihood.mean(analysis.features)
-    codes = analysis.quantized.codes
-    intensity, target = expected / (likelihood.values - 1), x.float() / (likelihood.values - 1)
+    likelihood, codes = tokenizer.likelihood, analysis.quantized.codes
+    intensity, target = (v / (likelihood.values - 1) for v in (likelihood.mean(analysis.features), x.float()))
     mse = (intensity - target).square().flatten(1).mean(1)
-    # "bpd" of Kalal, Karuturi and Budireddy 2024, "VQVAE - Images & Audio" (course report): the cross-entropy of
-    # intensities taken for Bernoulli probabilities.
+    # "bpd" of Kalal, Karuturi and Budireddy 2024, "VQVAE - Images & Audio" (course report): cross-entropy with
+    # the intensities as Bernoulli probabilities.
     proxy = F.binary_cross_entropy(intensity.clamp(1e-6, 1 - 1e-6), target, reduction="none")
-    figures = {
+    measures = {
         "mse": mse,
         "psnr_db": -10 * torch.log10(mse.clamp(min=1e-10)),
         "mse_plus_vq_loss": mse + analysis.quantized.loss.flatten(1).mean(1),
@@ -69,14 +66,14 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
         "codes": codes.flatten(1),
     }
     if prior.classes:
-        figures["code_bits_given_label"] = -prior.log_prob(codes, label) / log(2)
+        measures["code_bits_given_label"] = -prior.log_prob(codes, label) / log(2)
     if x.ndim == 4:
-        figures["ssim"] = _ssim(intensity, target)
-    return figures
+        measures["ssim"] = _ssim(intensity, target)
+    return measures
 
 
 def signal_variance(data: Dataset, *, values: int) -> float:
-    """Variance over every number of a split, integers below `values`, on the scale where they span 1."""
+    """Variance of all values of a split, integers in [0, values), scaled to [0, 1]."""
     count, total, squares = 0, 0.0, 0.0
     for batch in evaluation_batches(data, 1000):
         signal = batch.x.double() / (values - 1)
@@ -110,10 +107,8 @@ def _summarise(columns: dict[str, Tensor], codebook_sizes: tuple[int, ...], vari
     if "ssim" in columns:
         per_signal["ssim"] = (columns["ssim"], "1 is equal")
     if "code_bits_given_label" in columns:
-        per_signal["bits_per_code_given_label"] = (
-            columns["code_bits_given_label"] / symbols,
-            "bit/code under the prior, conditioned on the label",
-        )
+        unit = "bit/code under the prior, conditioned on the label"
+        per_signal["bits_per_code_given_label"] = (columns["code_bits_given_label"] / symbols, unit)
     metrics = {name: mean_metric(values, unit) for name, (values, unit) in per_signal.items()}
     codes = columns["codes"].view(len(dims), -1, len(codebook_sizes))
 

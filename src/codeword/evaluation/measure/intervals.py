@@ -12,11 +12,11 @@ Z_95 = 1.959964
 RESAMPLES = 100
 
 Interval = tuple[float, float, float]
-"""A value and the ends of its interval: value, low, high."""
+"""A value and the ends of its 95 % interval: value, low, high."""
 
 
 def mean_interval(values: Tensor) -> Interval:
-    """The mean of values (N,) with the normal interval of a mean."""
+    """The mean of values (N,) with its interval under a normal distribution."""
     values = values.double()
     mean = float(values.mean())
     half = Z_95 * float(values.std(correction=1)) / sqrt(len(values)) if len(values) > 1 else 0.0
@@ -24,35 +24,35 @@ def mean_interval(values: Tensor) -> Interval:
 
 
 def resampled_intervals(statistics: Callable[[Tensor], dict[str, float]], count: int) -> dict[str, Interval]:
-    """Statistics of rows (M,) out of `count` signals: each one's value on all rows, and its bootstrap percentiles.
+    """Bootstrap intervals of statistics by name: the value on all signals, and percentiles over `RESAMPLES` resamples.
 
-    An interval is extended to contain its value: a resample misses signals, so counts of distinct things (usage) would
-    lie completely below it.
+    `statistics` maps the rows (M,) of a resample, indices below `count`, to its values. An interval is extended to
+    contain the value: a resample lacks some signals, so every resampled count of used codewords may be lower.
     """
     values = statistics(torch.arange(count))
     generator = torch.Generator().manual_seed(0)
-    draws = [statistics(torch.randint(count, (count,), generator=generator)) for _ in range(RESAMPLES)]
+    resamples = [statistics(torch.randint(count, (count,), generator=generator)) for _ in range(RESAMPLES)]
     ends = torch.tensor([0.025, 0.975], dtype=torch.float64)
     intervals = {}
     for name, value in values.items():
-        low, high = torch.quantile(torch.tensor([d[name] for d in draws], dtype=torch.float64), ends).tolist()
+        low, high = torch.quantile(torch.tensor([r[name] for r in resamples], dtype=torch.float64), ends).tolist()
         intervals[name] = (value, min(low, value), max(high, value))
     return intervals
 
 
 def resampled_interval(statistic: Callable[[Tensor], float], count: int) -> Interval:
-    """A single statistic; see `resampled_intervals`."""
+    """Bootstrap interval of one statistic; see `resampled_intervals`."""
     return resampled_intervals(lambda rows: {"": statistic(rows)}, count)[""]
 
 
 def mean_metric(values: Tensor, unit: str) -> Metric:
-    """The mean of values (N,), one for each signal."""
+    """The mean of values (N,), one for each signal, with its interval."""
     return metric(mean_interval(values), unit)
 
 
 def ratio_metric(numerators: Sequence[float], denominators: Sequence[float], unit: str) -> Metric:
-    """A ratio of sums over signals, with its bootstrap interval."""
-    above, below = (torch.tensor(numerators, dtype=torch.float64), torch.tensor(denominators, dtype=torch.float64))
+    """The sum of `numerators` over signals divided by the sum of `denominators`, with its bootstrap interval."""
+    upper, lower = (torch.tensor(terms, dtype=torch.float64) for terms in (numerators, denominators))
     return metric(
-        resampled_interval(lambda rows: float(above[rows].sum() / below[rows].sum().clamp(min=1e-9)), len(above)), unit
+        resampled_interval(lambda rows: float(upper[rows].sum() / lower[rows].sum().clamp(min=1e-9)), len(upper)), unit
     )

@@ -1,8 +1,8 @@
 """Judges of speech from the extra `[speech]`: recognised phones, intelligibility, quality, and the speaker's voice.
 
-Each package is imported at its first use; `missing_judges` lists the ones that are not installed. Waveforms are float
-(T,) in [-1, 1], tensors or arrays. A judge that has no answer (silence, too short) returns None, a missing value.
-All functions may be called from several threads at once.
+Each package is imported at its first use; `missing_judges` lists the packages that are not installed. Waveforms are
+float (T,) in [-1, 1], tensors or arrays. A judge returns None if it has no result (silence, or too short a waveform).
+All functions are thread-safe.
 """
 
 import threading
@@ -30,12 +30,12 @@ JUDGES = {
     "pesq_wb": ("pesq",),
     "conversion_success": ("resemblyzer",),
 }
-"""The packages that each figure needs."""
+"""Packages that each metric needs."""
 
-RATE = 16_000
+RATE = 16_000  # Hz, of all judges.
 WORST_PESQ = 1.04
 
-# resemblyzer requires webrtcvad, which must be compiled; the extra contains its prebuilt version under another name.
+# resemblyzer requires webrtcvad, which needs a compiler; the extra installs a prebuilt package of another name.
 _INSTALL = {"resemblyzer": "pip install 'codeword[speech]' && pip install --no-deps resemblyzer"}
 
 # STOI needs 30 frames of 25.6 ms, overlapping by half; with fewer, pystoi returns 1e-5.
@@ -49,54 +49,54 @@ _THREAD = threading.local()
 
 
 def missing_judges() -> dict[str, str]:
-    """Each figure that cannot be measured here, with a sentence that says which package to install."""
+    """Metrics that cannot be measured here, each with a sentence that names the package to install."""
     missing = {name: [p for p in packages if find_spec(p) is None] for name, packages in JUDGES.items()}
     return {name: _advice(packages[0]) for name, packages in missing.items() if packages}
 
 
 def recognise(wave: Wave, *, sample_rate: int = RATE) -> tuple[str, ...]:
-    """The phones, in IPA, that hama's recogniser finds.
+    """Phones (IPA) that hama recognises in a waveform.
 
     Raises:
         UsageError: hama is not installed.
     """
-    # One recogniser per thread: its buffers are not protected. It runs outside Python's lock, so threads overlap.
+    # One recogniser for each thread: it is not thread-safe. It releases Python's lock, so threads run in parallel.
     if not hasattr(_THREAD, "recogniser"):
         _THREAD.recogniser = _package("hama").ASRModel()
     return tuple(_THREAD.recogniser(_prepared(wave, sample_rate), RATE).phonemes)
 
 
-def edit_distance(found: Sequence[str], reference: Sequence[str]) -> int:
-    """Fewest insertions, deletions and substitutions between two sequences of phones (Levenshtein 1966).
+def edit_distance(phones: Sequence[str], reference: Sequence[str]) -> int:
+    """Smallest number of insertions, deletions and substitutions between two sequences of phones (Levenshtein 1966).
 
-    By rapidfuzz, not torchmetrics, which takes only strings of characters.
+    torchmetrics only compares strings of characters, so this uses rapidfuzz.
 
     Raises:
         UsageError: rapidfuzz is not installed.
     """
-    return int(_package("rapidfuzz.distance").Levenshtein.distance(found, reference))
+    return int(_package("rapidfuzz.distance").Levenshtein.distance(phones, reference))
 
 
 def stoi(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) -> float | None:
-    """Short-time objective intelligibility, 1 at best (Taal et al. 2011); None below 0.4 s of speech.
+    """Short-time objective intelligibility, 1 at best (Taal et al. 2011); None below 0.4 s.
 
     Raises:
         UsageError: pystoi is not installed.
     """
     judge = _package("pystoi")
-    found, reference = _prepared(reconstruction, sample_rate), _prepared(original, sample_rate)
+    decoded, reference = _prepared(reconstruction, sample_rate), _prepared(original, sample_rate)
     if len(reference) < _SHORTEST_STOI_S * RATE or not reference.any():
         return None
     try:
         with _quiet(), np.errstate(divide="raise", over="raise", invalid="raise"):
-            value = float(judge.stoi(reference, found, RATE))
+            value = float(judge.stoi(reference, decoded, RATE))
     except FloatingPointError:
         return None
     return None if value == _TOO_FEW_FRAMES else value
 
 
 def has_speech(wave: Wave, *, sample_rate: int = RATE) -> bool:
-    """True if PESQ finds speech in a waveform, and so can score reconstructions of it.
+    """True if PESQ finds speech in a waveform and therefore can score its reconstructions.
 
     Raises:
         UsageError: pesq is not installed.
@@ -108,28 +108,29 @@ def has_speech(wave: Wave, *, sample_rate: int = RATE) -> bool:
 def pesq_wb(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) -> float:
     """Wide-band perceptual quality from 1.04 to 4.64 (ITU-T P.862.2) of a reconstruction of an original with speech.
 
-    A reconstruction in which PESQ finds no speech gets the lowest score: leaving it out would raise the mean.
+    A reconstruction in which PESQ finds no speech gets the lowest score; without it the mean would be too high.
 
     Raises:
         UsageError: pesq is not installed.
     """
-    found = _prepared(reconstruction, sample_rate)
-    # pesq cannot align a signal that is silent throughout.
-    return (_pesq(_prepared(original, sample_rate), found) if found.any() else None) or WORST_PESQ
+    decoded = _prepared(reconstruction, sample_rate)
+    # pesq cannot align an all-zero signal.
+    return (_pesq(_prepared(original, sample_rate), decoded) if decoded.any() else None) or WORST_PESQ
 
 
-def _pesq(reference: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:
+def _pesq(reference: NDArray[np.float32], decoded: NDArray[np.float32]) -> float | None:
+    """PESQ score, or None if one of the waveforms has no speech."""
     judge = _package("pesq")
     try:
-        return float(judge.pesq(RATE, reference, found, "wb"))
+        return float(judge.pesq(RATE, reference, decoded, "wb"))
     except judge.PesqError:
         return None
 
 
 def speaker_vector(wave: Wave, *, sample_rate: int = RATE) -> Tensor | None:
-    """The speaker's voice as a vector (256,) of unit length, by resemblyzer (Wan et al. 2018, GE2E); None for silence.
+    """Speaker embedding (256,) of unit length by resemblyzer (Wan et al. 2018, GE2E); None for silence.
 
-    Pauses are removed first. Two utterances of one speaker have a cosine near 0.9, of two speakers near 0.5.
+    Pauses are removed first. The cosine of two utterances is near 0.9 for one speaker and near 0.5 for two speakers.
 
     Raises:
         UsageError: resemblyzer is not installed.
@@ -140,14 +141,14 @@ def speaker_vector(wave: Wave, *, sample_rate: int = RATE) -> Tensor | None:
         return None
     loud = audio.normalize_volume(samples, audio.audio_norm_target_dBFS, increase_only=True)
     voiced = audio.trim_long_silences(np.clip(loud, -1, 1))
-    # The voice detector may reject all of a rough reconstruction as noise.
+    # The voice detector may classify a whole noisy reconstruction as noise.
     kept = voiced if len(voiced) >= _SHORTEST_VOICE_S * RATE else loud
     with _quiet():
         return torch.from_numpy(encoder.embed_utterance(kept.astype(np.float32)))
 
 
 def _prepared(wave: Wave, sample_rate: int) -> NDArray[np.float32]:
-    """A waveform as the judges take it: a float32 array at 16 kHz."""
+    """A waveform as a float32 array at 16 kHz, the input of all judges."""
     array = wave.detach().cpu().numpy() if isinstance(wave, Tensor) else wave
     array = np.ascontiguousarray(array, dtype=np.float32)
     return array if sample_rate == RATE else soxr.resample(array, sample_rate, RATE)
@@ -170,13 +171,13 @@ def _package(name: str) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide warnings of the packages, which import deprecated modules; the user cannot fix that."""
+    """Hide warnings of the packages about deprecated modules; a user cannot fix them."""
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _advice(package: str) -> str:
-    figures = " and ".join(name for name, needed in JUDGES.items() if package in needed)
+    metrics = " and ".join(name for name, needed in JUDGES.items() if package in needed)
     command = _INSTALL.get(package, "pip install 'codeword[speech]'")
-    return f"{figures} needs {package}, which is not installed; run `{command}`."
+    return f"{metrics} needs {package}, which is not installed; run `{command}`."

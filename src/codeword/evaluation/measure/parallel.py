@@ -1,12 +1,13 @@
 """Threads that measure several recordings at once.
 
-Most of the time goes to the phone recogniser and to Torch, both of which run outside Python's lock.
+Most of the time goes to the phone recogniser and to PyTorch, both of which release Python's global interpreter lock.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -14,37 +15,39 @@ import torch
 from codeword.coding import deterministic
 
 THREADS = min(4, os.cpu_count() or 1)
-"""Each thread holds a whole decoded recording in memory, and PESQ runs in one thread at a time: more add little."""
+"""More threads add little: each one holds a decoded recording in memory, and PESQ does not release the lock."""
 
 T = TypeVar("T")
 
 
 class Threads:
-    """A pool of threads in which each calculation uses one thread, so that numbers do not depend on the machine."""
+    """A pool of threads; PyTorch uses one thread for each task, so that results do not depend on the machine."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
 
     def start(self, function: Callable[[], T]) -> "Future[T]":
-        """Start a calculation."""
+        """Start a task, without gradients: PyTorch switches them off for each thread separately."""
         return self._pool.submit(_without_gradients, function)
 
     def map(
-        self, function: Callable[[int], T], count: int, *, progress: Callable[[int, int], None] | None = None
+        self,
+        function: Callable[[int], T],
+        count: int,
+        *,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[T]:
-        """`function(i)` for every i below `count`, in order; `progress` is called with results done and in all."""
-        futures = [self.start(_call(function, i)) for i in range(count)]
+        """`function(i)` for every i below `count`, in order; `progress` gets the number of results and `count`."""
         results = []
-        for done, future in enumerate(futures, 1):
+        for future in [self.start(partial(function, i)) for i in range(count)]:
             results.append(future.result())
-            if progress is not None:
-                progress(done, count)
+            progress(len(results), count)
         return results
 
 
 @contextmanager
 def threads(count: int | None = None) -> Iterator[Threads]:
-    """A pool of `count` threads, by default `THREADS`; after an error, what has not started is cancelled."""
+    """A pool of `count` threads, by default `THREADS`; an error cancels all tasks that have not started."""
     with deterministic():
         pool = ThreadPoolExecutor(count or THREADS, initializer=torch.set_num_threads, initargs=(1,))
         try:
@@ -53,10 +56,6 @@ def threads(count: int | None = None) -> Iterator[Threads]:
             pool.shutdown(cancel_futures=True)
 
 
+@torch.no_grad()
 def _without_gradients(function: Callable[[], T]) -> T:
-    with torch.no_grad():  # Gradients are switched off for each thread separately.
-        return function()
-
-
-def _call(function: Callable[[int], T], i: int) -> Callable[[], T]:
-    return lambda: function(i)
+    return function()

@@ -1,9 +1,9 @@
 """Agreement of codes with phones, by the protocol of van den Oord et al. 2017, sec. 4.3.
 
-A cell's phone is the one spoken at the cell's centre. Each code is mapped to the phone that it most often occurs with
-in training; the map is scored on other recordings. Silence is both frequent and easy, so percentages that count it
-are flattering: the others leave its cells out of the fit and of the score. Chance is the same protocol with a single
-code. Stress is ignored.
+The phone of a cell is the phone spoken at its centre. Each code is mapped to the phone that it occurs with most often
+in training, and the map is scored on held-out recordings. Silence is frequent and easy to predict, which raises the
+scores, so the main scores exclude silent cells from both the fit and the test. Chance is the score of a single code.
+Stress is ignored.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.data.phones.alignment import SILENCE, Phone, phone_at
-from codeword.evaluation.measure.intervals import resampled_intervals
+from codeword.evaluation.measure.intervals import Interval, resampled_intervals
 from codeword.evaluation.measure.probe import LinearProbe
 from codeword.evaluation.results import Metric, exactly, metric
 from codeword.quantizers import nearest
@@ -27,8 +27,8 @@ _ARPABET = "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW O
 PHONES = tuple(f"{SILENCE} {_ARPABET}".split())
 """ARPAbet without stress, as in the CMU dictionary; a phone's index is its label. Silence is 0."""
 
-LARGEST_CODEBOOK = 4096
-"""With more codewords, a map from codes to phones only lists what it has seen."""
+MAX_CODEBOOK_SIZE = 4096
+"""Phoneme metrics are left out for larger codebooks: most of their codewords are too rare for a map to phones."""
 
 KMEANS_ITERATIONS = 40
 
@@ -38,14 +38,14 @@ _SPOKEN = f"{_UNIT}, silence left out"
 _LABELS = {name: label for label, name in enumerate(PHONES)}
 
 Labelled = tuple[Tensor, Tensor]
-"""Codes (G,) or features (G, D) of one recording's cells, and the labels (G,) of their phones."""
+"""Codes (G,) or features (G, D) of the cells of one recording, and the labels (G,) of their phones."""
 
 
 @dataclass(frozen=True)
 class AlignedRecording:
-    """Cells of one recording whose phones are known: first codes (G,), phone labels (G,), features for k-means (G, D).
+    """Cells of a recording with an alignment: the first code (G,) and the phone label (G,) of each cell.
 
-    `log_mels` and `cepstra` are the two kinds of features for k-means.
+    `log_mels` and `cepstra` (G, D) are the features that the k-means codes of comparison are fitted to.
     """
 
     codes: Tensor
@@ -57,7 +57,7 @@ class AlignedRecording:
     def of(
         cls, codes: Tensor, phones: Sequence[Phone], wave: Tensor, *, hop: int, sample_rate: int
     ) -> "AlignedRecording":
-        """From the first codes (G,), the phones and the waveform (T,) of a recording."""
+        """Label the cells of a recording, from its first codes (G,), its phones and its waveform (T,)."""
         return cls(
             codes,
             cell_phones(phones, cells=len(codes), cells_per_second=sample_rate / hop),
@@ -69,85 +69,81 @@ class AlignedRecording:
 def phone_metrics(
     train: Sequence[AlignedRecording], held_out: Sequence[AlignedRecording], *, codebook_size: int
 ) -> dict[str, Metric]:
-    """Phoneme metrics of the first code of each cell, with intervals over recordings.
+    """Phoneme metrics of the first code of each cell, with intervals over the held-out recordings.
 
-    The code-to-phone map, the probe and the k-means codes are fitted on `train`.
+    The map from codes to phones, the probe and the k-means codes are fitted on `train`.
     """
 
-    def labelled(codes: Callable[[AlignedRecording], Tensor]) -> tuple[list[Labelled], list[Labelled]]:
-        fitted, held = ([(codes(r), r.phones) for r in split] for split in (train, held_out))
-        return fitted, held
+    def labelled(cells: Callable[[AlignedRecording], Tensor]) -> tuple[list[Labelled], list[Labelled]]:
+        fit, test = ([(cells(r), r.phones) for r in split] for split in (train, held_out))
+        return fit, test
 
     def clustered(features: Callable[[AlignedRecording], Tensor]) -> tuple[list[Labelled], list[Labelled]]:
         generator = torch.Generator().manual_seed(0)
-        book = kmeans([features(r) for r in train], codebook_size=codebook_size, generator=generator)
-        return labelled(lambda r: nearest(features(r), book))
+        codebook = kmeans([features(r) for r in train], codebook_size=codebook_size, generator=generator)
+        return labelled(lambda r: nearest(features(r), codebook))
 
     def one_hot(recording: AlignedRecording) -> Tensor:
         return with_neighbours(F.one_hot(recording.codes, codebook_size).float())
 
-    metrics: dict[str, Metric] = {}
-    for (fitted, held), names in (
-        (
-            labelled(lambda r: r.codes),
-            {
-                "accuracy": ("phoneme_accuracy", _SPOKEN),
-                "accuracy_with_silence": ("phoneme_accuracy_with_silence", _UNIT),
-                "chance": ("phoneme_chance", _SPOKEN),
-                "chance_with_silence": ("phoneme_chance_with_silence", _UNIT),
-                "nmi": ("phoneme_nmi", "0 to 1, silence left out"),
-            },
+    def scored(fit: Sequence[Labelled], test: Sequence[Labelled]) -> dict[str, Interval]:
+        phone_map = PhoneMap(fit, codebook_size=codebook_size)
+        return resampled_intervals(lambda rows: phone_map.scores([test[row] for row in rows.tolist()]), len(test))
+
+    codes = scored(*labelled(lambda r: r.codes))
+    log_mels, cepstral = scored(*clustered(lambda r: r.log_mels)), scored(*clustered(lambda r: r.cepstra))
+    return {
+        "phoneme_accuracy": metric(codes["accuracy"], _SPOKEN),
+        "phoneme_accuracy_with_silence": metric(codes["accuracy_with_silence"], _UNIT),
+        "phoneme_chance": metric(codes["chance"], _SPOKEN),
+        "phoneme_chance_with_silence": metric(codes["chance_with_silence"], _UNIT),
+        "phoneme_nmi": metric(codes["nmi"], "0 to 1, silence left out"),
+        "phoneme_accuracy_kmeans": metric(log_mels["accuracy"], f"{_SPOKEN}; k-means on log-mels"),
+        "phoneme_accuracy_kmeans_with_silence": metric(
+            log_mels["accuracy_with_silence"], f"{_UNIT}; k-means on log-mels"
         ),
-        (
-            clustered(lambda r: r.log_mels),
-            {
-                "accuracy": ("phoneme_accuracy_kmeans", f"{_SPOKEN}; k-means on log-mels"),
-                "accuracy_with_silence": ("phoneme_accuracy_kmeans_with_silence", f"{_UNIT}; k-means on log-mels"),
-            },
+        "phoneme_accuracy_kmeans_cepstra": metric(cepstral["accuracy"], f"{_SPOKEN}; k-means on {_CEPSTRA} cepstra"),
+        "phoneme_probe_accuracy": exactly(
+            phoneme_probe_accuracy(*labelled(one_hot)), f"{_SPOKEN}; linear, the code and its neighbours"
         ),
-        (
-            clustered(lambda r: r.cepstra),
-            {"accuracy": ("phoneme_accuracy_kmeans_cepstra", f"{_SPOKEN}; k-means on {_CEPSTRA} cepstra")},
-        ),
-    ):
-        phone_map = PhoneMap(fitted, codebook_size=codebook_size)
-        intervals = resampled_intervals(_scores_of(phone_map, held), len(held))
-        metrics |= {title: metric(intervals[score], unit) for score, (title, unit) in names.items()}
-    probe = phoneme_probe_accuracy(*labelled(one_hot))
-    return metrics | {"phoneme_probe_accuracy": exactly(probe, f"{_SPOKEN}; linear, the code and its neighbours")}
+    }
 
 
 def cell_phones(phones: Sequence[Phone], *, cells: int, cells_per_second: float) -> Tensor:
-    """Label of the phone at the centre of each cell (cells,) int64; what is not an English phone counts as silence."""
+    """Label of the phone at the centre of each cell (cells,) int64; names outside ARPAbet count as silence."""
     spoken = tuple(phones)
     names = (phone_at(spoken, (cell + 0.5) / cells_per_second) for cell in range(cells))
     return torch.tensor([_LABELS.get(name, 0) for name in names], dtype=torch.int64)
 
 
 class PhoneMap:
-    """Maps from codes below `codebook_size` to phones, with and without silence, fitted on recordings of training."""
+    """Map from codes below `codebook_size` to phones, fitted on training recordings, with and without silence."""
 
     def __init__(self, train: Sequence[Labelled], *, codebook_size: int) -> None:
         self.codebook_size = codebook_size
-        self.spoken = _fitted(*_joined(train, spoken=True), codebook_size=codebook_size)
-        self.whole = _fitted(*_joined(train), codebook_size=codebook_size)
+        # By the suffix of the scores: phone of each code (codebook_size,), and the most frequent phone ().
+        self.fits: dict[str, tuple[Tensor, Tensor]] = {}
+        for suffix in ("", "_with_silence"):
+            codes, phones = _joined(train, spoken=not suffix)
+            most_frequent = phones.bincount(minlength=len(PHONES)).argmax()
+            self.fits[suffix] = code_to_phone(codes, phones, codebook_size=codebook_size), most_frequent
 
     def scores(self, held_out: Sequence[Labelled]) -> dict[str, float]:
         """Percentages of held-out cells, and `nmi`, the normalised mutual information of codes and phones."""
-        spoken, whole = _joined(held_out, spoken=True), _joined(held_out)
-        scores = {"nmi": normalised_mutual_information(*spoken, codebook_size=self.codebook_size)}
-        for suffix, (phone_of, likeliest), (codes, phones) in (
-            ("", self.spoken, spoken),
-            ("_with_silence", self.whole, whole),
-        ):
-            scores[f"accuracy{suffix}"] = _percentage(phone_of[codes] == phones)
-            scores[f"chance{suffix}"] = _percentage(likeliest == phones)
+        scores = {}
+        for suffix, (phone_of_code, most_frequent) in self.fits.items():
+            codes, phones = _joined(held_out, spoken=not suffix)
+            scores[f"accuracy{suffix}"] = _percentage(phone_of_code[codes] == phones)
+            scores[f"chance{suffix}"] = _percentage(most_frequent == phones)
+            if not suffix:
+                scores["nmi"] = normalised_mutual_information(codes, phones, codebook_size=self.codebook_size)
         return scores
 
 
 def code_to_phone(codes: Tensor, phones: Tensor, *, codebook_size: int) -> Tensor:
     """The phone each code occurs with most often (codebook_size,); for unseen codes, the most frequent phone."""
-    return _fitted(codes, phones, codebook_size=codebook_size)[0]
+    counts = co_occurrences(codes, phones, codebook_size=codebook_size)
+    return torch.where(counts.sum(1) > 0, counts.argmax(1), counts.sum(0).argmax())
 
 
 def co_occurrences(codes: Tensor, phones: Tensor, *, codebook_size: int) -> Tensor:
@@ -159,14 +155,14 @@ def co_occurrences(codes: Tensor, phones: Tensor, *, codebook_size: int) -> Tens
 def normalised_mutual_information(codes: Tensor, phones: Tensor, *, codebook_size: int) -> float:
     """`2 I(codes; phones) / (H(codes) + H(phones))`: 0 if independent, 1 if each determines the other."""
     counts = co_occurrences(codes, phones, codebook_size=codebook_size)
-    apart = entropy_bits(counts.sum(1)) + entropy_bits(counts.sum(0))
-    return 2 * (apart - entropy_bits(counts.flatten())) / apart if apart > 0 else 0.0
+    marginal = entropy_bits(counts.sum(1)) + entropy_bits(counts.sum(0))
+    return 2 * (marginal - entropy_bits(counts.flatten())) / marginal if marginal > 0 else 0.0
 
 
 def phoneme_probe_accuracy(train: Sequence[Labelled], held_out: Sequence[Labelled]) -> float:
     """Percentage of held-out spoken cells whose phone a linear probe predicts from features (G, D).
 
-    Features are one-hot codes or codewords, `spectra.cepstra.with_neighbours` if neighbours may help.
+    Features are one-hot codes or codewords; `spectra.cepstra.with_neighbours` adds those of neighbouring cells.
     """
     features, phones = _joined(train, spoken=True)
     held_features, held_phones = _joined(held_out, spoken=True)
@@ -177,12 +173,12 @@ def phoneme_probe_accuracy(train: Sequence[Labelled], held_out: Sequence[Labelle
 
 
 def kmeans_features(wave: Tensor, *, hop: int, sample_rate: int, cosines: int | None = None) -> Tensor:
-    """Waveform (T,) to the frames of each cell side by side (ceil(T / hop), frames * D): log-mels or cepstra.
+    """Waveform (T,) to the concatenated frames of each cell (ceil(T / hop), frames * D): log-mels or cepstra.
 
-    80 log-mels of windows of 25 ms every 10 ms, each band of each recording normalised to mean 0 and scale 1: on
-    LibriSpeech 1 to 4 points above single windows of 40 or 64 ms, averaged frames, neighbouring cells, or no
-    normalisation. The first `cosines` cepstra of the log-mels, each normalised over the recording, are about 3 points
-    better still with 13 or 16 of them.
+    Frames are 80 log-mels of 25 ms windows every 10 ms; each band is normalised over the recording to mean 0 and scale
+    1. On LibriSpeech this is 1 to 4 points more accurate than single windows of 40 or 64 ms, averaged frames,
+    neighbouring cells, or no normalisation. With `cosines`, features are the first `cosines` cepstra of the log-mels,
+    normalised in the same way; 13 or 16 cepstra are about 3 points more accurate than log-mels.
     """
     frames = max(1, round(hop / (0.01 * sample_rate)))
     while hop % frames:
@@ -198,22 +194,11 @@ def kmeans(features: Sequence[Tensor], *, codebook_size: int, generator: torch.G
     return cluster(torch.cat(list(features)), codebook_size, generator, iterations=KMEANS_ITERATIONS)
 
 
-def _scores_of(phone_map: PhoneMap, held: Sequence[Labelled]) -> Callable[[Tensor], dict[str, float]]:
-    return lambda rows: phone_map.scores([held[int(row)] for row in rows])
-
-
-def _fitted(codes: Tensor, phones: Tensor, *, codebook_size: int) -> tuple[Tensor, Tensor]:
-    """The phone of each code (codebook_size,), and the most frequent phone ()."""
-    counts = co_occurrences(codes, phones, codebook_size=codebook_size)
-    likeliest = counts.sum(0).argmax()
-    return torch.where(counts.sum(1) > 0, counts.argmax(1), likeliest), likeliest
-
-
-def _percentage(right: Tensor) -> float:
-    return 100 * float(right.double().mean()) if len(right) else 0.0
+def _percentage(correct: Tensor) -> float:
+    return 100 * float(correct.double().mean()) if len(correct) else 0.0
 
 
 def _joined(recordings: Sequence[Labelled], *, spoken: bool = False) -> Labelled:
-    """All cells of several recordings, or only the spoken ones."""
+    """All cells of several recordings, or with `spoken` the cells that are not silent."""
     cells, phones = (torch.cat(parts) for parts in zip(*recordings, strict=True))
     return (cells[phones > 0], phones[phones > 0]) if spoken else (cells, phones)

@@ -1,4 +1,4 @@
-"""Linear probe: measures the information about a label that a linear map finds in features."""
+"""Linear probe: accuracy of a linear classifier on features measures how much of a label they contain."""
 
 import torch
 import torch.nn.functional as F
@@ -9,15 +9,15 @@ WEIGHT_DECAY = 1e-4
 
 
 class LinearProbe:
-    """Multinomial logistic regression on features normalised to mean 0 and scale 1. No randomness.
+    """Multinomial logistic regression on features normalised to mean 0 and scale 1. Deterministic.
 
-    Not scikit-learn's, which is only in the extra `speech`, while phones are also measured without it.
+    scikit-learn is only in the extra `speech`; phone metrics do not need this extra.
     """
 
     def __init__(self, features: Tensor, labels: Tensor, *, classes: int) -> None:
-        """Fit features (N, D) to labels (N,) int64 below `classes`, by L-BFGS on all of them at once."""
+        """Fit features (N, D) to labels (N,) int64 below `classes`, by full-batch L-BFGS."""
         self.mean = features.mean(0)
-        # A constant feature has no information, and its scale must not become a divisor of 0.
+        # The scale of a constant feature is 0, which must not become a divisor.
         self.scale = features.std(0, correction=0).clamp(min=1e-6)
         scaled = self._scaled(features)
         self.weight = torch.zeros(classes, features.shape[1], requires_grad=True)

@@ -7,6 +7,7 @@ features that k-means needs (115 MB an hour for the baseline, 140 MB for phones)
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import log, log2
 
 import torch
@@ -16,26 +17,25 @@ from codeword.config import EvaluationConfig
 from codeword.data.recordings import Recordings
 from codeword.evaluation.measure import baseline, judges, voices
 from codeword.evaluation.measure.baseline import KMeansBaseline
-from codeword.evaluation.measure.comparison import FIGURES, Original, comparison_metrics
+from codeword.evaluation.measure.comparison import UNITS, Original, comparison_metrics
 from codeword.evaluation.measure.distances import silence_mse
 from codeword.evaluation.measure.intervals import mean_metric, ratio_metric, resampled_intervals
 from codeword.evaluation.measure.parallel import threads
-from codeword.evaluation.measure.phones import LARGEST_CODEBOOK, AlignedRecording, phone_metrics
+from codeword.evaluation.measure.phones import MAX_CODEBOOK_SIZE, AlignedRecording, phone_metrics
 from codeword.evaluation.measure.voices import ConvertedRecording, centroid_recordings
 from codeword.evaluation.medium import cells_per_second, sample_rate
 from codeword.evaluation.results import Measures, Metric, Rate, metric
 from codeword.media.audio import dequantise
 from codeword.priors import Prior
-from codeword.quantizers import CodeUsage
-from codeword.quantizers.usage import entropy_bits
+from codeword.quantizers.usage import entropy_bits, histogram
 from codeword.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class TrainingFeatures:
-    """Features of one training recording; None for those that no measure needs.
+    """Features of one training recording; a feature that no measure needs is None.
 
-    Codes (G, K), the cells of its phones, log-mel cells (G', 160) for the baseline, and the voice vector (256,).
+    `codes` (G, K); `cells` (G', 160) are the log-mel cells of the baseline; `voice` (256,) is the speaker embedding.
     """
 
     speaker: str
@@ -47,7 +47,10 @@ class TrainingFeatures:
 
 @dataclass(frozen=True)
 class RecordingMeasures:
-    """Measures of one recording: its codes (G, K), their cost, and the figures of each number of codes decoded."""
+    """Measures of one recording: its codes (G, K), and the bits of its codes and of the signal given its codes.
+
+    `rates` and `conversions` are by the number of codes that are decoded.
+    """
 
     original: Original
     speaker: str
@@ -68,45 +71,41 @@ def measure_recordings(
     *,
     progress: Callable[[int, int], None],
 ) -> Measures:
-    """Measure a split of recordings; `train` is what the baselines and probes are fitted on, and has the speakers."""
+    """Measure a split of recordings; baselines, probes and voices are fitted on `train`."""
     count = min(len(data.recordings), config.limit or len(data.recordings))
     plan = _Plan(tokenizer, prior, data, train, count=count, baselines=config.baselines)
     served_codes, codebook_sizes = tokenizer.quantizer.served_codes, tokenizer.quantizer.codebook_sizes
     with threads() as pool:
-        learned = pool.map(plan.learn, len(train.recordings)) if plan.needs_training else []
-        fitting = pool.start(lambda: _fit_baseline(learned, tokenizer)) if plan.baseline else None
-        vectors = [(r.voice, r.speaker) for r in learned if r.voice is not None]
-        centroids = voices.voice_centroids([v for v, _ in vectors], [s for _, s in vectors])
+        training = pool.map(plan.training_features, len(train.recordings)) if plan.needs_training else []
+        codec = pool.start(lambda: _fit_baseline(training, tokenizer)) if plan.baseline else None
+        with_voice = [(r.voice, r.speaker) for r in training if r.voice is not None]
+        centroids = voices.voice_centroids([v for v, _ in with_voice], [s for _, s in with_voice])
         measured = pool.map(lambda i: plan.measure(i, centroids), count, progress=progress)
         baselines = []
-        if fitting is not None:
-            codec = fitting.result()
-            baselines = pool.map(
-                lambda i: _baseline_figures(codec, measured[i].original, served_codes), count, progress=progress
-            )
+        if codec is not None:
+            compare = partial(_compare_baseline, codec.result(), served_codes)
+            baselines = pool.map(lambda i: compare(measured[i].original), count, progress=progress)
         metrics = _whole_metrics(measured)
         if plan.phones:
-            aligned = [r.aligned for r in learned if r.aligned], [r.aligned for r in measured if r.aligned]
+            aligned = [r.aligned for r in training if r.aligned], [r.aligned for r in measured if r.aligned]
             metrics |= phone_metrics(*aligned, codebook_size=codebook_sizes[0])
-        conversions: dict[int, dict[str, Metric]] = {}
+        by_rate = {k: _rate_metrics(measured, tokenizer, k) for k in served_codes}
         if plan.voices:
             probe = voices.speaker_probe(
-                [(r.codes, r.speaker) for r in learned if r.codes is not None],
+                [(r.codes, r.speaker) for r in training if r.codes is not None],
                 [(r.codes, r.speaker) for r in measured if r.speaker in tokenizer.config.classes],
                 codebook_sizes=codebook_sizes,
             )
             for k in served_codes:
-                of_rate = [c for r in measured for c in r.conversions.get(k, ())]
-                conversions[k] = voices.conversion_metrics(of_rate) | {"speaker_probe_accuracy": probe}
-        rates = [
-            Rate(codes=k, metrics=_rate_metrics(measured, tokenizer, k) | conversions.get(k, {})) for k in served_codes
-        ]
+                conversions = [c for r in measured for c in r.conversions.get(k, ())]
+                by_rate[k] |= voices.conversion_metrics(conversions) | {"speaker_probe_accuracy": probe}
+    rates = tuple(Rate(codes=k, metrics=by_rate[k]) for k in served_codes)
     return Measures(
         signals=count,
         metrics=rates[-1].metrics | metrics,
-        rates=tuple(rates) if len(rates) > 1 else (),
+        rates=rates if len(rates) > 1 else (),
         baselines=tuple(
-            Rate(codes=k, metrics=comparison_metrics([figures[k] for figures in baselines]))
+            Rate(codes=k, metrics=comparison_metrics([values[k] for values in baselines]))
             for k in (served_codes if baselines else ())
         ),
         left_out=plan.left_out,
@@ -114,7 +113,10 @@ def measure_recordings(
 
 
 class _Plan:
-    """Decides which measures are possible, and takes them recording by recording; `left_out` has the other ones."""
+    """Decides which measures are possible, and computes them for one recording at a time.
+
+    `left_out` gives the reason for each measure that is not possible.
+    """
 
     def __init__(
         self, tokenizer: Tokenizer, prior: Prior, data: Recordings, train: Recordings, *, count: int, baselines: bool
@@ -123,31 +125,30 @@ class _Plan:
         self.sample_rate, self.device = sample_rate(tokenizer), tokenizer.device
         self.decodes = not tokenizer.likelihood.sequential
         missing = judges.missing_judges()
-        self.left_out = {name: why for name, why in missing.items() if name != "conversion_success"}
+        self.left_out = {name: reason for name, reason in missing.items() if name != "conversion_success"}
         if not self.decodes:
-            why = "this decoder draws one sample after another, which is slow; `codeword reconstruct` runs it"
-            self.left_out |= dict.fromkeys(("per", *FIGURES), why)
-        self.baseline = self.decodes and baselines
-        if self.baseline and cells_per_second(tokenizer) != baseline.RATE_HZ:
-            self.baseline = False
+            reason = "this decoder draws one sample after another, which is slow; `codeword reconstruct` runs it"
+            self.left_out |= dict.fromkeys(("per", *UNITS), reason)
+        self.baseline = self.decodes and baselines and cells_per_second(tokenizer) == baseline.RATE_HZ
+        if self.decodes and baselines and not self.baseline:
             self.left_out["baselines"] = (
                 f"the k-means codec has {baseline.RATE_HZ} cells a second, this model another rate"
             )
-        why_no_phones = self._why_no_phones(count)
-        why_no_voices = self._why_no_voices(count, missing)
-        self.phones, self.voices = not why_no_phones, self.decodes and not why_no_voices
-        if why_no_phones:
-            self.left_out["phoneme_accuracy"] = why_no_phones
-        if why_no_voices and self.decodes:
-            self.left_out["conversion_success"] = why_no_voices
-        self.representatives = centroid_recordings(train, tokenizer.config.classes) if self.voices else set[int]()
+        no_phones, no_voices = self._reason_without_phones(count), self._reason_without_voices(count, missing)
+        self.phones, self.voices = not no_phones, self.decodes and not no_voices
+        if no_phones:
+            self.left_out["phoneme_accuracy"] = no_phones
+        if no_voices and self.decodes:
+            self.left_out["conversion_success"] = no_voices
+        self.for_centroids = centroid_recordings(train, tokenizer.config.classes) if self.voices else set[int]()
 
     @property
     def needs_training(self) -> bool:
+        """True if a measure is fitted on training recordings."""
         return self.baseline or self.phones or self.voices
 
-    def learn(self, i: int) -> TrainingFeatures:
-        """Read training recording `i` and compute its features."""
+    def training_features(self, i: int) -> TrainingFeatures:
+        """Read training recording `i` and compute the features that are needed."""
         x = self.train.read(i)
         wave = dequantise(x[0], self.tokenizer.config.values)
         needs_codes = self.voices or (self.phones and self.train.phones(i) is not None)
@@ -157,7 +158,7 @@ class _Plan:
             codes,
             self._aligned(self.train, i, codes, wave),
             baseline.log_mel_cells(wave, sample_rate=self.sample_rate) if self.baseline else None,
-            judges.speaker_vector(wave, sample_rate=self.sample_rate) if i in self.representatives else None,
+            judges.speaker_vector(wave, sample_rate=self.sample_rate) if i in self.for_centroids else None,
         )
 
     def measure(self, i: int, centroids: dict[str, Tensor]) -> RecordingMeasures:
@@ -175,11 +176,11 @@ class _Plan:
             signal = tokenizer.decode(codes[..., :k], label, size=(x.shape[-1],))
             return dequantise(signal[0, 0].cpu(), tokenizer.config.values)
 
-        def in_voice(k: int) -> Callable[[str], Tensor]:
-            return lambda name: decoded(k, torch.tensor([tokenizer.config.classes.index(name)], device=device))
+        def in_voice(k: int, name: str) -> Tensor:
+            return decoded(k, torch.tensor([tokenizer.config.classes.index(name)], device=device))
 
-        converts = self.voices and speaker in tokenizer.config.classes
-        served_codes = tokenizer.quantizer.served_codes
+        rates = tokenizer.quantizer.served_codes if self.decodes else ()
+        converted_rates = rates if self.voices and speaker in tokenizer.config.classes else ()
         return RecordingMeasures(
             original,
             speaker,
@@ -187,12 +188,10 @@ class _Plan:
             self._aligned(self.data, i, codes[0].cpu(), original.wave),
             code_bits=-float(self.prior.log_prob(codes)) / log(2),
             signal_bits=-float(tokenizer.likelihood.log_prob(analysis.features, x)) / log(2),
-            rates={k: original.compare(decoded(k, label)) for k in served_codes} if self.decodes else {},
-            conversions=(
-                {k: voices.converted(original, speaker, centroids, in_voice(k)) for k in served_codes}
-                if converts
-                else {}
-            ),
+            rates={k: original.compare(decoded(k, label)) for k in rates},
+            conversions={
+                k: voices.converted(original, speaker, centroids, partial(in_voice, k)) for k in converted_rates
+            },
         )
 
     def _aligned(self, split: Recordings, i: int, codes: Tensor | None, wave: Tensor) -> AlignedRecording | None:
@@ -203,16 +202,16 @@ class _Plan:
         hop = self.tokenizer.hop
         return AlignedRecording.of(codes[:, 0], phones, wave, hop=hop, sample_rate=self.sample_rate)
 
-    def _why_no_phones(self, count: int) -> str:
+    def _reason_without_phones(self, count: int) -> str:
         codebook_size = self.tokenizer.quantizer.codebook_sizes[0]
         for split, recordings in ((self.train, len(self.train.recordings)), (self.data, count)):
             if all(split.phones(i) is None for i in range(recordings)):
-                return "no alignments are known for this split; `codeword align` makes them"
-        if codebook_size > LARGEST_CODEBOOK:
-            return f"the first codebook has {codebook_size} codewords, too many to name each a phone"
+                return "this split has no alignments; `codeword align` makes them"
+        if codebook_size > MAX_CODEBOOK_SIZE:
+            return f"the first codebook has {codebook_size} codewords, more than {MAX_CODEBOOK_SIZE}"
         return ""
 
-    def _why_no_voices(self, count: int, missing: dict[str, str]) -> str:
+    def _reason_without_voices(self, count: int, missing: dict[str, str]) -> str:
         for needed in ("conversion_success", "per"):
             if needed in missing:
                 return missing[needed]
@@ -223,49 +222,49 @@ class _Plan:
         return ""
 
 
-def _fit_baseline(learned: Sequence[TrainingFeatures], tokenizer: Tokenizer) -> KMeansBaseline:
+def _fit_baseline(training: Sequence[TrainingFeatures], tokenizer: Tokenizer) -> KMeansBaseline:
     """The baseline with the tokenizer's codebook sizes, fitted on all training recordings."""
     return KMeansBaseline.fit(
-        torch.cat([r.cells for r in learned if r.cells is not None]),
+        torch.cat([r.cells for r in training if r.cells is not None]),
         tokenizer.quantizer.codebook_sizes,
         sample_rate=sample_rate(tokenizer),
         generator=torch.Generator().manual_seed(0),
     )
 
 
-def _baseline_figures(
-    codec: KMeansBaseline, original: Original, served_codes: Sequence[int]
+def _compare_baseline(
+    codec: KMeansBaseline, served_codes: Sequence[int], original: Original
 ) -> dict[int, dict[str, float]]:
     codes, length = codec.encode(original.wave), len(original.wave)
     return {k: original.compare(codec.decode(codes[:, :k], length=length)) for k in served_codes}
 
 
 def _rate_metrics(measured: Sequence[RecordingMeasures], tokenizer: Tokenizer, k: int) -> dict[str, Metric]:
-    """Quality and cost of the first k codes of each cell."""
+    """Quality and bit rates of the first k codes of each cell."""
     codebook_sizes = tokenizer.quantizer.codebook_sizes[:k]
-    usages = []
-    for recording in measured:
-        usages.append(CodeUsage(codebook_sizes))
-        usages[-1].add(recording.codes[:, :k])
-    counts = [torch.stack(of_book) for of_book in zip(*(usage.counts for usage in usages), strict=True)]
+    # By codebook: counts of its codewords in each recording (recordings, codebook size).
+    counts = [torch.stack([histogram(r.codes[:, j], n) for r in measured]) for j, n in enumerate(codebook_sizes)]
     cells, seconds = [len(r.codes) for r in measured], [r.original.seconds for r in measured]
-    cells_a_second = sum(cells) / sum(seconds)
+    mean_cells_per_second = sum(cells) / sum(seconds)
 
     def statistics(rows: Tensor) -> dict[str, float]:
-        summed = [c[rows].sum(0) for c in counts]
-        entropy = sum(map(entropy_bits, summed))
-        used = sum(float((c > 0).sum()) for c in summed)
+        totals = [c[rows].sum(0) for c in counts]
+        entropy = sum(map(entropy_bits, totals))
+        used = sum(float((c > 0).sum()) for c in totals)
         return {
-            "bits_per_second_order0": entropy * cells_a_second,
+            "bits_per_second_order0": entropy * mean_cells_per_second,
             "usage": used / sum(codebook_sizes),
             "perplexity": 2 ** (entropy / k),
         }
 
-    units = ("bit/s, each codebook's own entropy", "fraction of codewords", "codewords, over the whole split")
     intervals = resampled_intervals(statistics, len(measured))
-    bits = sum(log2(n) for n in codebook_sizes)
-    metrics = {"bits_per_second_nominal": ratio_metric([bits * n for n in cells], seconds, "bit/s")}
-    metrics |= {name: metric(interval, unit) for (name, interval), unit in zip(intervals.items(), units, strict=True)}
+    bits_per_cell = sum(log2(n) for n in codebook_sizes)
+    metrics = {
+        "bits_per_second_nominal": ratio_metric([bits_per_cell * n for n in cells], seconds, "bit/s"),
+        "bits_per_second_order0": metric(intervals["bits_per_second_order0"], "bit/s, each codebook's own entropy"),
+        "usage": metric(intervals["usage"], "fraction of codewords"),
+        "perplexity": metric(intervals["perplexity"], "codewords, over the whole split"),
+    }
     if k == len(tokenizer.quantizer.codebook_sizes):
         code_bits = [r.code_bits for r in measured]
         metrics["bits_per_second_prior"] = ratio_metric(code_bits, seconds, "bit/s under the prior")

@@ -1,4 +1,4 @@
-"""Voice conversion: similarity of converted voices to the target's, and speaker information left in the codes."""
+"""Voice conversion: similarity of converted speech to the target's voice, and speaker information in the codes."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +17,17 @@ from codeword.evaluation.results import Metric, exactly, metric
 from codeword.quantizers.usage import histogram
 
 CENTROID_RECORDINGS = 12
-"""Number of training utterances of each speaker that make up its centroid."""
-MOST_SPEAKERS = 16
-"""With more speakers than this, only conversions to the first ones are measured."""
+"""The centroid of a speaker is the mean of about this number of training recordings."""
+MAX_SPEAKERS = 16
+"""Conversions are measured to at most this number of speakers, the first ones."""
 
 
 @dataclass(frozen=True)
 class ConvertedRecording:
-    """One recording decoded in another voice: cosine to the target's voice minus cosine to the source's, and edits
-    between the phones recognised in it and the `phones` of the original.
+    """Measures of one recording decoded in another voice.
+
+    `margin` is that of `conversion_margin`. `edits` is the edit distance between the phones recognised in it and those
+    of the original, which has `phones` phones.
     """
 
     margin: float
@@ -36,7 +38,7 @@ class ConvertedRecording:
 def converted(
     original: Original, source: str, centroids: Mapping[str, Tensor], decode: Callable[[str], Tensor]
 ) -> list[ConvertedRecording]:
-    """A recording of speaker `source` in every other voice; `decode` gives the waveform (T,) in a target's voice."""
+    """Measures of a recording of speaker `source` in every other voice; `decode(target)` returns the waveform (T,)."""
     conversions = []
     for target in (name for name in centroids if name != source):
         wave = decode(target)
@@ -48,7 +50,7 @@ def converted(
 
 
 def conversion_metrics(conversions: Sequence[ConvertedRecording]) -> dict[str, Metric]:
-    """Metrics over conversions; none if there are no conversions."""
+    """Metrics over conversions; empty without conversions."""
     if not conversions:
         return {}
     margins = torch.tensor([c.margin for c in conversions])
@@ -66,23 +68,22 @@ def conversion_metrics(conversions: Sequence[ConvertedRecording]) -> dict[str, M
 
 
 def centroid_recordings(train: Recordings, classes: Sequence[str]) -> set[int]:
-    """Training recordings that represent each speaker's voice, spread over all chapters: they were recorded on
-    different days.
+    """Indices of the training recordings for the centroids, evenly spaced over each speaker's chapters, because
+    chapters are recorded on different days.
     """
     chosen = set()
-    for label in range(len(classes[:MOST_SPEAKERS])):
-        mine = [i for i in range(len(train.recordings)) if train.label(i) == label]
-        chosen |= set(mine[:: max(1, len(mine) // CENTROID_RECORDINGS)])
+    for label in range(len(classes[:MAX_SPEAKERS])):
+        of_speaker = [i for i in range(len(train.recordings)) if train.label(i) == label]
+        chosen |= set(of_speaker[:: max(1, len(of_speaker) // CENTROID_RECORDINGS)])
     return chosen
 
 
 def voice_centroids(vectors: Sequence[Tensor], speakers: Sequence[str]) -> dict[str, Tensor]:
-    """Mean direction of each speaker's voice vectors (E,) of real training utterances, of unit length."""
-    names = sorted(set(speakers))
-    return {
-        name: F.normalize(torch.stack([v for v, s in zip(vectors, speakers, strict=True) if s == name]).mean(0), dim=0)
-        for name in names
-    }
+    """Mean of the voice vectors (E,) of each speaker, normalised to unit length."""
+    by_speaker: dict[str, list[Tensor]] = {name: [] for name in sorted(set(speakers))}
+    for vector, speaker in zip(vectors, speakers, strict=True):
+        by_speaker[speaker].append(vector)
+    return {name: F.normalize(torch.stack(group).mean(0), dim=0) for name, group in by_speaker.items()}
 
 
 def conversion_margin(voice: Tensor, source: str, target: str, centroids: Mapping[str, Tensor]) -> float:
@@ -92,14 +93,10 @@ def conversion_margin(voice: Tensor, source: str, target: str, centroids: Mappin
 
 
 def code_histograms(recordings: Sequence[Tensor], *, codebook_sizes: Sequence[int]) -> Tensor:
-    """Share of the cells of each recording's codes (G, K) that use each codeword: (N, all codewords)."""
-    return torch.stack(
-        [
-            torch.cat([histogram(codes[:, k], size) for k, size in enumerate(codebook_sizes)]).float()
-            / max(1, len(codes))
-            for codes in recordings
-        ]
-    )
+    """Relative frequency of each codeword in the codes (G, K) of N recordings: (N, sum of the codebook sizes)."""
+    counts = [[histogram(codes[:, k], size) for k, size in enumerate(codebook_sizes)] for codes in recordings]
+    cells = torch.tensor([max(1, len(codes)) for codes in recordings])
+    return torch.stack([torch.cat(of_recording) for of_recording in counts]).float() / cells[:, None]
 
 
 def speaker_probe(
@@ -107,25 +104,25 @@ def speaker_probe(
 ) -> Metric:
     """Percentage of held-out recordings whose speaker a linear probe predicts from the histogram of codes (G, K).
 
-    Each recording is its codes and its speaker. The less, the better for conversion: codes without speaker information
-    leave the probe at the share of the most frequent speaker.
+    Each recording is a pair of codes and speaker. Lower is better for conversion: for codes without speaker
+    information the result is the share of the most frequent speaker.
 
     Raises:
         DataError: a held-out speaker does not occur in `train`.
     """
     names = sorted({speaker for _, speaker in train})
-    strangers = sorted({speaker for _, speaker in held_out} - set(names))
-    if strangers:
+    unseen = sorted({speaker for _, speaker in held_out} - set(names))
+    if unseen:
         raise DataError(
-            f"The speaker probe cannot know {', '.join(strangers)}, who is not in training; "
-            f"hold out chapters of training speakers instead."
+            f"The speaker probe needs training recordings of speaker {', '.join(unseen)}; "
+            "hold out chapters of training speakers instead."
         )
 
     def labelled(split: Collection[tuple[Tensor, str]]) -> tuple[Tensor, Tensor]:
         histograms = code_histograms([codes for codes, _ in split], codebook_sizes=codebook_sizes)
-        # Square roots: the rare codewords of a recording count by their information, not by their frequency.
+        # The square root raises the weight of rare codewords.
         return histograms.sqrt(), torch.tensor([names.index(speaker) for _, speaker in split])
 
-    features, wanted = labelled(held_out)
-    right = LinearProbe(*labelled(train), classes=len(names)).predict(features) == wanted
-    return exactly(100 * float(right.double().mean()), "% of held-out recordings, linear on code histograms")
+    features, speakers = labelled(held_out)
+    correct = LinearProbe(*labelled(train), classes=len(names)).predict(features) == speakers
+    return exactly(100 * float(correct.double().mean()), "% of held-out recordings, linear on code histograms")
