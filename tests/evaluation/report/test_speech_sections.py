@@ -175,7 +175,7 @@ def test_without_speakers_phones_rates_or_length_the_report_is_shorter(tmp_path:
     figures = {path.stem for path in folder.glob("*.png")}
     assert figures & {"conversions", "codes-by-phones", "rate-distortion", "samples-by-class"} == set()
     assert {"code-tracks", "samples", "reconstruction-1"} <= figures
-    assert "Rate by rate" not in (folder / "index.html").read_text(encoding="utf-8")
+    assert "Results at each rate" not in (folder / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_decoder_that_draws_sample_by_sample_is_heard_for_a_second(tmp_path: Path) -> None:

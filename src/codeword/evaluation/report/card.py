@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import log2
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from codeword.config import load_recipe, shipped_recipes
 from codeword.evaluation.medium import cells_per_second, medium_name, sample_rate
 from codeword.evaluation.report.tables import rate_table, reasons, result_rows
+from codeword.evaluation.report.templates import render, run_facts
 from codeword.evaluation.results import read_evaluation
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
@@ -17,20 +16,22 @@ from codeword.training.run import Run
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set as a card names it: its title, its licence, and its name on the Hugging Face Hub if it is there.
+    """Title and licence of a data set, and its name on the Hugging Face Hub if it is there.
 
-    If the data are not `known` to us, only the person who trained the model can license the weights.
+    If `redistributable` is False, only the person who trained the model can choose the licence of the weights.
     """
 
     title: str
     licence: str
     hub_name: str = ""
-    known: bool = True
+    redistributable: bool = True
 
 
 @dataclass(frozen=True)
 class MediumText:
-    """Words of a card for one medium: its name, a batch of signals, a file, one cell, and a limit of conditioning."""
+    """Texts of a card for one medium: its name, a batch of signals, a file name, the signal of one cell, and the limit
+    of a decoder conditioned on classes.
+    """
 
     name: str
     batch: str
@@ -76,9 +77,9 @@ _SOURCES = {
     ),
     "synthetic-images": DataSource("scenes drawn by Codeword", "The scenes are drawn by Codeword itself."),
     "synthetic-speech": DataSource("syllables spoken by Codeword", "The syllables are made by Codeword itself."),
-    "image-folder": DataSource("a folder of pictures", "The rights in the pictures are their owners'.", known=False),
+    "image-folder": DataSource("a folder of pictures", "The rights in the pictures are their owners'.", redistributable=False),
     "audio-folder": DataSource(
-        "a folder of recordings", "The rights in the recordings are their owners'.", known=False
+        "a folder of recordings", "The rights in the recordings are their owners'.", redistributable=False
     ),
 }
 """By the kind of data."""
@@ -90,25 +91,19 @@ def card(run: Run, model: Model, *, weights_bytes: int, compact: bool = False) -
     Args:
         run: the run that trained the model; the card has the results of its last evaluation.
         model: the model as it is stored; the card has its fingerprint.
-        weights_bytes: total size of its files of weights.
-        compact: True if it is stored compactly; it was measured before.
+        weights_bytes: total size of its weight files.
+        compact: True if its weights are stored in 8 bits; the measures are of the full-precision weights.
 
     Raises:
         RecipeError, ModelError: the run's files cannot be read.
     """
     recipe = run.recipe()
     evaluation = read_evaluation(run) if run.evaluation_path.is_file() else None
-    environment = Environment(
-        loader=PackageLoader("codeword.evaluation.report", "."),
-        autoescape=False,  # Markdown; `in_line` escapes all text from outside.
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["in_line"] = _in_line
     source, config = _SOURCES[recipe.data.kind], model.tokenizer.config
     medium = _MEDIA.get(medium_name(config), _IMAGES)
-    return environment.get_template("card.md.j2").render(
+    return render(
+        "card.md.j2",
+        autoescape=False,
         recipe=recipe,
         # Paths on the machine that trained the model are private.
         recipe_json=recipe.model_dump_json(indent=2, exclude={"data": {"root", "alignments"}}),
@@ -130,16 +125,13 @@ def card(run: Run, model: Model, *, weights_bytes: int, compact: bool = False) -
 
 
 def _facts(run: Run, model: Model, weights_bytes: int) -> list[tuple[str, str]]:
-    """Title and value of everything the model depends on."""
-    recipe, environment = run.recipe(), run.environment()
+    """Title and value of everything that the model depends on, its size and its fingerprint."""
+    recipe = run.recipe()
     millions = [sum(p.numel() for p in part.parameters()) / 1e6 for part in (model.tokenizer, model.prior)]
     return [
         ("Data", _SOURCES[recipe.data.kind].title),
         ("Recipe", recipe.name),
-        ("Seed", str(recipe.seed)),
-        ("Commit", environment["commit"]),
-        ("Machine", environment["machine"]),
-        ("Versions", f"Codeword {environment['codeword']}, PyTorch {environment['torch']}"),
+        *run_facts(run),
         ("Parameters", f"{millions[0]:.2f} M in the tokenizer, {millions[1]:.2f} M in the prior"),
         ("Size", f"{weights_bytes / 1e6:.2f} MB"),
         ("Fingerprint", model.fingerprint),
@@ -150,23 +142,20 @@ def _code_sentences(tokenizer: Tokenizer, medium: MediumText) -> str:
     codebook_sizes = tokenizer.quantizer.codebook_sizes
     count = "one code" if len(codebook_sizes) == 1 else f"{len(codebook_sizes)} codes"
     sizes = " x ".join(map(str, codebook_sizes)) if len(set(codebook_sizes)) > 1 else f"{codebook_sizes[0]:,}"
-    words = f"{medium.cell(tokenizer)} becomes {count} out of {sizes}, {sum(map(log2, codebook_sizes)):g} bits."
+    sentences = f"{medium.cell(tokenizer)} becomes {count} out of {sizes}, {sum(map(log2, codebook_sizes)):g} bits."
     if shorter := tokenizer.quantizer.served_codes[:-1]:
-        words += f" The first {' or '.join(map(str, shorter))} of them also decode alone, at a lower rate."
-    return words
+        sentences += f" The first {' or '.join(map(str, shorter))} of them also decode alone, at a lower rate."
+    return sentences
 
 
 def _limits(tokenizer: Tokenizer, medium: MediumText, source: DataSource) -> list[str]:
     """Limits of the model and of its use."""
-    limits = [f"It was trained on nothing but {source.title}; other signals may come back worse."]
+    limits = [f"It was trained only on {source.title}; the quality of other signals may be lower."]
     if tokenizer.likelihood.phases_are_synthesised:
-        limits.append("Phases are not coded: Griffin-Lim finds phases that fit, so waveforms differ but sound alike.")
+        limits.append(
+            "Phases are not coded: Griffin-Lim estimates them, so decoded waveforms differ from the original but sound "
+            "similar."
+        )
     if tokenizer.classes and medium.classes_limit:
         limits.append(medium.classes_limit.format(classes=tokenizer.classes))
     return limits
-
-
-def _in_line(text: object) -> str:
-    """Text from outside for a table cell or a sentence: one line, without markup."""
-    line = " ".join(str(text).split())
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#!" else c for c in line)

@@ -1,32 +1,32 @@
-"""The report of a run: one HTML file with every number and figure, which needs no network."""
+"""The report of a run: one HTML file with every number, figure and sound; it loads nothing from the network."""
 
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from codeword.errors import UsageError
 from codeword.evaluation.report.figures import WIDTH_INCHES, Section, Sound, png
 from codeword.evaluation.report.files import file_table
 from codeword.evaluation.report.sections import report_contents
 from codeword.evaluation.report.tables import other_codecs, rate_table, reasons, result_rows
-from codeword.evaluation.results import Evaluation, read_evaluation
+from codeword.evaluation.report.templates import render, run_facts
+from codeword.evaluation.results import read_evaluation
 from codeword.media.audio import write_audio
 from codeword.store import write_atomically
 from codeword.training.run import Run
 
-_PAGE_WIDTH = 1000  # CSS pixels, for a figure of WIDTH_INCHES: text in all figures is then of one size.
+_PAGE_WIDTH = 1000  # CSS pixels of a figure of WIDTH_INCHES; narrower figures scale with it, so all have the same font size.
 
 
 def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
-    """Write `report/index.html`, its figures and sounds into a finished and evaluated run; returns the page's path.
+    """Write `report/index.html` of a finished and evaluated run, and return its path.
 
-    The page contains them all, so that it can be sent as one file; the same PNGs and FLACs are in its folder.
+    Figures and sounds are embedded in the page, so that it can be sent as one file, and also written next to it as PNG
+    and FLAC files.
 
     Args:
         run: a run, or its folder.
-        samples: number of signals to draw from the prior; of audio at most a few.
+        samples: number of signals to draw from the prior; at most 4 for audio.
         seed: seed of the random draws.
 
     Raises:
@@ -39,15 +39,15 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
     evaluation = read_evaluation(run)
     contents = report_contents(run, evaluation, samples=samples, seed=seed)
     figures = [_embedded(section, run.report_path) for section in contents.sections]
-    environment = Environment(
-        loader=PackageLoader("codeword.evaluation.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    page = environment.get_template("page.html.j2").render(
+    facts = [
+        ("Data", f"{run.recipe().data.kind}, {evaluation.split} split, {evaluation.signals:,} signals"),
+        ("Codes", contents.code_summary),
+        *run_facts(run),
+    ]
+    page = render(
+        "page.html.j2",
         recipe=run.recipe(),
-        facts=_facts(run, evaluation, contents.code_summary),
+        facts=facts,
         rows=list(result_rows(evaluation, run.recipe().data)),
         metrics=evaluation.metrics,
         rates=rate_table(evaluation),
@@ -56,7 +56,7 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
         left_out=reasons(evaluation),
         split=evaluation.split,
         figures=figures,
-        sounds=any(figure.rows for figure in figures),
+        sounds=any(figure.players for figure in figures),
         page_width=_PAGE_WIDTH,
     )
     path = run.report_path / "index.html"
@@ -66,17 +66,17 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
 
 @dataclass(frozen=True)
 class EmbeddedSection:
-    """A section as the page has it; `width` is in CSS pixels, `rows` are labels with players (label, data URI)."""
+    """A section of the page; `width` is in CSS pixels. `players` are rows with a label and players (label, data URI)."""
 
     title: str
     caption: str
     width: int
     data_uri: str
-    rows: list[tuple[str, list[tuple[str, str]]]]
+    players: list[tuple[str, list[tuple[str, str]]]]
 
 
 def _embedded(section: Section, folder: Path) -> EmbeddedSection:
-    """Draw a section, and write its files into the folder."""
+    """Draw a section, and write its figure and sounds to the folder."""
     figure = section.draw()
     image = png(figure, small_palette=section.small_palette)
     write_atomically(folder / f"{section.name}.png", image)
@@ -85,14 +85,14 @@ def _embedded(section: Section, folder: Path) -> EmbeddedSection:
         caption=section.caption,
         width=round(figure.get_figwidth() / WIDTH_INCHES * _PAGE_WIDTH),
         data_uri=_data_uri("image/png", image),
-        rows=[
-            (label, [(sound.label, _written(sound, folder)) for sound in sounds]) for label, sounds in section.sounds
+        players=[
+            (label, [(sound.label, _write_sound(sound, folder)) for sound in sounds]) for label, sounds in section.sounds
         ],
     )
 
 
-def _written(sound: Sound, folder: Path) -> str:
-    """Write a sound into the folder; returns it as a data URI."""
+def _write_sound(sound: Sound, folder: Path) -> str:
+    """Write a sound to the folder, and return it as a data URI."""
     path = folder / f"{sound.name}.flac"
     write_audio(path, sound.x, sample_rate=sound.sample_rate, values=sound.values)
     return _data_uri("audio/flac", path.read_bytes())
@@ -100,16 +100,3 @@ def _written(sound: Sound, folder: Path) -> str:
 
 def _data_uri(media_type: str, content: bytes) -> str:
     return f"data:{media_type};base64,{b64encode(content).decode()}"
-
-
-def _facts(run: Run, evaluation: Evaluation, code_summary: str) -> list[tuple[str, str]]:
-    """Title and value of everything the numbers depend on, and of the size of the codes."""
-    versions = run.environment()
-    return [
-        ("Data", f"{run.recipe().data.kind}, {evaluation.split} split, {evaluation.signals:,} signals"),
-        ("Codes", code_summary),
-        ("Seed", str(evaluation.seed)),
-        ("Commit", evaluation.commit),
-        ("Machine", evaluation.machine),
-        ("Versions", f"Codeword {versions['codeword']}, PyTorch {versions['torch']}"),
-    ]

@@ -1,0 +1,37 @@
+"""Jinja templates of this package, and the facts that both the report and the model card list."""
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from codeword.training.run import Run
+
+
+def render(template: str, *, autoescape: bool = True, **values: Any) -> str:
+    """Render a template of this folder; without `autoescape`, it has to escape text from outside by `in_line`."""
+    environment = Environment(
+        loader=PackageLoader("codeword.evaluation.report", "."),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["in_line"] = in_line
+    return environment.get_template(template).render(**values)
+
+
+def in_line(text: object) -> str:
+    """Text from outside for a table cell or a sentence of Markdown: one line, without markup."""
+    line = " ".join(str(text).split())
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>|#!" else c for c in line)
+
+
+def run_facts(run: Run) -> list[tuple[str, str]]:
+    """Title and value of everything that the numbers of a run depend on, apart from its data and recipe."""
+    environment = run.environment()
+    return [
+        ("Seed", str(run.recipe().seed)),
+        ("Commit", environment["commit"]),
+        ("Machine", environment["machine"]),
+        ("Versions", f"Codeword {environment['codeword']}, PyTorch {environment['torch']}"),
+    ]
