@@ -17,7 +17,7 @@ from codeword.model import Model
 from codeword.store import write_json
 from codeword.training.run import Run
 
-# By the medium's name; all others have signals of one size, as images do.
+# By the name of the medium; every other medium has signals of one size, like images.
 _MEASURES: dict[str, Callable[..., Measures]] = {"audio": measure_recordings}
 
 
@@ -30,19 +30,19 @@ def evaluate(
     device: str | torch.device | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Measure a finished run on one split, and write `evaluation.json` into it.
+    """Measure a finished run on one split, and write `evaluation.json` to its folder.
 
-    Everything is computed in float32; images at the size they were trained at, recordings whole. Bits per dimension are
-    `(-log2 p(codes) - log2 p(x | codes)) / (number of values in x)`, an upper bound on -log2 p(x); `code_bpd` is
-    unconditional, so that `total_bpd` is a statement about signals alone.
+    Everything is computed in float32, on images of the size of training and on complete recordings. Bits per dimension
+    are `(-log2 p(codes) - log2 p(x | codes)) / (number of values in x)`, an upper bound on -log2 p(x).
+    `code_bpd` is unconditional, so `total_bpd` is that of signals without their labels.
 
     Args:
         run: a run, or its folder.
         split: "train", "valid" or "test".
-        files: also write all signals as real files, in our formats and others, and read them back; slow.
+        files: also write all signals to files in our format and in others, and decode them; slow.
         limit: at most this many signals of the split; by default the recipe's.
         device: the device to compute on; by default a GPU if there is one.
-        progress: called with the number of signals done and of all signals.
+        progress: called with the number of signals that are done and the number of all signals.
 
     Raises:
         UsageError: there is no run, it is not finished, or it has no such split; or `limit` is below 1.
@@ -60,9 +60,7 @@ def evaluate(
     data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
     measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
     measures = measure(tokenizer, prior, data, train, config, progress=progress)
-    written = FileMeasures(())
-    if files:
-        written = measure_files(Model.load(run.folder), data, config, progress=progress)
+    written = measure_files(Model.load(run.folder), data, config, progress=progress) if files else FileMeasures(())
     environment = run.environment()
     result = Evaluation(
         **measures.model_copy(update={"left_out": measures.left_out | written.left_out}).model_dump(),

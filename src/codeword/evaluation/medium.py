@@ -1,4 +1,4 @@
-"""Medium of a model and its units of time, for the parts of an evaluation that depend on them."""
+"""Name of the medium of a model, and units of audio, for the parts of an evaluation that depend on the medium."""
 
 from codeword.config import TokenizerConfig
 from codeword.errors import UnsupportedError
@@ -7,7 +7,7 @@ from codeword.tokenizer import Tokenizer
 
 
 def medium_name(config: TokenizerConfig) -> str:
-    """Key of the tables of measures, files and sections; "" for signals that are in no file, but can be measured."""
+    """Name of the medium, the key of the tables of measures, files and sections; "" for signals without file format."""
     try:
         return medium_of(config).name
     except UnsupportedError:
@@ -26,7 +26,7 @@ def cells_per_second(tokenizer: Tokenizer) -> float:
 
 
 def dimension(config: TokenizerConfig) -> str:
-    """Word for one value of a signal: "sample" for audio."""
+    """Name of one value of a signal in texts, such as "sample" for audio."""
     try:
         return medium_of(config).dimension
     except UnsupportedError:

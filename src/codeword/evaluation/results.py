@@ -27,9 +27,9 @@ class Rate(Config):
 
 
 class Theory(Config):
-    """Cost of a file's payload according to the models: `bits` in total, under `model`.
+    """Predicted size of the payload of files, everything but headers: `bits` in total, under `model`.
 
-    `gap` is the percentage by which the payload (everything but headers) is larger.
+    `gap` is the percentage by which the actual payload is larger.
     """
 
     bits: float
@@ -38,11 +38,11 @@ class Theory(Config):
 
 
 class FileFormat(Config):
-    """Sizes and quality of signals written in one file format: `bytes` includes the headers.
+    """Sizes and quality of `signals` signals written in one file format.
 
-    `name` is the format and `setting` its options. Only our own files have `overhead_bytes` and `theory`. `metrics`
-    compare the decoded files with the originals. `matches` names our settings for which this is the nearest setting of
-    its format with at least the same rate.
+    `name` is the format and `setting` its options. `bytes` is the total size of the files with headers; only our own
+    files have `overhead_bytes` (headers) and `theory`. `metrics` compare the decoded files with the originals. `matches`
+    lists our settings for which this is the setting of its format with the nearest rate that is not lower.
     """
 
     name: str
@@ -61,8 +61,8 @@ class FileFormat(Config):
 class Measures(Config):
     """Measures of the models on one split: the part of an evaluation that depends on the medium.
 
-    `rates` has one entry for each rate of a model that serves several, from the lowest. `baselines` are the same rates
-    by k-means on log-mels, without a network. `left_out` gives the reason for each metric that could not be measured.
+    `rates` has one entry for each rate, from the lowest; it is empty for a model with a single rate. `baselines` are
+    those of k-means on log-mels, without a network. `left_out` gives the reason for each metric that is not measured.
     """
 
     signals: int
@@ -73,7 +73,7 @@ class Measures(Config):
 
 
 class Evaluation(Measures):
-    """Content of `evaluation.json`; `files` has our file formats and others if they were requested."""
+    """Content of `evaluation.json`; `files` is empty unless file formats were requested."""
 
     recipe: str
     split: Split
@@ -84,13 +84,13 @@ class Evaluation(Measures):
 
 
 def metric(interval: tuple[float, float, float], unit: str) -> Metric:
-    """A metric from its value and the ends of its interval."""
+    """A metric from its value and the ends of its interval (value, low, high)."""
     value, low, high = interval
     return Metric(value=value, low=low, high=high, unit=unit)
 
 
 def exactly(value: float, unit: str) -> Metric:
-    """A metric without an interval: it is a single number, or other signals would not change it."""
+    """A metric without an interval, for a value that is not a statistic over signals."""
     return metric((value, value, value), unit)
 
 

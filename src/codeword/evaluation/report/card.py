@@ -77,7 +77,9 @@ _SOURCES = {
     ),
     "synthetic-images": DataSource("scenes drawn by Codeword", "The scenes are drawn by Codeword itself."),
     "synthetic-speech": DataSource("syllables spoken by Codeword", "The syllables are made by Codeword itself."),
-    "image-folder": DataSource("a folder of pictures", "The rights in the pictures are their owners'.", redistributable=False),
+    "image-folder": DataSource(
+        "a folder of pictures", "The rights in the pictures are their owners'.", redistributable=False
+    ),
     "audio-folder": DataSource(
         "a folder of recordings", "The rights in the recordings are their owners'.", redistributable=False
     ),

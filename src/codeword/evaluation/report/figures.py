@@ -1,4 +1,4 @@
-"""Figures of a report: plain data in, a Matplotlib figure out, without the global state of pyplot."""
+"""Figures of a report: functions from data to a Matplotlib figure, without the global state of pyplot."""
 
 import io
 import warnings
@@ -24,7 +24,7 @@ _MAX_MAGNIFICATION = 24
 
 @dataclass(frozen=True)
 class Sound:
-    """A recording to play: x (1, T), integers in [0, values); `name` is the name of its file."""
+    """A recording to play: x (1, T), integers in [0, values); `name` is its file name without suffix."""
 
     name: str
     label: str
@@ -35,10 +35,10 @@ class Sound:
 
 @dataclass(frozen=True)
 class Section:
-    """One figure of the report with its caption; `name` is the name of its file.
+    """One figure of the report with its caption; `name` is its file name without suffix.
 
-    `sounds` are rows of players, each with its label. With `small_palette` the picture has 128 colours, which makes
-    pictures of noise a third as large.
+    `sounds` are rows of players, each with a label. With `small_palette` the figure has 128 colours: the file of a
+    spectrogram is then a third as large.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve with a dot at each point; `faint` is thin, without dots, for many noisy points.
+    """One curve with a dot at each point. A `faint` curve is thin and has no dots, for many noisy points.
 
-    `dots` draws large dots without a line, hollow if the line would be `dashed`.
+    With `dots` it is large dots without a line, hollow if it is also `dashed`.
     """
 
     label: str
@@ -67,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes; `limit` is a value with its name, drawn as a dashed line; `log_x` is for rates."""
+    """One set of axes; `limit` is a value with its label, drawn as a dashed line; `log_x` is for rates."""
 
     title: str
     y_label: str
@@ -79,9 +79,9 @@ class Panel:
 
 
 def panels_figure(panels: Sequence[Panel]) -> Figure:
-    """Curves side by side; losses that span more than a factor of ten get a logarithmic axis."""
+    """Panels side by side; values that span more than a factor of ten get a logarithmic axis."""
     figure = Figure(figsize=(WIDTH_INCHES, 3.5), layout="constrained")
-    for axes, panel in zip(_row_of_axes(figure, len(panels)), panels, strict=True):
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _decorate(axes, panel.title, panel.x_label, panel.y_label)
         for line in panel.lines:
             style: dict[str, Any] = {"ls": "--" if line.dashed else "-"}
@@ -113,7 +113,7 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
 def code_use_figure(counts: Sequence[Tensor]) -> Figure:
     """Frequency of each codeword, most frequent first, for each of the K histograms `counts` (size,)."""
     figure = Figure(figsize=(WIDTH_INCHES, 3.5), layout="constrained")
-    (axes,) = _row_of_axes(figure, 1)
+    axes = figure.subplots()
     _decorate(axes, "", "codeword, the most frequent first", "times used")
     size = max(len(c) for c in counts)
     for k, histogram in enumerate(counts):
@@ -125,13 +125,13 @@ def code_use_figure(counts: Sequence[Tensor]) -> Figure:
         # The baseline stays below one, so that a codeword used once is visible on the logarithmic axis.
         axes.stairs(used, edges, baseline=0.5, fill=len(counts) == 1, color=colour, lw=1.6, label=label)
         if len(counts) == 1:
-            axes.axhline(float(histogram.sum()) / size, color=INK, lw=1, ls=(0, (4, 3)), label="all used alike")
+            axes.axhline(float(histogram.sum()) / size, color=INK, lw=1, ls=(0, (4, 3)), label="all equally frequent")
             axes.axvspan(len(used), size, color="#f1e3d8", lw=0, label="never used" if len(used) < size else None)
     axes.set_yscale("log")
     axes.set_xlim(0, size)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_ylim(bottom=0.5)
-    # Above the axes: a flat histogram leaves no room inside.
+    # The legend is above the axes: a flat histogram fills all of them.
     axes.legend(
         frameon=False, fontsize=9, labelcolor=INK, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2
     )
@@ -140,7 +140,7 @@ def code_use_figure(counts: Sequence[Tensor]) -> Figure:
 
 @dataclass(frozen=True)
 class Note:
-    """A short text over a mosaic, at a pixel of the picture in `row` and `column`."""
+    """A short text of `points` size at pixel (x, y) of the picture in `row` and `column` of a mosaic."""
 
     row: int
     column: int
@@ -152,7 +152,7 @@ class Note:
 
 
 def mosaic_figure(pictures: Tensor, *, row_labels: Sequence[str] = (), notes: Sequence[Note] = ()) -> Figure:
-    """Pictures (rows, columns, 3, H, W) in [0, 1] on white, every pixel magnified by the same whole number."""
+    """Pictures (rows, columns, 3, H, W) in [0, 1] on white, all magnified by the same integer."""
     rows, columns, _, height, width = pictures.shape
     gap = max(1, round(max(height, width) / 16))
     canvas = torch.ones(rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
@@ -161,16 +161,16 @@ def mosaic_figure(pictures: Tensor, *, row_labels: Sequence[str] = (), notes: Se
             top, left = row * (height + gap), column * (width + gap)
             canvas[top : top + height, left : left + width] = pictures[row, column].permute(1, 2, 0)
     margin = 1.05 if row_labels else 0.0
-    room = (WIDTH_INCHES - margin) * DPI
-    magnification = int(min(max(1, room // canvas.shape[1]), _MAX_MAGNIFICATION))
-    # The axes have a whole number of dots for each pixel: otherwise some pixels are wider than others.
+    available = (WIDTH_INCHES - margin) * DPI
+    magnification = int(min(max(1, available // canvas.shape[1]), _MAX_MAGNIFICATION))
+    # An integer number of dots for each pixel: otherwise some pixels are wider than others.
     across, down = canvas.shape[1] * magnification / DPI, canvas.shape[0] * magnification / DPI
     figure = Figure(figsize=(margin + across, down))
     axes = figure.add_axes((margin / (margin + across), 0, across / (margin + across), 1))
     axes.imshow(canvas.clamp(0, 1).numpy(), interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     for row, label in enumerate(row_labels):
-        # Class names are folder names: a dollar sign in one does not start a formula.
+        # Labels may be names of folders: without `parse_math` a dollar sign does not start a formula.
         shown = label if len(label) <= 16 else label[:15] + "…"
         middle = row * (height + gap) + (height - 1) / 2
         style: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9, "color": INK, "parse_math": False}
@@ -185,7 +185,7 @@ def png(figure: Figure, *, small_palette: bool = False) -> bytes:
     """The figure as a PNG file, of 128 colours with `small_palette`."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        # The font may lack the script of a class name; a box in its place is good enough.
+        # The font may lack characters of a class name; Matplotlib draws a box for each of them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     if not small_palette:
@@ -194,10 +194,6 @@ def png(figure: Figure, *, small_palette: bool = False) -> bytes:
     with Image.open(buffer) as image:
         image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(reduced, format="png", optimize=True)
     return reduced.getvalue()
-
-
-def _row_of_axes(figure: Figure, count: int) -> list[Axes]:
-    return list(figure.subplots(1, count, squeeze=False)[0])
 
 
 def _decorate(axes: Axes, title: str, x_label: str, y_label: str) -> None:

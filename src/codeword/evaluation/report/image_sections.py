@@ -8,26 +8,26 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from codeword.evaluation.report.figures import Note, Section, mosaic_figure
-from codeword.evaluation.report.image_signals import ReportImages, decode_alone
+from codeword.evaluation.report.image_signals import ReportImages, decode_codewords
 
 ERROR_AMPLIFICATION = 4
 CODEWORDS_SHOWN = 1024
 
-_LARGEST_PICTURE = 256  # Pixels along a side; larger images are shown reduced, to keep the page small.
-_LARGEST_ROW = 1280  # Pixels of all pictures in a row together.
-_PATCH_PIXELS = (16, 32)  # The gap is at least a pixel, so that smaller patches are enlarged first.
+_LARGEST_PICTURE = 256  # Pixels of the longer side; larger images are reduced to it, to keep the page small.
+_LARGEST_ROW = 1280  # Pixels: total width of the pictures in a row.
+_PATCH_PIXELS = (16, 32)  # Smallest and largest side of a codeword in the mosaic, whose gap is at least one pixel.
 _LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
 
 def image_sections(images: ReportImages) -> list[Section]:
-    """Sections on 2-D signals in reading order; images without exactly three channels are shown grey."""
-    found = [
+    """Sections on 2-D signals in reading order; images without three channels are shown in grey."""
+    sections = [
         Section(
             "reconstructions",
             "Reconstructions",
-            f"The first images of the {images.split} split, not chosen; below each what its codes decode to, and "
-            f"the difference, {ERROR_AMPLIFICATION} times amplified: mid-grey is no error, brighter is where the "
-            "reconstruction is too bright.",
+            f"The first images of the {images.split} split, not selected. Below each image are its reconstruction and "
+            f"the error, amplified {ERROR_AMPLIFICATION} times: mid-grey is no error, and brighter pixels are too "
+            "bright in the reconstruction.",
             lambda: _reconstructions(images),
         ),
         Section("code-maps", "Images as codes", _code_map_caption(images), lambda: _code_maps(images)),
@@ -35,22 +35,22 @@ def image_sections(images: ReportImages) -> list[Section]:
         Section(
             "samples",
             "Samples",
-            f"Codes drawn from the prior and decoded; temperature 1, seed {images.seed}, not chosen.",
+            f"Codes drawn from the prior and decoded. {images.sampling}",
             lambda: mosaic_figure(_rows(_pictures(images, images.samples), 12)),
         ),
     ]
     if images.class_names:
-        found.append(
+        sections.append(
             Section(
                 "samples-by-class",
                 "Samples of each class",
-                "The prior is conditioned on the class; one row for each: "
+                "The prior is conditioned on the class. From top to bottom: "
                 + ", ".join(images.class_names)
-                + f". Temperature 1, seed {images.seed}, not chosen.",
+                + f". {images.sampling}",
                 lambda: _samples_by_class(images),
             )
         )
-    return found
+    return sections
 
 
 def _reconstructions(images: ReportImages) -> Figure:
@@ -67,12 +67,12 @@ def _reconstructions(images: ReportImages) -> Figure:
 def _code_map_caption(images: ReportImages) -> str:
     codebook_sizes = images.tokenizer.quantizer.codebook_sizes
     across = " × ".join(map(str, images.tokenizer.grid(tuple(images.x.shape[2:]))))
-    codes, themselves = f"cells of {len(codebook_sizes)} codes", "codes decode to by themselves"
+    codes, own = f"cells of {len(codebook_sizes)} codes", "codes"
     if len(codebook_sizes) == 1:
-        codes, themselves = f"numbers below {codebook_sizes[0]:,}", "codeword decodes to by itself"
+        codes, own = f"codes below {codebook_sizes[0]:,}", "codeword"
     return (
-        f"Between encoder and decoder an image is {across} {codes}, and nothing else. Each cell has the mean colour "
-        f"that its {themselves}; the decoder, which sees the neighbours too, makes more of it."
+        f"The decoder reconstructs an image only from {across} {codes}. The middle row shows each cell in the mean "
+        f"colour of its {own}, decoded without other neighbours; the decoder also uses the neighbouring cells."
     )
 
 
@@ -80,10 +80,10 @@ def _code_maps(images: ReportImages) -> Figure:
     shown = min(4, len(images.x))
     x, codes = images.x[:shown], images.codes[:shown]
     size = tuple(x.shape[2:])
-    distinct, which = codes.flatten(0, -2).unique(dim=0, return_inverse=True)
+    distinct, index = codes.flatten(0, -2).unique(dim=0, return_inverse=True)
     # (n, 3), and from it a picture (shown, 3, *G) with one pixel for each cell.
-    colours = _as_rgb(images, decode_alone(images.tokenizer, distinct)).mean((2, 3))
-    cells = colours[which].view(*codes.shape[:-1], 3).movedim(-1, 1)
+    colours = _as_rgb(images, decode_codewords(images.tokenizer, distinct)).mean((2, 3))
+    cells = colours[index].view(*codes.shape[:-1], 3).movedim(-1, 1)
     hop = images.tokenizer.hop
     maps = cells.repeat_interleave(hop, 2).repeat_interleave(hop, 3)[..., : size[0], : size[1]]
     originals = _pictures(images, x)
@@ -95,14 +95,14 @@ def _code_maps(images: ReportImages) -> Figure:
 
 
 def _code_numbers(codes: Tensor, cells: Tensor, hop_pixels: float) -> list[Note]:
-    """Each code written on its cell of the maps, where there are few enough to be read."""
+    """The number of each code on its cell of the maps; none for several codes a cell or more than 10 cells a side."""
     count, *grid, k = codes.shape
     if k > 1 or max(grid) > 10:
         return []
     notes = []
     for image, i, j in product(range(count), range(grid[0]), range(grid[1])):
         colour = "black" if float(_LUMINANCE @ cells[image, :, i, j]) > 0.5 else "white"
-        x, y = ((place + 0.5) * hop_pixels - 0.5 for place in (j, i))
+        x, y = ((cell + 0.5) * hop_pixels - 0.5 for cell in (j, i))
         notes.append(Note(1, image, x, y, str(int(codes[image, i, j, 0])), colour, 6))
     return notes
 
@@ -116,20 +116,21 @@ def _codebook_caption(images: ReportImages) -> str:
         else f"All {shown:,} codewords"
     )
     if len(codebook_sizes) > 1:
-        caption += f" of the first of {len(codebook_sizes)} codes, the others held at their most frequent"
+        caption += f" of the first of {len(codebook_sizes)} codes, with the most frequent codeword in the others"
     return (
-        caption + ", each decoded by itself: dark to bright from top to bottom, cold to warm from left to right. A red "
-        f"dot marks one that none of the first {images.counted:,} images uses."
+        caption
+        + ", each decoded without other neighbours: dark to bright from top to bottom, blue to red from left to "
+        f"right. A red dot marks a codeword that does not occur in the first {images.counted:,} images."
     )
 
 
 def _codebook(images: ReportImages) -> Figure:
     counts = images.counts[0]
-    # Sorted again, so that ties do not decide the order.
+    # Sorted by index: the order of equally frequent codewords is not significant.
     first = counts.argsort(descending=True, stable=True)[:CODEWORDS_SHOWN].sort().values
     codes = torch.tensor([int(c.argmax()) for c in images.counts]).repeat(len(first), 1)
     codes[:, 0] = first
-    patches = _as_rgb(images, decode_alone(images.tokenizer, codes))
+    patches = _as_rgb(images, decode_codewords(images.tokenizer, codes))
     colours = patches.mean((2, 3))
     columns = min(32, max(8, round((2 * len(first)) ** 0.5)), len(first))
     warmth = colours[:, 0] - colours[:, 2]
@@ -142,8 +143,8 @@ def _codebook(images: ReportImages) -> Figure:
     sized = sized.repeat_interleave(enlarged, 2).repeat_interleave(enlarged, 3)
     middle = (sized.shape[-1] - 1) / 2
     notes = [
-        Note(place // columns, place % columns, middle, middle, "●", "#d0021b", 4)
-        for place, used in enumerate((counts[first[order]] > 0).tolist())
+        Note(i // columns, i % columns, middle, middle, "●", "#d0021b", 4)
+        for i, used in enumerate((counts[first[order]] > 0).tolist())
         if not used
     ]
     return mosaic_figure(_rows(sized, columns), notes=notes)
@@ -175,7 +176,7 @@ def _reduced(pictures: Tensor) -> Tensor:
 
 
 def _rows(pictures: Tensor, columns: int) -> Tensor:
-    """(N, 3, H, W) to (rows, columns, 3, H, W); fewer columns for large pictures, and white where none is left."""
+    """(N, 3, H, W) to (rows, columns, 3, H, W), fewer for large pictures; the last row is padded with white."""
     columns = min(columns, len(pictures), max(1, _LARGEST_ROW // pictures.shape[-1]))
     missing = -len(pictures) % columns
     padded = F.pad(pictures, [0, 0, 0, 0, 0, 0, 0, missing], value=1.0)

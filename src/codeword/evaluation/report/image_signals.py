@@ -1,4 +1,4 @@
-"""Images that a report shows: the first of a split, their codes, and samples."""
+"""Images that a report shows: the first images of a split, their codes, and samples."""
 
 from dataclasses import dataclass
 from math import log2, prod
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from codeword.data import evaluation_batches, open_dataset
-from codeword.evaluation.report.signals import BATCH, ReportSignals, Samples
+from codeword.evaluation.report.signals import BATCH, ReportSignals, draw_samples
 from codeword.evaluation.results import Evaluation
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
@@ -18,12 +18,12 @@ SIGNALS_COUNTED = 2000
 CLASSES_SHOWN = 10
 SAMPLES_PER_CLASS = 10
 
-_SURROUNDINGS = 5  # Cells: a codeword decoded alone has two of its own kind on each side.
+_NEIGHBOURHOOD = 5  # Side in cells: a codeword is decoded with two cells of the same codeword on each side.
 
 
 @dataclass(frozen=True)
 class ReportImages(ReportSignals):
-    """Signals of one size: the first ones x (N, C, *S), and their codes (N, *G, K)."""
+    """Signals of one size: the first signals x (N, C, *S) of the split, and their codes (N, *G, K)."""
 
     x: Tensor
     codes: Tensor
@@ -43,8 +43,16 @@ def gather_images(run: Run, evaluation: Evaluation, *, samples: int, seed: int) 
         usage.add(tokenizer.encode(batch.x))
     x = data.take(range(min(SIGNALS_SHOWN, len(data)))).x
     class_names = data.classes[: min(CLASSES_SHOWN, prior.classes)]
-    wanted = Samples(tuple(data.shape[1:]), samples, len(class_names), SAMPLES_PER_CLASS, condition_decoder=False)
-    drawn, by_class = wanted.draw(tokenizer, prior, seed)
+    drawn, by_class = draw_samples(
+        tokenizer,
+        prior,
+        tuple(data.shape[1:]),
+        count=samples,
+        classes=len(class_names),
+        per_class=SAMPLES_PER_CLASS,
+        condition_decoder=False,
+        seed=seed,
+    )
     return ReportImages(
         tokenizer=tokenizer,
         prior=prior,
@@ -61,15 +69,15 @@ def gather_images(run: Run, evaluation: Evaluation, *, samples: int, seed: int) 
     )
 
 
-def decode_alone(tokenizer: Tokenizer, codes: Tensor) -> Tensor:
-    """Codes (n, K) of one cell each, decoded among cells with the same codes: the signal (n, C, *hop) of the cell."""
+def decode_codewords(tokenizer: Tokenizer, codes: Tensor) -> Tensor:
+    """Codes (n, K) of single cells to signals (n, C, *hop), each decoded with neighbouring cells of the same codes."""
     ndim, hop = tokenizer.config.ndim, tokenizer.hop
     decoded = []
-    for some in codes.split(BATCH):
-        grid = some.view(len(some), *[1] * ndim, -1).expand(-1, *[_SURROUNDINGS] * ndim, -1)
+    for batch in codes.split(BATCH):
+        grid = batch.view(len(batch), *[1] * ndim, -1).expand(-1, *[_NEIGHBOURHOOD] * ndim, -1)
         x = tokenizer.decode(grid)
         for axis in range(2, 2 + ndim):
-            x = x.narrow(axis, _SURROUNDINGS // 2 * hop, hop)
+            x = x.narrow(axis, _NEIGHBOURHOOD // 2 * hop, hop)
         decoded.append(x)
     return torch.cat(decoded)
 

@@ -15,7 +15,9 @@ from codeword.media.audio import write_audio
 from codeword.store import write_atomically
 from codeword.training.run import Run
 
-_PAGE_WIDTH = 1000  # CSS pixels of a figure of WIDTH_INCHES; narrower figures scale with it, so all have the same font size.
+_PAGE_WIDTH = (
+    1000  # CSS pixels of a figure of WIDTH_INCHES; narrower figures scale with it, so all have the same font size.
+)
 
 
 def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
@@ -66,7 +68,7 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
 
 @dataclass(frozen=True)
 class EmbeddedSection:
-    """A section of the page; `width` is in CSS pixels. `players` are rows with a label and players (label, data URI)."""
+    """A section of the page, `width` CSS pixels wide; `players` are rows: a label, and players (label, data URI)."""
 
     title: str
     caption: str
@@ -86,7 +88,8 @@ def _embedded(section: Section, folder: Path) -> EmbeddedSection:
         width=round(figure.get_figwidth() / WIDTH_INCHES * _PAGE_WIDTH),
         data_uri=_data_uri("image/png", image),
         players=[
-            (label, [(sound.label, _write_sound(sound, folder)) for sound in sounds]) for label, sounds in section.sounds
+            (label, [(sound.label, _write_sound(sound, folder)) for sound in sounds])
+            for label, sounds in section.sounds
         ],
     )
 

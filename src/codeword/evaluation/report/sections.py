@@ -1,4 +1,4 @@
-"""Sections of a report that all media share, and the table of the other ones by medium."""
+"""Sections of a report: those that all media share, and the choice of the others by medium."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from codeword.evaluation.report.speech_signals import gather_recordings
 from codeword.evaluation.results import Evaluation
 from codeword.training.run import Run
 
-# By the medium's name: how signals are gathered, and their sections. All other media are shown as images.
+# By the name of the medium: functions that gather the signals and that make their sections. Others are images.
 _MEDIA: dict[str, tuple[Callable[..., Any], Callable[..., list[Section]]]] = {
     "audio": (gather_recordings, audio_sections)
 }
@@ -32,7 +32,7 @@ class ReportContents:
 
 
 def report_contents(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> ReportContents:
-    """Gather the content of this run's report; nothing is drawn yet.
+    """Gather the content of the report of a run; figures are drawn later.
 
     Raises:
         UsageError: the run is not finished.
@@ -61,22 +61,22 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
         prior_lines.append(line)
     caption = (
         "The tokenizer's loss is "
-        + LOSSES.get(config.likelihood.kind, "the nats that each number costs")
-        + " plus the quantizer's loss, which may rise while the signal's bits fall: the encoder spreads its vectors "
-        "out. "
+        + LOSSES.get(config.likelihood.kind, "the negative log-likelihood of each value in nats")
+        + " plus the quantizer's loss, which may rise while the bits of the signal fall, because the encoder spreads "
+        "its vectors out. "
     )
     if any(line.x for line in prior_lines):
         losses.append(Panel("Prior", "bits per code", prior_lines))
-        caption += "The prior's is the number of bits that one code costs. "
+        caption += "The loss of the prior is the number of bits for one code. "
     else:
-        caption += "This run's prior has nothing to learn, so it has no curve. "
+        caption += "The prior of this run has no parameters to train, so it has no curve. "
     caption += "If the validation loss rises while the training loss falls, the model overfits its training data."
     codebook_sizes = signals.tokenizer.quantizer.codebook_sizes
-    # Perplexity over several codes is that of their mean entropy, so its limit is the geometric mean.
+    # The perplexity of several codes is 2 to the power of their mean entropy, at most the geometric mean of the sizes.
     limit = exp(sum(log(n) for n in codebook_sizes) / len(codebook_sizes))
     perplexity, usage = (_train_and_valid(run, "tokenizer", name) for name in ("perplexity", "usage"))
     use = [
-        Panel("Perplexity", "codewords", perplexity, limit=(limit, "all used alike")),
+        Panel("Perplexity", "codewords", perplexity, limit=(limit, "all equally frequent")),
         Panel("Usage", "share of the codewords", usage, percent=True),
     ]
     return [
@@ -85,24 +85,24 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
             "codebook-over-time",
             "Codebook over time",
             "Perplexity is the number of equally frequent codewords with the same information; the dashed line is "
-            "its maximum. Usage is the share of codewords that occurred at all. A curve that falls to "
-            "the bottom is a collapsed codebook.",
+            "its maximum. Usage is the share of codewords that occur at least once. Both curves fall if "
+            "the codebook collapses.",
             lambda: panels_figure(use),
         ),
     ]
 
 
-def _train_and_valid(run: Run, part: str, figure: str) -> list[Line]:
+def _train_and_valid(run: Run, part: str, metric: str) -> list[Line]:
     return [
-        _line(run, part, "train", figure, "training batches"),
-        _line(run, part, "valid", figure, "validation split"),
+        _line(run, part, "train", metric, "training batches"),
+        _line(run, part, "valid", metric, "validation split"),
     ]
 
 
-def _line(run: Run, part: str, split: str, figure: str, label: str, *, conditional: bool = False) -> Line:
-    records = [record for record in run.records(part, split) if figure in record]
+def _line(run: Run, part: str, split: str, metric: str, label: str, *, conditional: bool = False) -> Line:
+    records = [record for record in run.records(part, split) if metric in record]
     faint = split == "train"
-    steps, values = ([record[name] for record in records] for name in ("step", figure))
+    steps, values = ([record[name] for record in records] for name in ("step", metric))
     colour = GREEN if conditional else GREY if faint else BLUE
     return Line(label, steps, values, colour, faint=faint, dashed=conditional)
 
@@ -112,6 +112,6 @@ def _code_use(signals: ReportSignals) -> Section:
         "codebook-use",
         "Use of the codewords",
         f"How often each codeword occurs in the codes of the first {signals.counted:,} signals of the "
-        f"{signals.split} split, on a logarithmic axis. The flatter, the more information a code has.",
+        f"{signals.split} split, on a logarithmic axis. The flatter the curve, the more information a code carries.",
         lambda: code_use_figure(signals.counts),
     )

@@ -1,4 +1,4 @@
-"""Signals of any medium that a report shows: a run's models, how they code the first signals, and samples."""
+"""Signals of any medium that a report shows: statistics of their codes, and samples from the prior."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,11 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class ReportSignals:
-    """A run's models, and what they code and draw.
+    """The models of a run, statistics of the codes of a split, and samples.
 
-    `counts` are the K histograms over the codes of the first `counted` signals of `split`; `code_summary` compares the
-    size of the codes with the size of the signals. `samples` (M, C, *S) are decoded draws from the prior with `seed`,
-    and `samples_by_class` (classes, n, C, *S) those conditioned on each of `class_names`.
+    `counts` are the K histograms over the codes of the first `counted` signals of `split`. `code_summary` is a sentence
+    that compares the size of the codes with the size of the signals. `samples` (M, C, *S) are decoded samples from the
+    prior with `seed`, and `samples_by_class` (classes, n, C, *S) those conditioned on each of `class_names`.
     """
 
     tokenizer: Tokenizer
@@ -32,41 +32,42 @@ class ReportSignals:
     samples_by_class: Tensor
     class_names: tuple[str, ...]
 
+    @property
+    def sampling(self) -> str:
+        """Note for the captions of samples."""
+        return f"Temperature 1, seed {self.seed}; the samples are not selected."
 
-@dataclass(frozen=True)
-class Samples:
-    """Samples of `size` to draw: `count` unconditional ones, and `per_class` of each of the first `classes` classes.
+
+def draw_samples(
+    tokenizer: Tokenizer,
+    prior: Prior,
+    size: tuple[int, ...],
+    *,
+    count: int,
+    classes: int,
+    per_class: int,
+    condition_decoder: bool,
+    seed: int,
+) -> tuple[Tensor, Tensor]:
+    """Decode codes drawn from the prior: `count` unconditional signals of `size` (count, C, *S), and `per_class`
+    signals of each of the first `classes` classes (classes, per_class, C, *S).
 
     With `condition_decoder` the decoder is also conditioned on the class.
     """
+    generator, grid = torch.Generator().manual_seed(seed), tokenizer.grid(size)
 
-    size: tuple[int, ...]
-    count: int
-    classes: int
-    per_class: int
-    condition_decoder: bool
-
-    def draw(self, tokenizer: Tokenizer, prior: Prior, seed: int) -> tuple[Tensor, Tensor]:
-        """Samples (count, C, *S), and those of each class (classes, per_class, C, *S)."""
-        generator = torch.Generator().manual_seed(seed)
-        samples = self._decoded(tokenizer, prior, self.count, generator)
-        if not self.classes:
-            return samples, samples[None, :0]
-        label = torch.arange(self.classes).repeat_interleave(self.per_class)
-        by_class = self._decoded(tokenizer, prior, len(label), generator, label=label)
-        return samples, by_class.unflatten(0, (self.classes, self.per_class))
-
-    def _decoded(
-        self, tokenizer: Tokenizer, prior: Prior, count: int, generator: torch.Generator, *, label: Tensor | None = None
-    ) -> Tensor:
-        grid = tokenizer.grid(self.size)
-        codes = walk(prior, count, Sampler(generator=generator), label=label, grid=grid if prior.any_grid else None)
+    def draw(n: int, label: Tensor | None = None) -> Tensor:
+        codes = walk(prior, n, Sampler(generator=generator), label=label, grid=grid if prior.any_grid else None)
         for axis, cells in enumerate(grid, start=1):
             codes = codes.narrow(axis, 0, cells)
-        labels = label.split(BATCH) if label is not None and self.condition_decoder else [None] * count
-        return torch.cat(
-            [
-                tokenizer.decode(some, of_some, size=self.size)
-                for some, of_some in zip(codes.split(BATCH), labels, strict=False)
-            ]
-        )
+        decoded = []
+        for rows in torch.arange(n).split(BATCH):
+            decoder_label = label[rows] if label is not None and condition_decoder else None
+            decoded.append(tokenizer.decode(codes[rows], decoder_label, size=size))
+        return torch.cat(decoded)
+
+    samples = draw(count)
+    if not classes:
+        return samples, samples[None, :0]
+    by_class = draw(classes * per_class, torch.arange(classes).repeat_interleave(per_class))
+    return samples, by_class.unflatten(0, (classes, per_class))

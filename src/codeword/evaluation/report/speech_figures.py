@@ -1,4 +1,4 @@
-"""Figures of recordings: waveforms, mel spectrograms, codes below them, and codes against phones."""
+"""Figures of recordings: waveforms, mel spectrograms, the codes below them, and phones of codes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from codeword.evaluation.report.figures import BLUE, GREY, INK, WIDTH_INCHES
 from codeword.spectra.stft import LogMel, mel_filters
 
 _WINDOW_S, _HOP_S = 0.04, 0.01
-_RANGE_NATS = 9.0  # Below the loudest spot of all pictures of a figure; 78 dB.
+_RANGE_NATS = 9.0  # Range of the colour scale below the maximum of a figure; 78 dB.
 _HERTZ = (500, 1000, 2000, 4000, 8000, 16_000)
 _ENVELOPE_POINTS = 600
 
 
 @dataclass(frozen=True)
 class TitledWave:
-    """A waveform (T,) in [-1, 1] under its title."""
+    """A waveform (T,) in [-1, 1] with its title."""
 
     title: str
     wave: Tensor
@@ -31,7 +31,7 @@ class TitledWave:
 
 @dataclass(frozen=True)
 class Track:
-    """A waveform (T,) with its phones, and under it rows of colours (K, G, 3) of its G cells."""
+    """A waveform (T,) with its phones, and the colours (K, G, 3) of the K codes of its G cells."""
 
     title: str
     wave: Tensor
@@ -58,7 +58,7 @@ def waves_figure(rows: Sequence[TitledWave], *, sample_rate: int) -> Figure:
 
 
 def spectrograms_figure(rows: Sequence[Sequence[TitledWave]], *, sample_rate: int) -> Figure:
-    """A table of mel spectrograms with one colour scale; a shorter row leaves its last places empty."""
+    """A table of mel spectrograms with one colour scale; rows may differ in length."""
     columns = max(len(row) for row in rows)
     figure = Figure(figsize=(WIDTH_INCHES, 0.35 + 1.45 * len(rows)), layout="constrained")
     table = figure.subplots(len(rows), columns, sharex=True, sharey=True, squeeze=False)
@@ -80,7 +80,7 @@ def spectrograms_figure(rows: Sequence[Sequence[TitledWave]], *, sample_rate: in
 
 
 def tracks_figure(tracks: Sequence[Track], *, sample_rate: int) -> Figure:
-    """Spectrograms with phones above them and rows of coloured cells beneath."""
+    """Spectrograms with their phones above, and rows of coloured cells below."""
     rows = [len(t.colours) for t in tracks]
     heights = [h for n in rows for h in (1.9, 0.16 * n + 0.05)]
     figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 0.95 * len(tracks)), layout="constrained")
@@ -119,15 +119,15 @@ def phones_figure(shares: Tensor, phones: Sequence[str]) -> Figure:
 
 
 def codeword_colours(codebook: Tensor, counts: Tensor) -> Tensor:
-    """Codewords (n, d), used `counts` (n,) times, to colours (n, 3) in [0, 1]: near codewords, near colours.
+    """Codewords (n, d), used `counts` (n,) times, to colours (n, 3) in [0, 1]: close codewords have similar colours.
 
-    The three principal components of the codewords in use are red, green and blue, each spread evenly by rank.
+    Red, green and blue are the ranks along the first three principal components, weighted by the counts.
     """
     weight = counts.double()[:, None] / counts.sum().clamp(min=1)
     centred = codebook.double() - (weight * codebook.double()).sum(0)
     directions = torch.linalg.svd(weight.sqrt() * centred, full_matrices=False).Vh[:3]
-    places = (centred @ directions.t()).argsort(0).argsort(0).float()
-    colours = 0.1 + 0.85 * places / max(1, len(codebook) - 1)
+    ranks = (centred @ directions.t()).argsort(0).argsort(0).float()
+    colours = 0.1 + 0.85 * ranks / max(1, len(codebook) - 1)
     return torch.nn.functional.pad(colours, (0, 3 - colours.shape[1]), value=0.5)
 
 
@@ -137,14 +137,14 @@ def _mel(sample_rate: int) -> LogMel:
 
 
 def _log_mel(wave: Tensor, sample_rate: int) -> Tensor:
-    """(T,) to (mels, frames)"""
+    """Waveform (T,) to its log-mel spectrogram (mels, frames)."""
     spectrogram: Tensor = _mel(sample_rate)(wave[None])[0]
     return spectrogram
 
 
 @lru_cache(maxsize=4)
 def _band_hertz(sample_rate: int) -> tuple[float, ...]:
-    """The centre of each mel band."""
+    """Centre frequency of each mel band in Hz."""
     mel = _mel(sample_rate)
     filters = mel_filters(sample_rate, mel.n_fft, mel.mels)
     bins = torch.linspace(0, sample_rate / 2, mel.n_fft // 2 + 1)
@@ -165,20 +165,20 @@ def _spectrogram(axes: Axes, picture: Tensor, sample_rate: int, *, loudest: floa
 
 
 def _envelope(axes: Axes, wave: Tensor, sample_rate: int) -> None:
-    """Lowest and highest sample of each piece, which looks like a line through all samples."""
+    """Draw the minimum and maximum of consecutive blocks of samples, which looks like the whole waveform."""
     step = max(1, len(wave) // _ENVELOPE_POINTS)
-    pieces = wave[: len(wave) // step * step].view(-1, step)
-    times = torch.arange(len(pieces)) * step / sample_rate
-    axes.fill_between(times.numpy(), pieces.amin(1).numpy(), pieces.amax(1).numpy(), color=BLUE, lw=0.4, step="post")
+    blocks = wave[: len(wave) // step * step].view(-1, step)
+    times = torch.arange(len(blocks)) * step / sample_rate
+    axes.fill_between(times.numpy(), blocks.amin(1).numpy(), blocks.amax(1).numpy(), color=BLUE, lw=0.4, step="post")
     axes.set_xlim(0, len(wave) / sample_rate)
     _plain(axes)
 
 
 def _write_phones(axes: Axes, phones: Sequence[Phone]) -> None:
-    """Names above the picture, on two alternating lines for lack of room, and a line where each begins."""
+    """Write phones above the axes, alternately on two lines so that they do not overlap, and mark their starts."""
     spoken = [phone for phone in phones if phone.name != SILENCE]
-    for place, phone in enumerate(spoken):
-        middle, offset = ((phone.start_s + phone.end_s) / 2, 1.0), (0, 3 + 9 * (place % 2))
+    for i, phone in enumerate(spoken):
+        middle, offset = ((phone.start_s + phone.end_s) / 2, 1.0), (0, 3 + 9 * (i % 2))
         style: dict[str, Any] = {"ha": "center", "fontsize": 7, "color": INK, "textcoords": "offset points"}
         axes.annotate(phone.name, middle, xycoords=("data", "axes fraction"), xytext=offset, **style)
     for phone in phones:

@@ -1,4 +1,4 @@
-"""Recordings that a report shows and plays: a few seconds each, small enough to embed."""
+"""Recordings that a report shows and plays: a few seconds each, small long_enough to embed."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from codeword.data.recordings import Recordings
 from codeword.evaluation.measure.baseline import KMeansBaseline, log_mel_cells
 from codeword.evaluation.measure.phones import PHONES, cell_phones, co_occurrences
 from codeword.evaluation.medium import cells_per_second, sample_rate
-from codeword.evaluation.report.signals import ReportSignals, Samples
+from codeword.evaluation.report.signals import ReportSignals, draw_samples
 from codeword.evaluation.results import Evaluation
 from codeword.media.audio import dequantise, quantise
 from codeword.quantizers import CodeUsage
@@ -30,15 +30,15 @@ SAMPLES_SHOWN = 4
 RECORDINGS_COUNTED = 100
 BASELINE_TRAIN_S = 600
 
-# Length of each piece and of each sample drawn; one second if each value of audio is a pass through a network.
+# Seconds of each excerpt and of each sample; one second if the decoder draws one sample of audio after another.
 _SHOWN_S, _SAMPLED_S, _SEQUENTIAL_S = 3.0, 2.5, 1.0
-_LEAD_S = 0.4  # Read speech begins with a pause about this long.
-_COUNTED_S = 60  # Of each recording: some are an hour long.
+_LEAD_S = 0.4  # Seconds skipped: read speech begins with a pause of about this length.
+_COUNTED_S = 60  # Seconds of each recording: some are an hour long.
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A piece x (1, T) of a recording, its codes (G, K) and, if they are known, its phones."""
+    """An excerpt x (1, T) of a recording, its codes (G, K) and its phones; empty without an alignment."""
 
     name: str
     speaker: str
@@ -50,7 +50,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class PhoneCounts:
-    """Counts (first codebook, PHONES) of cells, over the `recordings` whose phones are known."""
+    """Counts of cells (codebook size, PHONES) by first code and phone, over the `recordings` with an alignment."""
 
     split: Split
     recordings: int
@@ -59,7 +59,7 @@ class PhoneCounts:
 
 @dataclass(frozen=True)
 class ConvertedUtterance:
-    """One utterance, by its place, decoded from its first `codes` codes in each voice: x (voices, 1, T)."""
+    """The utterance of index `utterance`, decoded from its first `codes` codes in each voice: x (voices, 1, T)."""
 
     utterance: int
     codes: int
@@ -68,11 +68,11 @@ class ConvertedUtterance:
 
 @dataclass(frozen=True)
 class ReportRecordings(ReportSignals):
-    """Recordings, at `sample_rate` Hz; all signals are integers.
+    """Recordings of integer samples at `sample_rate` Hz.
 
-    `decoded[k]` (N, 1, T) are the N `utterances` from the first k codes of each cell, for the lowest rate, the highest
-    and one between, and `baselines[k]` the same by the k-means codec. `tracks` are utterances whose phones are known,
-    if any are. `voices` are the speakers that the decoder can be conditioned on.
+    `decoded[k]` (N, 1, T) are the N `utterances` decoded from the first k codes of each cell, for the lowest, a middle
+    and the highest rate; `baselines[k]` are those of the k-means codec. `tracks` are utterances with an alignment if
+    there are any. `voices` are the speakers that the decoder can be conditioned on.
     """
 
     sample_rate: int
@@ -97,8 +97,8 @@ def bits_per_second(tokenizer: Tokenizer, codes: int) -> float:
 def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> ReportRecordings:
     """Code and decode the first recordings of the split that was evaluated, on the CPU.
 
-    At most `SAMPLES_SHOWN` of the `samples` are drawn, since a person listens to each. If the evaluation has baselines,
-    the k-means codec is fitted again, on ten minutes.
+    At most `SAMPLES_SHOWN` of the `samples` are drawn, because each is listened to. If the evaluation has baselines,
+    the k-means codec is fitted again, on ten minutes of recordings.
 
     Raises:
         UsageError: the run is not finished.
@@ -125,8 +125,16 @@ def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: i
     length = round(seconds * data.sample_rate)
     if not prior.any_grid:
         length = min(length, prior.grid[0] * tokenizer.hop)
-    wanted = Samples((length,), min(samples, SAMPLES_SHOWN), len(class_names), 1, condition_decoder=True)
-    drawn, by_class = wanted.draw(tokenizer, prior, seed)
+    drawn, by_class = draw_samples(
+        tokenizer,
+        prior,
+        (length,),
+        count=min(samples, SAMPLES_SHOWN),
+        classes=len(class_names),
+        per_class=1,
+        condition_decoder=True,
+        seed=seed,
+    )
     return ReportRecordings(
         tokenizer=tokenizer,
         prior=prior,
@@ -156,7 +164,7 @@ def _open(run: Run, split: Split) -> Recordings:
 
 
 def _count(tokenizer: Tokenizer, data: Recordings, split: Split) -> tuple[CodeUsage, PhoneCounts]:
-    """Encode the split's first recordings, and count how often each code occurs, and with which phones."""
+    """Encode the first recordings of the split, and count the codewords, and the phones of each first code."""
     codebook_sizes = tokenizer.quantizer.codebook_sizes
     usage, recordings = CodeUsage(codebook_sizes), 0
     counts = torch.zeros(codebook_sizes[0], len(PHONES), dtype=torch.int64)
@@ -170,22 +178,23 @@ def _count(tokenizer: Tokenizer, data: Recordings, split: Split) -> tuple[CodeUs
     return usage, PhoneCounts(split, recordings, counts)
 
 
-def _utterances(tokenizer: Tokenizer, data: Recordings, places: Sequence[int], count: int) -> Iterator[Utterance]:
-    """Pieces of one length of the first recordings of as many speakers as there are, among those at `places`.
+def _utterances(tokenizer: Tokenizer, data: Recordings, indices: Sequence[int], count: int) -> Iterator[Utterance]:
+    """Excerpts of equal length of `count` recordings among `indices`, from different speakers if possible.
 
-    Recordings too short for such a piece are skipped; if too few are left, the longest are taken, cut to one length.
+    Recordings shorter than an excerpt are skipped; if too few are left, excerpts of the longest ones are shorter.
     """
     rate = data.sample_rate
     lead, wanted = round(_LEAD_S * rate), round((_SEQUENTIAL_S if tokenizer.likelihood.sequential else _SHOWN_S) * rate)
-    length = {i: data.recordings[i].samples for i in places}
-    enough = [i for i in places if length[i] >= lead + wanted]
-    if len(enough) < count:
-        enough = sorted(sorted(places, key=lambda i: -length[i])[:count])
-    turn: Counter[str] = Counter()
+    length = {i: data.recordings[i].samples for i in indices}
+    long_enough = [i for i in indices if length[i] >= lead + wanted]
+    if len(long_enough) < count:
+        long_enough = sorted(sorted(indices, key=lambda i: -length[i])[:count])
+    # By the number of earlier recordings of the same speaker: first one recording of each speaker.
+    earlier: Counter[str] = Counter()
     order = []
-    for i in enough:
-        order.append((turn[data.recordings[i].speaker], i))
-        turn[data.recordings[i].speaker] += 1
+    for i in long_enough:
+        order.append((earlier[data.recordings[i].speaker], i))
+        earlier[data.recordings[i].speaker] += 1
     chosen = [i for _, i in sorted(order)[:count]]
     shortest = min((length[i] for i in chosen), default=0)
     start = lead if shortest >= 2 * lead else 0
@@ -213,22 +222,22 @@ def _baselines(run: Run, tokenizer: Tokenizer, x: Tensor, served_codes: Sequence
         sample_rate=train.sample_rate,
         generator=torch.Generator().manual_seed(0),
     )
-    found: dict[int, list[Tensor]] = {k: [] for k in served_codes}
+    baselines: dict[int, list[Tensor]] = {k: [] for k in served_codes}
     for wave in dequantise(x[:, 0], values):
         codes = codec.encode(wave)
-        for k, decoded in found.items():
+        for k, decoded in baselines.items():
             decoded.append(quantise(codec.decode(codes[:, :k], length=len(wave)), values)[None])
-    return {k: torch.stack(decoded) for k, decoded in found.items()}
+    return {k: torch.stack(decoded) for k, decoded in baselines.items()}
 
 
 def _conversions(tokenizer: Tokenizer, utterances: Sequence[Utterance], voices: int) -> Iterator[ConvertedUtterance]:
-    """The first utterances in each of the first `voices` voices, from the fewest codes and from all of them."""
+    """The first utterances in each of the first `voices` voices, at the lowest and at the highest rate."""
     served_codes = tokenizer.quantizer.served_codes
-    for place, utterance in enumerate(utterances[:SOURCES_SHOWN]):
+    for i, utterance in enumerate(utterances[:SOURCES_SHOWN]):
         for k in sorted({served_codes[0], served_codes[-1]}):
             codes = utterance.codes[:, :k].expand(voices, -1, -1)
             size = tuple(utterance.x.shape[1:])
-            yield ConvertedUtterance(place, k, tokenizer.decode(codes, torch.arange(voices), size=size))
+            yield ConvertedUtterance(i, k, tokenizer.decode(codes, torch.arange(voices), size=size))
 
 
 def _code_summary(tokenizer: Tokenizer) -> str:
