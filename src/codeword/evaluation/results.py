@@ -41,7 +41,7 @@ class FileFormat(Config):
     """Sizes and quality of `signals` signals written in one file format.
 
     `name` is the format and `setting` its options. `bytes` is the total size of the files with headers; only our own
-    files have `overhead_bytes` (headers) and `theory`. `metrics` compare the decoded files with the originals. `matches`
+    files have `overhead_bytes` and `theory`. `metrics` compare the decoded files with the originals. `matches`
     lists our settings for which this is the setting of its format with the nearest rate that is not lower.
     """
 
