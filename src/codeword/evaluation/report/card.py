@@ -76,7 +76,7 @@ _SOURCES = {
         "openslr/librispeech_asr",
     ),
     "synthetic-images": DataSource("scenes drawn by Codeword", "The scenes are drawn by Codeword itself."),
-    "synthetic-speech": DataSource("syllables spoken by Codeword", "The syllables are made by Codeword itself."),
+    "synthetic-speech": DataSource("syllables spoken by Codeword", "The syllables are synthesised by Codeword itself."),
     "image-folder": DataSource(
         "a folder of pictures", "The rights in the pictures are their owners'.", redistributable=False
     ),

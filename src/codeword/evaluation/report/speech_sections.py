@@ -100,10 +100,10 @@ def _reconstruction(recordings: ReportRecordings, i: int) -> Section:
     conditioned = ", on which the decoder is conditioned" if utterance.speaker in tokenizer.config.classes else ""
     caption = (
         f"{utterance.name}, {_speaker(utterance)}{conditioned}, of the {recordings.split} split. The utterances are "
-        "the first of sufficient length, one for each speaker; they are not selected by quality. Left is the waveform, "
-        "right its log-mel spectrogram, where dark is quiet. Spectral losses do not preserve the waveform: compare the "
-        "spectrograms, and listen. Horizontal stripes are the harmonics of the voice; where they are blurred, the "
-        "voice buzzes or whispers."
+        "the first of sufficient length, of different speakers if possible; they are not selected by quality. Left is "
+        "the waveform, right its log-mel spectrogram, where dark is quiet. Spectral losses do not preserve waveforms: "
+        "compare the spectrograms, and listen. Horizontal stripes are the harmonics of the voice; where they are "
+        "blurred, the voice buzzes or whispers."
     )
     if recordings.baselines:
         caption += (
