@@ -18,8 +18,8 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell src tests benchmarks examples tools docs README.md CHANGELOG.md CONTRIBUTING.md
-	-$(BIN)/python tools/check_docstrings.py --count
-	-$(BIN)/python tools/check_structure.py --count
+	$(BIN)/python tools/check_docstrings.py
+	$(BIN)/python tools/check_structure.py
 
 clean:
 	rm -rf $(VENV) demo

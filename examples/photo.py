@@ -1,6 +1,6 @@
-"""A photo beside what Codeword, JPEG and WebP make of it in as many bytes.
+"""A photo next to its versions by Codeword, JPEG and WebP of the same size in bytes.
 
-`python examples/photo.py photo.jpg out.png`, and to see only a part of it, its left, top, right and bottom edge.
+`python examples/photo.py photo.jpg out.png`, and for a part of it only, its left, top, right and bottom edge in pixels.
 """
 
 import io
@@ -51,7 +51,7 @@ def captioned(name: str, size: int, image: Image.Image, original: Image.Image) -
 
 
 def closest(original: Image.Image, name: str, size: int) -> tuple[int, Image.Image]:
-    """The best that a format does in at most so many bytes, or the smallest it can."""
+    """The largest file of a format within `size` bytes, or its smallest file, with the picture it decodes to."""
     files = []
     for quality in range(1, 96):
         file = io.BytesIO()
