@@ -96,8 +96,8 @@ def must_agree(config: TokenizerConfig, folder: Path) -> None:
     found = torch.from_numpy(encoder.run(None, {"x": x.numpy()})[0])
     assert float((found != codes).float().mean()) <= CODES_MAY_DIFFER
     label = torch.tensor([tokenizer.classes]) if tokenizer.classes else None
-    told = {"codes": codes.numpy()} | ({} if label is None else {"label": label.numpy()})
-    made = torch.from_numpy(decoder.run(None, told)[0])
+    inputs = {"codes": codes.numpy()} | ({} if label is None else {"label": label.numpy()})
+    made = torch.from_numpy(decoder.run(None, inputs)[0])
     with torch.no_grad():
         features = tokenizer.features(codes)
         if decoder.get_outputs()[0].name == "signal":

@@ -35,7 +35,7 @@ def models() -> tuple[Tokenizer, PixelCNN]:
 
 # A gradient whose size is no multiple of the cells; and one colour in grey.
 IMAGES = [(torch.arange(7)[:, None] * 20 + torch.arange(10) * 9).expand(3, 7, 10), torch.full((3, 1, 2), 200)]
-# Written under tables alone, which every machine computes alike; what a prior foretells is its machine's own.
+# Written under tables alone, which are equal on every machine; the probabilities of a prior differ between machines.
 SUMS = [31865, 910]  # Of all values that are read.
 COMPRESSED, OPTIONS = "compressed.bin", CompressOptions(portable=True)
 COMPRESSED_BEFORE = "compressed-model-format-1.bin"
@@ -79,7 +79,7 @@ def test_new_compressed_files_are_the_same_bytes() -> None:
 
 @pytest.mark.parametrize(("name", "grey"), [(COMPRESSED, True), (COMPRESSED_BEFORE, False)])
 def test_old_compressed_files_are_read(name: str, grey: bool) -> None:
-    """Also the one that names its model by the fingerprint that it had before its format changed."""
+    """Also the file that names its model by the fingerprint of model format 1."""
     model, container = Model.load(GOLDEN), Container((GOLDEN / name).read_bytes(), name)
     assert [(e.name, e.size, e.grey) for e in container.header.entries] == [
         ("0.png", (7, 10), grey),

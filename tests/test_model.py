@@ -5,14 +5,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from tiny.http_server import QuietHandler, serving
 
 from codeword.config import PixelCNNConfig, PriorModelConfig
 from codeword.errors import ModelError
@@ -81,7 +80,7 @@ def test_a_prior_of_other_codes_is_refused(model: Model) -> None:
 
 @dataclass
 class Hub:
-    """What the Hugging Face Hub does for one repository, as far as its own client asks."""
+    """The part of the Hugging Face Hub that its client uses for one repository."""
 
     url: str = ""
     created: str = ""
@@ -93,12 +92,7 @@ class Hub:
 def hub() -> Iterator[Hub]:
     served = Hub()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
+    class Handler(QuietHandler):
         def answer(self, content: bytes, status: int = 200) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
@@ -153,13 +147,8 @@ def hub() -> Iterator[Hub]:
             else:
                 self.answer_json({})
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        served.url = f"http://127.0.0.1:{http.server_port}"
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Handler) as served.url:
         yield served
-        http.shutdown()
-        thread.join()
 
 
 # In a program of its own, for the client reads where the Hub is when it is first imported.

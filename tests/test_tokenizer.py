@@ -132,9 +132,9 @@ def test_the_class_told_changes_the_signal_and_never_the_codes(speech_tokenizer:
     speech_tokenizer.eval()
     codes = speech_tokenizer.encode(x)
     ann, bob = (speech_tokenizer.features(codes, torch.full((3,), label)) for label in (0, 1))
-    stranger, untold = speech_tokenizer.features(codes, torch.full((3,), 2)), speech_tokenizer.features(codes)
+    unseen, unconditional = speech_tokenizer.features(codes, torch.full((3,), 2)), speech_tokenizer.features(codes)
     assert not torch.allclose(ann, bob)
-    torch.testing.assert_close(stranger, untold)
+    torch.testing.assert_close(unseen, unconditional)
     assert torch.equal(speech_tokenizer.analyse(x, torch.tensor([0, 1, 2])).quantized.codes, codes)
 
 

@@ -41,7 +41,9 @@ def test_a_saved_copy_keeps_the_names_that_old_files_use(tmp_path: Path) -> None
     model.save_pretrained(tmp_path / "copy")
     assert Model.load(tmp_path / "copy").aliases == model.aliases
     model.save_pretrained(tmp_path / "compact", compact=True)
-    assert Model.load(tmp_path / "compact").aliases == (), "other numbers code otherwise"
+    assert Model.load(tmp_path / "compact").aliases == (), (
+        "a compact model computes other numbers, so it must not read old files"
+    )
     assert model.is_named_by(model.aliases[0][:32])
     assert not model.is_named_by("0" * 32)
 

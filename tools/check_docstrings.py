@@ -1,7 +1,7 @@
 """Check the language of docstrings, comments and messages, and print `file:line: rule` for each finding.
 
 A docstring starts with its subject or its verb, never with a question word, and a few words that only this project
-used have plain replacements. Usage: `python tools/check_docstrings.py [--count]`.
+used have plain replacements. Usage: `python tools/check_docstrings.py`.
 """
 
 import ast
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-FOLDERS = ("src", "benchmarks", "examples", "tools")
+FOLDERS = ("src", "tests", "benchmarks", "examples", "tools")
 QUESTION = re.compile(r"(What|Which|Whether|How|Who|Whose|Where|When)\b")
 BANNED = {
     r"(is|are) not told|\bnot told|\buntold": "is unconditional",
@@ -52,7 +52,7 @@ def findings(path: Path) -> Iterator[str]:
 def main() -> int:
     """Print the findings; the exit status is 1 if there are any."""
     found = [line for folder in FOLDERS for path in sorted(Path(folder).rglob("*.py")) for line in findings(path)]
-    print(*([] if "--count" in sys.argv else found), f"{len(found)} findings", sep="\n")
+    print(*found, f"{len(found)} findings", sep="\n")
     return int(bool(found))
 
 

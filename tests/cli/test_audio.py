@@ -1,4 +1,4 @@
-"""The commands on recordings, of every kind that people have and some that nobody can use."""
+"""The commands on recordings, of every common format, and of some that are refused."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def build(config: TokenizerConfig) -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run as training leaves it: a told decoder and a prior of any length."""
+    """A run as training leaves it: a decoder conditioned on the speaker and a prior of any length."""
     recipe = Recipe(
         name="tiny-speech",
         data=SyntheticSpeechConfig(sample_rate=RATE, train=2, valid=2, test=2),
@@ -205,13 +205,13 @@ def test_convert_speaks_with_the_voice_that_is_told(
 ) -> None:
     source = recordings / "deep.flac"
     for name in ("ann", "bob"):
-        words = ["--speaker", name, "--out", tmp_path / f"{name}.wav"]
-        assert run_cli("convert", run.folder, source, *words) == 0
+        command = ["--speaker", name, "--out", tmp_path / f"{name}.wav"]
+        assert run_cli("convert", run.folder, source, *command) == 0
     tokenizer = run.tokenizer()
     x = read_audio(source, sample_rate=RATE, values=65536)
-    told = tokenizer.decode(tokenizer.encode(x[None]), torch.tensor([1]), size=(x.shape[1],))[0]
+    conditioned = tokenizer.decode(tokenizer.encode(x[None]), torch.tensor([1]), size=(x.shape[1],))[0]
     written = read_audio(tmp_path / "bob.wav", sample_rate=RATE, values=65536)
-    assert int((told - written).abs().max()) <= 1
+    assert int((conditioned - written).abs().max()) <= 1
     capsys.readouterr()
     into_folder = ["--speaker", "bob", "--out", tmp_path / "many", "--format", "flac", "--json"]
     assert run_cli("convert", run.folder, recordings, *into_folder) == 1
@@ -223,17 +223,17 @@ def test_convert_speaks_with_the_voice_that_is_told(
 def test_wishes_that_cannot_be_had_are_one_sentence(
     run: Run, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    untold = build(SPEECH.model_copy(update={"conditional": False, "classes": ()}))
-    untold.save_pretrained(tmp_path / "untold")
+    unconditional = build(SPEECH.model_copy(update={"conditional": False, "classes": ()}))
+    unconditional.save_pretrained(tmp_path / "unconditional")
     build(
         SPEECH.model_copy(update={"quantizer": SPEECH.quantizer.model_copy(update={"served_codes": ()})})
     ).save_pretrained(tmp_path / "one-rate")
     sequence = TokenizerConfig(ndim=1, channels=2)
     Tokenizer(sequence).save_pretrained(tmp_path / "sequence")
     source, out = recordings / "one.wav", tmp_path / "out"
-    for words, says in (
+    for command, says in (
         (["convert", run.folder, source, "--speaker", "eve"], "has no speaker 'eve'; there are ann, bob"),
-        (["convert", tmp_path / "untold", source, "--speaker", "ann"], "is not conditioned on speakers"),
+        (["convert", tmp_path / "unconditional", source, "--speaker", "ann"], "is not conditioned on speakers"),
         (["convert", run.folder, source, source, "--speaker", "ann", "--out", "x.wav"], "there are 2 recordings"),
         (["reconstruct", run.folder, source, "--codes", "4"], "codes to keep of each cell is 1 to 3"),
         (["encode", run.folder, source, "--codes", "0"], "codes to keep of each cell is 1 to 3"),
@@ -244,7 +244,7 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
         (["sample", run.folder, "--label", "eve"], "There is no class 'eve'; there are ann, bob"),
         (["sample", run.folder, "-n", "0"], "-n must be 1 or more"),
     ):
-        assert run_cli(*words, *([] if "--out" in words else ["--out", out])) == 2
+        assert run_cli(*command, *([] if "--out" in command else ["--out", out])) == 2
         error = capsys.readouterr().err
         assert says in error
         assert error.count("Error: ") == 1
@@ -259,16 +259,16 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
 def test_samples_are_recordings_of_the_length_that_is_asked_for(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["sample", run.folder, "-n", "2", "--seed", "1", "--out"]
-    assert run_cli(*words, tmp_path / "a") == 0
+    command = ["sample", run.folder, "-n", "2", "--seed", "1", "--out"]
+    assert run_cli(*command, tmp_path / "a") == 0
     written = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert written == [tmp_path / "a" / "sample-0001.wav", tmp_path / "a" / "sample-0002.wav"]
     assert [audio_length(path, RATE) for path in written] == [25 * 32] * 2
-    assert run_cli(*words, tmp_path / "b", "--seconds", "0.1234", "--label", "bob") == 0
+    assert run_cli(*command, tmp_path / "b", "--seconds", "0.1234", "--label", "bob") == 0
     assert audio_length(tmp_path / "b" / "sample-0002.wav", RATE) == 987
-    assert run_cli(*words, tmp_path / "c") == 0
+    assert run_cli(*command, tmp_path / "c") == 0
     assert (tmp_path / "c" / "sample-0001.wav").read_bytes() == written[0].read_bytes()
-    assert run_cli(*words, tmp_path / "d.wav") == 2
+    assert run_cli(*command, tmp_path / "d.wav") == 2
     assert "give a folder" in capsys.readouterr().err
 
 

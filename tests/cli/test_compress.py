@@ -106,8 +106,8 @@ def test_a_folder_of_images_comes_back(
     assert written["signals"] == 2
     assert written["bytes"] == (tmp_path / "a.cw").stat().st_size
     assert run_cli("info", tmp_path / "a.cw", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["signals"], told["lossless"]) == ({"colour.png": [37, 21], "below/grey.png": [5, 16]}, lossless)
+    listed = json.loads(capsys.readouterr().out)
+    assert (listed["signals"], listed["lossless"]) == ({"colour.png": [37, 21], "below/grey.png": [5, 16]}, lossless)
     assert run_cli("decompress", tmp_path / "a.cw", "--out", tmp_path / "back", "--model", painter) == 0
     with Image.open(tmp_path / "back" / "below" / "grey.png") as grey:
         assert (grey.mode, grey.size) == ("L", (16, 5))

@@ -1,4 +1,4 @@
-"""What the commands say of shards, and what they make of them."""
+"""The commands that write and read shards: their output and their files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def ignore(done: int, total: int) -> None:
 
 @pytest.fixture
 def tokens(tmp_path: Path, ndim: int) -> Path:
-    """Three shards of a tiny model, which lies beside them."""
+    """Three shards and their tiny model, in one folder each."""
     save_tokenizer(tmp_path / "model", ndim)
     write_files(tmp_path / "files", ndim, 6)
     done = tokenize(

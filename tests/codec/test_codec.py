@@ -151,7 +151,7 @@ def test_a_recording_comes_in_blocks_of_any_length() -> None:
 
 
 def ideal_bits(chosen: Model, x: Tensor, *, lossless: bool) -> float:
-    """What a signal of whole blocks costs by the parallel forms of prior and likelihood."""
+    """The cost of a signal of whole blocks by the parallel forms of prior and likelihood."""
     grid, tokenizer = chosen.prior.grid, chosen.tokenizer
     if not lossless:
         codes = codes_of(chosen, x)

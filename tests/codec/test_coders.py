@@ -14,7 +14,7 @@ from codeword.errors import DataError
 
 
 def drawn(seed: int, count: int, codebook_sizes: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of probabilities (count, codebook_sizes), and symbols (count,) that take no notice of them."""
+    """Rows of probabilities (count, codebook_sizes), and symbols (count,) drawn independently of them."""
     generator = torch.Generator().manual_seed(seed)
     rows = probabilities(spread * torch.randn(count, codebook_sizes, generator=generator))
     return rows, torch.randint(codebook_sizes, (count,), generator=generator).numpy().astype(np.int32)

@@ -1,4 +1,4 @@
-"""Files that nobody wrote: an error of ours or the right signal, soon, and in little memory."""
+"""Invalid files: an error of ours or the right signal, soon, and in little memory."""
 
 import io
 import random

@@ -1,4 +1,4 @@
-"""Model folders that nobody wrote: an error of ours or a model, soon, and in little memory."""
+"""Invalid model folders: an error of ours or a model, soon, and in little memory."""
 
 import json
 import random

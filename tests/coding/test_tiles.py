@@ -104,14 +104,14 @@ def test_tiles_are_the_whole_signal(ndim: int, trunk: TrunkConfig, data: st.Data
 
 @pytest.mark.parametrize("trunk", TRUNKS, ids=lambda t: f"{t.kind}{t.strides}")
 def test_nothing_beyond_its_reach_touches_a_place(ndim: int, trunk: TrunkConfig) -> None:
-    """What is not a number spreads to every place that sees it, however faintly."""
+    """A NaN spreads to every place that it can reach, even through a very small weight."""
     hop = plain(ndim, trunk).hop
     encoder, decoder = build_trunk(trunk, ndim=ndim, channels=1, dim=4, features=1)
-    cells, other, told = 24, (8,) * (ndim - 1), torch.zeros(1, 4)
+    cells, other, decoded = 24, (8,) * (ndim - 1), torch.zeros(1, 4)
     for place in (0, 11, 23):
         vectors = torch.zeros(1, 4, *other, cells)
         vectors[..., place] = torch.nan
-        features = decoder(vectors, told)
+        features = decoder(vectors, decoded)
         seen = features.isnan().flatten(0, -2).any(0).nonzero() / hop
         assert (seen - place).abs().max() <= reach(decoder) + 1e-5  # Of thirds, only their rounding.
         values = torch.zeros(1, 1, *(n * hop for n in other), cells * hop)
@@ -138,14 +138,14 @@ def test_told_classes_and_fewer_codes_reach_every_tile(ndim: int, likelihood: Li
     )
     tokenizer, size = build(config), {1: (211,), 2: (211, 7)}[ndim]
     codes = tokenizer.encode(signal(size)[None])[0]
-    told = []
+    decoded = []
     for label, count in ((None, 2), (1, 2), (1, 1)):
         labels = None if label is None else torch.tensor([label])
         expected = tokenizer.decode(codes[None, ..., :count], labels, size=size)[0]
-        told.append(decode_tiles(tokenizer, codes[..., :count], size=size, label=label, tile=16))
-        assert int((told[-1] - expected).abs().max()) <= 1
-    assert not torch.equal(told[0], told[1])
-    assert not torch.equal(told[1], told[2])
+        decoded.append(decode_tiles(tokenizer, codes[..., :count], size=size, label=label, tile=16))
+        assert int((decoded[-1] - expected).abs().max()) <= 1
+    assert not torch.equal(decoded[0], decoded[1])
+    assert not torch.equal(decoded[1], decoded[2])
 
 
 def test_wide_values_come_back_whole() -> None:

@@ -104,7 +104,7 @@ def test_speed_moves_the_pitch_and_gain_never_clips() -> None:
     pitch = torch.fft.rfft(waves * torch.hann_window(CROP), 4096).abs().argmax(1) / 4096
     assert 0.034 < pitch.min() < 0.038
     assert 0.062 < pitch.max() < 0.066
-    # Class 0 is the recording's own voice; a voice played at another speed is nobody's.
+    # Class 0 is the recording's own voice; a voice played at another speed has no class.
     assert set(batch.label.tolist()) == {0, len(data.classes)}
     assert (pitch[batch.label == 0] - 0.05).abs().max() < 0.001
     assert 30 < (batch.label == 0).sum() < 70

@@ -66,15 +66,15 @@ def signal(decoder: WaveNetDecoder, batch: int, samples: int) -> tuple[Tensor, T
 # The stack ---------------------------------------------------------------------------------------
 
 
-@given(dilations=DILATIONS, batch=st.integers(1, 3), places=st.integers(1, 40), told=st.booleans())
+@given(dilations=DILATIONS, batch=st.integers(1, 3), places=st.integers(1, 40), conditional=st.booleans())
 def test_the_stack_walked_gives_what_it_gives_in_parallel(
-    dilations: tuple[int, ...], batch: int, places: int, told: bool
+    dilations: tuple[int, ...], batch: int, places: int, conditional: bool
 ) -> None:
     torch.manual_seed(0)
-    stack = DilatedStack(dilations, width=4, skip_width=5, condition=3 * told, local=2 * told)
+    stack = DilatedStack(dilations, width=4, skip_width=5, condition=3 * conditional, local=2 * conditional)
     torch.nn.init.normal_(stack.bias)
-    h, local = torch.randn(batch, places, 4), torch.randn(batch, places, 2) if told else None
-    condition = torch.randn(batch, 3) if told else None
+    h, local = torch.randn(batch, places, 4), torch.randn(batch, places, 2) if conditional else None
+    condition = torch.randn(batch, 3) if conditional else None
     steps = DilatedWalk(stack, batch, condition=condition)
     drives = [None] * places if local is None else steps.drives(local)
     walked = torch.stack([steps.step(h[:, t], drives[t]) for t in range(places)], 1)

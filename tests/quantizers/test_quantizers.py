@@ -108,7 +108,7 @@ def test_loss_is_measured_before_the_straight_through_patch() -> None:
 
 
 def test_averages_do_not_explode_in_the_first_steps() -> None:
-    """Counts that start at 0 beside sums that do not make nearly all codewords explode at once."""
+    """Counts that start at 0, with sums that do not, make nearly all codewords explode at once."""
     for init in ("kmeans", "data", "uniform"):
         quantizer = VectorQuantizer(VectorQuantizerConfig(codebook_sizes=(64,), dim=8, init=init, revive_below=0))
         z = vectors(4096, 8)

@@ -1,9 +1,10 @@
-"""Tiny real models of every kind that the codec meets, and signals that their priors have learned to foretell."""
+"""Tiny real models of every kind that the codec meets, and signals that their priors have learned to predict."""
 
 from functools import cache
 from math import pi
 
 import torch
+from tiny.tokenizers import SPEECH
 from torch import Tensor
 
 from codeword.codec import CompressOptions
@@ -12,19 +13,15 @@ from codeword.codec.layout import Blocks
 from codeword.coding import decode_signal, encode_signal
 from codeword.config import (
     CategoricalConfig,
-    ConvNeXtTrunkConfig,
     ConvTrunkConfig,
     GaussianConfig,
-    ISTFTConfig,
     LikelihoodConfig,
     LogisticMixtureConfig,
-    LogMelConfig,
     PixelCNNConfig,
     PriorConfig,
     PriorModelConfig,
     QuantizerConfig,
     ResidualQuantizerConfig,
-    SpectralConfig,
     TokenizerConfig,
     UniformPriorConfig,
     VectorQuantizerConfig,
@@ -100,7 +97,7 @@ def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 
 def model(
     ndim: int, prior: str = "pixelcnn", *, likelihood: str | None = None, rates: bool = False, classes: int = 0
 ) -> Model:
-    """For signals of 3 channels along two axes, or one along one; `rates` for a quantizer that serves served_codes."""
+    """A model of signals of rank 2 (3 channels) or 1 (1 channel); with `rates`, its quantizer serves several rates."""
     quantizer: QuantizerConfig = _RATES if rates else _PRODUCT
     config = TokenizerConfig(
         ndim=ndim,  # type: ignore[arg-type]
@@ -123,20 +120,7 @@ def model(
 @cache
 def speech() -> Model:
     """Log-mel frames in, an inverse Fourier transform out, several rates, two speakers."""
-    config = TokenizerConfig(
-        ndim=1,
-        channels=1,
-        values=65536,
-        sample_rate=8000,
-        frontend=LogMelConfig(n_fft=64, hop=16, mels=8),
-        trunk=ConvNeXtTrunkConfig(width=8, hidden=16, encoder_blocks=1, decoder_blocks=1, strides=(2,)),
-        quantizer=_RATES,
-        head=ISTFTConfig(n_fft=64, hop=16),
-        likelihood=SpectralConfig(windows=(64, 128), mels=8),
-        conditional=True,
-        classes=("ann", "bob"),
-    )
-    return build(config, _WAVENET, classes=2)
+    return build(SPEECH.model_copy(update={"quantizer": _RATES}), _WAVENET, classes=2)
 
 
 def codes_of(model: Model, x: Tensor) -> Tensor:

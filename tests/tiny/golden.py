@@ -1,4 +1,4 @@
-"""Where the files lie that an earlier Codeword wrote."""
+"""The folder of the files that an earlier Codeword wrote."""
 
 from pathlib import Path
 

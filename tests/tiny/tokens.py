@@ -48,7 +48,7 @@ def write_files(folder: Path, ndim: int, count: int) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Of every file, left-over temporary ones too."""
+    """The bytes of every file by its name, left-over temporary files included."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 

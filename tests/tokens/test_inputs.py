@@ -222,7 +222,7 @@ def test_rows_of_a_data_set_are_decoded_by_us(tmp_path: Path, monkeypatch: pytes
         assert (tuple(image.shape), label) == ((3, 5, 7), "dog")
         with pytest.raises(DataError, match="is not an image"):
             opened(items[1])
-        # Whoever saves a data set puts the files of their own disk into it.
+        # A saved data set may name any file of the disk on which it was saved.
         for item in items[3 if place == "saved" else 2 :]:
             with pytest.raises(DataError, match="contains no media"):
                 opened(item)

@@ -3,19 +3,12 @@
 import io
 
 import pytest
+from tiny.thrift import varint
 
 from codeword.tokens import pages
 from codeword.tokens.pages import _chunk, _struct
 
 I32 = 5
-
-
-def varint(number: int) -> bytes:
-    """An unsigned number in groups of seven bits."""
-    groups = [number & 127]
-    while number := number >> 7:
-        groups.append(number & 127)
-    return bytes([*(group | 128 for group in groups[:-1]), groups[-1]])
 
 
 def field(number: int, value: int) -> bytes:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny.thrift import varint
 from tiny.tokens import RATE, assert_same, info, rows
 
 from codeword.errors import CodewordError, DataError, ModelError
@@ -266,7 +267,7 @@ def test_pages_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     content = path.read_bytes()
     assert len(content) < 3000
     # The footer says less; both numbers take four bytes.
-    true, false = varint(1 << 21), varint(1 << 20)
+    true, false = varint(2 << 21), varint(2 << 20)  # In zigzag: twice the number.
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     at = content.index(true, footer)
     write_with_digest(path, content[:at] + false + content[at + len(true) :])
@@ -275,12 +276,3 @@ def test_pages_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(shards_module, "MAX_CODES", 1 << 20)
     with pytest.raises(DataError, match="claims 2,097,152 values of codes"):
         read_shard(path)
-
-
-def varint(number: int) -> bytes:
-    """As Thrift writes it."""
-    doubled, groups = 2 * number, []
-    while doubled:
-        groups.append(doubled & 127)
-        doubled >>= 7
-    return bytes([*(group | 128 for group in groups[:-1]), groups[-1]])

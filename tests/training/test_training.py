@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny.recipes import TINY, tiny
+from tiny.weights import assert_equal
 
 from codeword.config import TrainingConfig, UniformPriorConfig
 from codeword.data import evaluation_batches, open_dataset
@@ -32,11 +33,6 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
         for folder in (run.tokenizer_path, run.prior_path)
         for name, tensor in load_file(folder / WEIGHTS_FILE).items()
     }
-
-
-def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
 @pytest.fixture(scope="module")

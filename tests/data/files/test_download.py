@@ -3,15 +3,15 @@
 import hashlib
 import io
 import tarfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny.http_server import QuietHandler, serving
 
 from codeword.data.cifar10 import BATCHES, BINARY_BYTES
 from codeword.data.files.download import (
@@ -46,12 +46,7 @@ class Server:
 def server() -> Iterator[Server]:
     served = Server()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             asked = self.headers.get("Range", "bytes=0-")
             start = int(asked.removeprefix("bytes=").removesuffix("-")) if served.honours_ranges else 0
@@ -69,13 +64,9 @@ def server() -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(served.content[start:])
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        served.url = f"http://127.0.0.1:{http.server_port}/archive.tar.gz"
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Handler) as url:
+        served.url = f"{url}/archive.tar.gz"
         yield served
-        http.shutdown()
-        thread.join()
 
 
 def fetch(server: Server, path: Path, **changes: object) -> None:

@@ -170,4 +170,4 @@ def test_aligning_needs_words_that_are_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no words"):
         align(path, " ... ")
     with pytest.raises(DataError, match="check that it contains the spoken words"):
-        align(path, "A SECOND IS FAR TOO SHORT FOR SO MANY LONG AND WINDING WORDS AS THESE " * 3)
+        align(path, "A SECOND IS FAR TOO SHORT FOR ALL THE LONG AND WINDING WORDS AS THESE " * 3)

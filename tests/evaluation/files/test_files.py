@@ -1,4 +1,4 @@
-"""Real files: every byte counted, what is read back compared, and theory beside it."""
+"""Real files: every byte is counted, the decoded signal is compared, and theory stands next to it."""
 
 import json
 import shutil

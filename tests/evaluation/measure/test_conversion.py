@@ -1,4 +1,4 @@
-"""Laws of conversion: nearer to whom is what counts, and codes that name nobody leave the probe at chance."""
+"""Laws of conversion: the nearer speaker counts, and codes without the speaker leave the probe at chance."""
 
 import pytest
 import torch
@@ -62,7 +62,7 @@ def test_the_speaker_probe_finds_speakers_in_codes_that_hold_them_and_only_there
     plain = [torch.randint(9, (60, 2), generator=generator) for _ in speakers]
     telling = [codes.clone() for codes in plain]
     for codes, speaker in zip(telling, speakers, strict=True):
-        # Each speaker has codewords that nobody else uses.
+        # Each speaker has codewords that no other speaker uses.
         codes[::3, 0] = 9 + NAMES.index(speaker)
 
     def accuracy(codes: list[torch.Tensor]) -> float:

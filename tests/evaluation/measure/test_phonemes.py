@@ -1,4 +1,4 @@
-"""Laws of the phoneme protocol: fitted on training, scored held out, silence apart, chance beside it."""
+"""Laws of the phoneme protocol: fitted on training, scored held out, silence apart, compared with chance."""
 
 import pytest
 import torch
@@ -102,7 +102,7 @@ def test_mutual_information_is_symmetric_and_between_0_and_1(seed: int) -> None:
     assert int(co_occurrences(a, b, codebook_size=6).sum()) == 100
 
 
-def test_neighbours_stand_beside_each_cell_and_are_zero_beyond_the_ends() -> None:
+def test_neighbours_stand_joined_each_cell_and_are_zero_beyond_the_ends() -> None:
     features = torch.tensor([[1.0], [2.0], [3.0]])
     assert with_neighbours(features).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 0]]
     assert torch.equal(with_neighbours(features, 0), features)
@@ -114,8 +114,8 @@ def test_the_probe_finds_what_only_neighbours_tell_and_always_the_same() -> None
     phones = 1 + torch.cat([torch.zeros(1, dtype=torch.int64), codes[:-1]])
     one_hot = torch.nn.functional.one_hot(codes, 4).float()
     alone = phoneme_probe_accuracy([(one_hot[:300], phones[:300])], [(one_hot[300:], phones[300:])])
-    beside = with_neighbours(one_hot)
-    split = [(beside[1:300], phones[1:300])], [(beside[300:], phones[300:])]
+    joined = with_neighbours(one_hot)
+    split = [(joined[1:300], phones[1:300])], [(joined[300:], phones[300:])]
     assert alone < 50
     assert phoneme_probe_accuracy(*split) == phoneme_probe_accuracy(*split) == 100
     assert phoneme_probe_accuracy([(one_hot, phones * 0)], [(one_hot, phones)]) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tiny.evaluations import tiny_evaluation
 
 from codeword.config import (
     Cifar10Config,
@@ -27,7 +28,7 @@ from codeword.evaluation.report.image_sections import image_sections
 from codeword.evaluation.report.image_signals import ReportImages
 from codeword.evaluation.report.page import report
 from codeword.evaluation.report.tables import result_rows
-from codeword.evaluation.results import Evaluation, Metric, read_evaluation
+from codeword.evaluation.results import Metric, read_evaluation
 from codeword.priors import build_prior
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
@@ -135,15 +136,7 @@ def test_one_seed_gives_one_page(page: Path, trained: Run) -> None:
 def test_published_figures_stand_beside_cifar10_only() -> None:
     metric = Metric(value=4.6712, low=4.65, high=4.69, unit="bit/dim")
     exact = Metric(value=0.25, low=0.25, high=0.25, unit="s")
-    evaluation = Evaluation(
-        recipe="r",
-        split="test",
-        signals=1,
-        seed=0,
-        commit="c",
-        machine="m",
-        metrics={"of_tomorrow": exact, "total_bpd": metric},
-    )
+    evaluation = tiny_evaluation(metrics={"of_tomorrow": exact, "total_bpd": metric})
     total, unknown = result_rows(evaluation, Cifar10Config())
     assert (total.value, total.interval, total.highlighted) == ("4.671", "4.650 – 4.690", True)
     assert [reference.figure for reference in total.references] == ["4.67", "4.51", "5.87", "4.61"]

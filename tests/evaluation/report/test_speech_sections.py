@@ -12,6 +12,7 @@ import soundfile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny.evaluations import tiny_evaluation
 from tiny.recipes import PRIOR, RATE, SPEECH, SPLITS, TOKENIZER, TRAINING
 
 from codeword.config import Cifar10Config, LibriSpeechConfig, Recipe, SyntheticSpeechConfig, validate
@@ -52,13 +53,9 @@ def rate(codes: int, bits: float, **figures: float) -> Rate:
 
 def evaluated(run: Run, **parts: object) -> Run:
     """As if `evaluate` had found these figures: judges take longer than a report."""
-    found = Evaluation(
+    found = tiny_evaluation(
         recipe="tiny-speech",
-        split="test",
         signals=5,
-        seed=0,
-        commit="c",
-        machine="m",
         metrics={"per": metric(31.5, "%"), "stoi": metric(0.8), "bits_per_second_nominal": metric(350)},
         **parts,
     )
@@ -80,7 +77,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sounds(page: Path) -> dict[str, tuple[np.ndarray, int]]:
-    """Every sound beside the page: 16-bit samples and their rate."""
+    """Every sound next to the page: 16-bit samples and their rate."""
     return {path.stem: soundfile.read(path, dtype="int16") for path in page.parent.glob("*.flac")}
 
 
@@ -227,7 +224,7 @@ def test_each_code_shares_itself_out_among_phones(codes: int, seed: int) -> None
 
 
 def test_the_rate_table_sets_each_rate_above_its_baseline() -> None:
-    evaluation = Evaluation(recipe="r", split="test", signals=1, seed=0, commit="c", machine="m", metrics={}, **RATES)
+    evaluation = tiny_evaluation(**RATES)
     table = rate_table(evaluation)
     assert table.columns == ("PER, %", "STOI", "PESQ")
     assert [(row.codes, row.bits_per_second, row.baseline) for row in table.rows] == [
@@ -243,16 +240,15 @@ def test_the_rate_table_sets_each_rate_above_its_baseline() -> None:
 
 def test_a_model_of_one_rate_stands_beside_its_baseline_too() -> None:
     metrics = rate(2, 450, per=50).metrics
-    base = {"recipe": "r", "split": "test", "signals": 1, "seed": 0, "commit": "c", "machine": "m"}
-    alone = Evaluation(**base, metrics=metrics)
-    compared = Evaluation(**base, metrics=metrics, baselines=(rate(2, 450, per=55),))
+    alone = tiny_evaluation(metrics=metrics)
+    compared = tiny_evaluation(metrics=metrics, baselines=(rate(2, 450, per=55),))
     assert rate_table(alone).rows == ()
     assert [row.baseline for row in rate_table(compared).rows] == [False, True]
 
 
 def test_published_figures_of_speech_stand_beside_librispeech_only() -> None:
     found = {"waveform_mse": metric(0.005), "phoneme_accuracy": metric(50), "si_sdr_db": metric(-3)}
-    evaluation = Evaluation(recipe="r", split="test", signals=1, seed=0, commit="c", machine="m", metrics=found)
+    evaluation = tiny_evaluation(metrics=found)
     distortion, error, accuracy = result_rows(evaluation, LibriSpeechConfig())
     assert distortion.interval == "−4.0 – −2.0"
     assert [reference.figure for reference in error.references] == ["0.0053–0.006"]

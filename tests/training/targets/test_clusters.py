@@ -1,4 +1,4 @@
-"""Laws of clusters: a space where classes are round, the best path, means between everybody's and one's own."""
+"""Laws of clusters: a space where classes are round, the best path, means between common and own ones."""
 
 from itertools import pairwise, product
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny.weights import assert_equal
 
 from codeword.config import Recipe, load_recipe
 from codeword.data import open_dataset
@@ -53,11 +54,6 @@ def tiny(*overrides: str) -> Recipe:
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
     return load_file(run.tokenizer_path / WEIGHTS_FILE)
-
-
-def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +169,8 @@ def test_crops_are_cut_at_any_frame_with_the_code_of_that_frame_s_cell() -> None
             assert torch.equal(drawn.label[0], codes[start // 4 :][: size // 4])
     assert seen == {0, 1, 2, 3}
     # Crops lie end to end; behind the end of the last of a recording there is nothing to tell.
-    told = crops.take(range(len(crops))).label
-    assert int((told >= 0).sum()) == sum(-(-r.samples // 640) for r in data.recordings)
+    codes = crops.take(range(len(crops))).label
+    assert int((codes >= 0).sum()) == sum(-(-r.samples // 640) for r in data.recordings)
 
 
 def test_at_most_as_many_recordings_as_told_are_held() -> None:
