@@ -2,12 +2,12 @@
 
 CodewordError
 ├── UsageError         the caller asked for something wrongly: a missing run, a name that does not exist
-├── UnsupportedError   the model cannot do what was asked: lossless files, streams, another rate
+├── UnsupportedError   the model cannot do what was asked: lossless files, streams, another sample rate
 ├── RecipeError        a recipe or an override is invalid
 ├── DataError          a data file is missing, cut short, corrupt, or not what it claims to be
 ├── ModelError         a model folder, checkpoint or compressed file does not fit
 └── TrainingError      training cannot continue: the loss is not finite, or the run folder does not fit
-└── Interrupted    a signal asked training to stop; its state has been saved
+    └── Interrupted    a signal asked training to stop; its state has been saved
 """
 
 
@@ -32,7 +32,7 @@ class DataError(CodewordError):
 
 
 class ModelError(CodewordError):
-    """A model folder or checkpoint cannot be read, or does not fit its own config."""
+    """A model folder or checkpoint cannot be read or does not fit its own config, or a file needs another model."""
 
 
 class TrainingError(CodewordError):
@@ -41,3 +41,8 @@ class TrainingError(CodewordError):
 
 class Interrupted(TrainingError):
     """Ctrl-C or a termination signal stopped training; its state has been saved."""
+
+
+def reason(error: BaseException) -> str:
+    """The message of another library's error, on one line of at most 200 characters, to quote it in one of ours."""
+    return " ".join(str(error).split())[:200]

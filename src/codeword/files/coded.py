@@ -16,8 +16,8 @@ from codeword.files.paths import (
     check_format,
     check_not_overwritten,
     class_number,
-    default_model,
     is_one_file,
+    load_for,
     media_files,
 )
 from codeword.media import Medium, medium_of
@@ -36,7 +36,7 @@ def read(path: StrPath, model: StrPath | None = None) -> Tensor:
         UsageError: no medium has the suffix of the file.
         DataError: the file cannot be read.
     """
-    config = (load(model) if model is not None else default_model([Path(path)])).tokenizer.config
+    config = load_for([Path(path)], model).tokenizer.config
     return torch.cat(list(medium_of(config).read(Path(path), config)), -1)
 
 

@@ -15,8 +15,8 @@ from codeword.files.paths import (
     Targets,
     check_not_overwritten,
     class_number,
-    default_model,
     is_one_file,
+    load_for,
     media_files,
 )
 from codeword.media import medium_of
@@ -56,7 +56,7 @@ def compress(
     """
     outcome, out = Outcome(), Path(out)
     inputs = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    loaded = load(model) if model is not None else default_model(inputs)
+    loaded = load_for(inputs, model)
     config = loaded.tokenizer.config
     medium = medium_of(config)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)

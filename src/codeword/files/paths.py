@@ -11,7 +11,7 @@ from codeword.data.files.tree import abbreviate, names_below
 from codeword.errors import CodewordError, DataError, UnsupportedError, UsageError
 from codeword.media import MEDIA, Medium, medium_of_files
 from codeword.model import Model
-from codeword.pretrained import load_pretrained
+from codeword.pretrained import load, load_pretrained
 from codeword.tokenizer import Tokenizer
 
 StrPath = str | Path
@@ -88,8 +88,14 @@ def check_not_overwritten(target: Path, source: Path | None) -> None:
         raise UsageError(f"{source} would be overwritten by its own output; write to another path.")
 
 
-def default_model(inputs: Sequence[Path]) -> Model:
-    """The model in the package for the medium of the first media file among files and folders. Raises UsageError."""
+def load_for(inputs: Sequence[Path], model: str | Path | None) -> Model:
+    """Load `model`, or with None the model in the package for the medium of the first media file in `inputs`.
+
+    Raises:
+        UsageError: there is no such model, no input is a media file, or its medium has no model in the package.
+    """
+    if model is not None:
+        return load(model)
     suffixes = frozenset().union(*(medium.suffixes for medium in MEDIA.values()))
     names = (names_below(path, suffixes) if path.is_dir() else [str(path)] for path in inputs)
     medium = medium_of_files(map(Path, chain.from_iterable(names)))

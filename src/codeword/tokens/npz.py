@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codeword.errors import DataError, UsageError
+from codeword.errors import DataError, UsageError, reason
 from codeword.store import write_atomically
 
 FORMAT = 2
@@ -79,9 +79,8 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
         raise
     except Exception as error:
         # zipfile and numpy raise many kinds of errors on invalid bytes: BadZipFile, zlib.error, KeyError, ...
-        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path} is not a readable file of codes ({reason:.200}); write it again with `codeword encode`."
+            f"{path} is not a readable file of codes ({reason(error)}); write it again with `codeword encode`."
         ) from error
     expected = codebook_sizes[: len(stored_sizes)] if prefix and stored_sizes else codebook_sizes
     if stored_sizes != expected:

@@ -82,7 +82,10 @@ def _chunk(content: bytes, meta: _Struct) -> Chunk:
 
 
 def _struct(stream: io.BytesIO) -> _Struct:
-    """Read the fields of a struct, by number. Repeated and too large numbers are errors, because readers differ."""
+    """Read the fields of a struct, by number.
+
+    A repeated or too large number is an error, because Arrow could read such a struct differently.
+    """
     fields: _Struct = {}
     number = 0
     while (head := _byte(stream)) & 15:

@@ -23,7 +23,7 @@ from pydantic import Field
 from codeword.coding import deterministic
 from codeword.config import validate
 from codeword.config.base import Config
-from codeword.errors import CodewordError, DataError, ModelError, UsageError
+from codeword.errors import CodewordError, DataError, ModelError, UsageError, reason
 from codeword.media import medium_of
 from codeword.model import Model
 from codeword.pretrained import load
@@ -47,7 +47,7 @@ from codeword.tokens.shards import (
 
 MANIFEST_FILE = "tokens.json"
 PART_BYTES = 1 << 30
-"""Largest size on disk of the signals of one shard with several signals. It limits the work that a kill loses."""
+"""Largest size on disk of the signals of one shard with several signals. It limits the work that a killed run loses."""
 
 
 class Manifest(Config):
@@ -163,7 +163,10 @@ def info_of(model: Model) -> ShardInfo:
 
 
 def divide(items: Sequence[Item], *, shard_items: int) -> list[Part]:
-    """Divide items into consecutive parts of at most `shard_items` items and, except for one item, `PART_BYTES`."""
+    """Divide items into consecutive parts of at most `shard_items` items and at most `PART_BYTES`.
+
+    An item that is larger than `PART_BYTES` is a part of its own.
+    """
     groups: list[list[Item]] = []
     size_bytes = 0
     for item in items:
@@ -330,7 +333,7 @@ def _run_on_ray(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Shard
                 raise row["finished"]
             yield row["finished"]
     except ray.exceptions.RayError as error:
-        raise CodewordError(f"Ray failed ({' '.join(str(error).split()):.300}).") from error
+        raise CodewordError(f"Ray failed ({reason(error)}).") from error
 
 
 ENGINES: dict[str, Callable[[Job, Sequence[Part], int], Iterator[ShardSummary]]] = {

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from codeword.config import validate_json
+from codeword.config import validate
 from codeword.config.base import Alphabet, Config
-from codeword.errors import CodewordError, DataError, ModelError, UsageError
+from codeword.errors import CodewordError, DataError, ModelError, UsageError, reason
 from codeword.store import write_atomically
 from codeword.tokens.pages import MAX_FOOTER_BYTES, Claims, read_claims
 
@@ -183,9 +183,8 @@ def read_shard(path: Path) -> Shard:
         raise
     except Exception as error:
         # Arrow raises many kinds of errors on invalid bytes: ArrowInvalid, OSError, KeyError, UnicodeDecodeError, ...
-        reason = " ".join(str(error).split())
         raise DataError(
-            f"{path} is not a readable shard of tokens ({reason:.200}); write it again with `codeword tokenize`."
+            f"{path} is not a readable shard of tokens ({reason(error)}); write it again with `codeword tokenize`."
         ) from error
     return Shard(info, tuple(_rows(path, info, columns)))
 
@@ -216,12 +215,12 @@ def _digest(path: Path) -> str:
 def _info(path: Path, file: pq.ParquetFile) -> ShardInfo:
     """Metadata of an open file, after a check of its columns. Raises CodewordError, ValueError, KeyError."""
     schema = file.schema_arrow
-    text = schema.metadata[_KEY]
-    if (stored := json.loads(text).get("format")) != FORMAT:
+    tree = json.loads(schema.metadata[_KEY])
+    if (stored := tree.get("format")) != FORMAT:
         raise DataError(
             f"{path} is a shard of format {stored}, but {FORMAT} is needed; write it again with `codeword tokenize`."
         )
-    info: ShardInfo = validate_json(ShardInfo, text, place=str(path))
+    info: ShardInfo = validate(ShardInfo, tree, place=str(path))
     for field in _SCHEMA:
         stored_type = schema.field(field.name).type if field.name in schema.names else None
         expected = pa.dictionary(pa.int32(), field.type) if field.name in _TEXTS else field.type

@@ -7,6 +7,7 @@ from typing import Any
 
 from codeword.config import Recipe, validate_json
 from codeword.errors import ModelError, TrainingError, UsageError
+from codeword.model import RECIPE_FILE
 from codeword.priors import Prior, load_prior
 from codeword.store import CONFIG_FILE, write_atomically, write_json
 from codeword.tokenizer import Tokenizer
@@ -31,7 +32,7 @@ class Run:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.recipe_path = self.folder / "recipe.json"
+        self.recipe_path = self.folder / RECIPE_FILE
         self.metrics_path = self.folder / "metrics.jsonl"
         self.environment_path = self.folder / "environment.json"
         self.evaluation_path = self.folder / "evaluation.json"

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from codeword.errors import DataError, UsageError
+from codeword.errors import DataError, UsageError, reason
 from codeword.media import Medium
 from codeword.tokens.inputs.items import Item, ItemContent, as_file
 
@@ -93,7 +93,7 @@ def _rows(origin: HubSplit) -> Any:
             rows = load_dataset(origin.dataset, split=origin.split)
     except Exception as error:  # Errors of `datasets`, of the network, and of damaged files.
         raise DataError(
-            f"{origin.dataset} has no split {origin.split} that can be opened ({' '.join(str(error).split()):.200})."
+            f"{origin.dataset} has no split {origin.split} that can be opened ({reason(error)})."
         ) from error
     for name, feature in rows.features.items():
         if isinstance(feature, Image | Audio):
