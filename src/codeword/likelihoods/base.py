@@ -110,3 +110,8 @@ def bin_logits(below: Tensor) -> Tensor:
 def uniform(shape: torch.Size, like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Uniform draws strictly inside (0, 1), on the CPU so that a seed gives the same draws on every device."""
     return torch.rand(shape, generator=generator).clamp(1e-7, 1 - 1e-7).to(like.device)
+
+
+def gumbel(shape: torch.Size, like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Gumbel noise: the argmax of logits plus this noise is a draw from their softmax."""
+    return -(-uniform(shape, like, generator).log()).log()

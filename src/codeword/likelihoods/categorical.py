@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from codeword.likelihoods.base import Likelihood, uniform
+from codeword.likelihoods.base import Likelihood, gumbel
 
 
 class Categorical(Likelihood):
@@ -30,9 +30,7 @@ class Categorical(Likelihood):
 
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         logits = self._logits(features)
-        # The Gumbel-max trick: the largest of logits plus Gumbel noise is a draw from their softmax.
-        gumbel: Tensor = -(-uniform(logits.shape, logits, generator).log()).log()
-        return torch.argmax(logits + gumbel, dim=2)
+        return torch.argmax(logits + gumbel(logits.shape, logits, generator), dim=2)
 
     def _logits(self, features: Tensor) -> Tensor:
         """(B, C * values, *S) to (B, C, values, *S)."""

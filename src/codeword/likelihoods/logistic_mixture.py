@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.likelihoods.base import Likelihood, bin_logits, uniform
+from codeword.likelihoods.base import Likelihood, bin_logits, gumbel, uniform
 
 LOG_SCALE_RANGE = (-7.0, 5.0)
 # Features start near zero; e^-2 of the half range is a typical scale of real signals, 1 is too wide.
@@ -65,8 +65,7 @@ class LogisticMixture(Likelihood):
 
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         weights, means, log_scales, couplings = self._split(features)
-        gumbel = -(-uniform(weights.shape, weights, generator).log()).log()
-        chosen = (weights + gumbel).argmax(1)[:, None, None]
+        chosen = (weights + gumbel(weights.shape, weights, generator)).argmax(1)[:, None, None]
         means, log_scales, couplings = (
             t.gather(1, chosen.expand(-1, 1, *t.shape[2:])).squeeze(1) for t in (means, log_scales, couplings)
         )

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import WaveNetDecoderConfig
-from codeword.likelihoods.base import Likelihood, uniform
+from codeword.likelihoods.base import Likelihood, gumbel
 from codeword.nn.dilated import DilatedStack, DilatedWalk, delay
 from codeword.nn.walk import Choose
 
@@ -71,7 +71,7 @@ class WaveNetDecoder(Likelihood):
         walk = DilatedWalk(self.stack, batch)
         x = torch.empty(batch, samples, dtype=torch.int64, device=features.device)
         embedded = torch.zeros(batch, self.stack.width, device=features.device)
-        # In blocks, for what all samples need is cheaper for many at once, and for the whole would fill the memory.
+        # In blocks: the drives cost less for many samples at once, but those of the whole signal would fill the memory.
         for start in range(0, samples, BLOCK_SAMPLES):
             local = features[:, :, start : start + BLOCK_SAMPLES].transpose(1, 2)
             for t, drives in enumerate(walk.drives(local), start=start):
@@ -82,11 +82,11 @@ class WaveNetDecoder(Likelihood):
         return x.unsqueeze(1)
 
     def _gumbel(self, features: Tensor, generator: torch.Generator | None) -> Iterator[Tensor]:
-        """Gumbel noise (B, values) for each sample: the argmax of logits plus noise is a draw from their softmax."""
+        """`gumbel` noise (B, values) for each sample, drawn in blocks."""
         batch, _, samples = features.shape
         for start in range(0, samples, BLOCK_SAMPLES):
             shape = torch.Size([min(BLOCK_SAMPLES, samples - start), batch, self.values])
-            yield from -(-uniform(shape, features, generator).log()).log()
+            yield from gumbel(shape, features, generator)
 
     def _logits(self, skips: Tensor) -> Tensor:
         logits: Tensor = self.output(F.relu(self.head(F.relu(skips))))

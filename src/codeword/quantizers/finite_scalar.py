@@ -39,14 +39,13 @@ class FiniteScalarQuantizer(Quantizer):
             return self._pack(self._positions(z).round())
 
     def decode(self, codes: Tensor) -> Tensor:
-        digits = codes.div(self.place_values, rounding_mode="floor") % self.channel_levels
         with torch.autocast(codes.device.type, enabled=False):
-            vectors: Tensor = self.project_out(self._centred(digits.float()))
+            vectors: Tensor = self.project_out(self._centred(self._digits(codes)))
             return vectors
 
     def codewords(self) -> list[Tensor]:
         codes = torch.arange(self.codebook_sizes[0], device=self.place_values.device)[:, None]
-        return [self._centred((codes.div(self.place_values, rounding_mode="floor") % self.channel_levels).float())]
+        return [self._centred(self._digits(codes))]
 
     def _positions(self, z: Tensor) -> Tensor:
         """(..., D) to real positions (..., channels), channel i between 0 and channel_levels[i] - 1."""
@@ -54,6 +53,10 @@ class FiniteScalarQuantizer(Quantizer):
 
     def _centred(self, digits: Tensor) -> Tensor:
         return digits / (self.channel_levels - 1) * 2 - 1
+
+    def _digits(self, codes: Tensor) -> Tensor:
+        """Codes (..., 1) to their digits (..., channels), whole float32 numbers: the inverse of `_pack`."""
+        return (codes.div(self.place_values, rounding_mode="floor") % self.channel_levels).float()
 
     def _pack(self, digits: Tensor) -> Tensor:
         return (digits.long() * self.place_values).sum(-1, keepdim=True)

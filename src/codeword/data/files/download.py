@@ -122,8 +122,8 @@ def _fetch(source: Source, folder: Path, *, max_bytes: int, stall_s: float, paus
 def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: float = 1.0) -> None:
     """Download `source` to `path`. The incomplete file is `path`.part, and a later call continues it.
 
-    A broken connection, or one without data for `stall_s` seconds, is retried after 2 `pause_s` seconds, and every
-    further time after twice the last pause. The file is renamed to `path` after its checksum is verified.
+    A broken connection, or one without data for `stall_s` seconds, is retried after 2 * `pause_s` seconds;
+    each further pause is twice as long. The file is renamed to `path` after its checksum is verified.
 
     Raises:
         DataError: no answer after all tries, more bytes than `max_bytes`, or the wrong checksum.

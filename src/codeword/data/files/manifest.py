@@ -23,30 +23,32 @@ def recording_lengths(folder: Path, names: Sequence[str], *, sample_rate: int) -
     """Lengths of recordings in samples at `sample_rate`, by name; broken recordings are not in the result.
 
     `names` are paths relative to `folder`. The lengths are cached as JSON in the user's cache folder, because `folder`
-    may be read-only; a file is opened again only if it is new or its size has changed.
+    may be read-only; a file is opened again only if it is new, its size has changed, or it was broken.
     """
     manifest = cache_folder() / "manifests" / f"{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}.json"
     cached = _read(manifest)
     with ThreadPoolExecutor(_THREADS) as pool:
         rows = dict(zip(names, pool.map(lambda name: _row(folder / name, cached.get(name)), names), strict=True))
-    if any(cached.get(name) != row for name, row in rows.items()):
-        _write(manifest, folder, cached | rows)
-    samples = {name: resampled_length(frames, rate, sample_rate) for name, (_, frames, rate) in rows.items() if frames}
+    good = {name: row for name, row in (cached | rows).items() if row is not None}
+    if good != cached:
+        _write(manifest, folder, good)
+    samples = {name: resampled_length(row[1], row[2], sample_rate) for name, row in rows.items() if row is not None}
     return {name: n for name, n in samples.items() if n}
 
 
-# Size in bytes, frames and sample rate of a file; all are 0 for a broken one.
+# Size in bytes, frames and sample rate of a file, all above 0.
 _Row = tuple[int, int, int]
 
 
-def _row(path: Path, cached: _Row | None) -> _Row:
+def _row(path: Path, cached: _Row | None) -> _Row | None:
+    """The row of a file, or None if the file is broken."""
     try:
         size = path.stat().st_size
-        if cached is not None and cached[0] == size and cached[1]:
+        if cached is not None and cached[0] == size:
             return cached
         header = read_header(path)
     except (OSError, DataError):
-        return (0, 0, 0)
+        return None
     return (size, header.frames, header.sample_rate)
 
 
@@ -61,7 +63,7 @@ def _read(manifest: Path) -> dict[str, _Row]:
 
 
 def _write(manifest: Path, folder: Path, rows: dict[str, _Row]) -> None:
-    content = {"folder": os.fsdecode(folder), "files": {name: row for name, row in rows.items() if row[1]}}
+    content = {"folder": os.fsdecode(folder), "files": rows}
     try:
         write_atomically(manifest, json.dumps(content).encode())
     except CodewordError as error:

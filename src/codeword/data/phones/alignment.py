@@ -27,7 +27,7 @@ _TEXTGRID_VALUE = re.compile(r'"((?:[^"]|"")*)"|<(\w+)>|(?<!\S)(-?\d+(?:\.\d*)?(
 
 @dataclass(frozen=True)
 class Phone:
-    """One phone of an utterance, in ARPAbet without stress, or `SIL`, from `start_s` to before `end_s`, in seconds."""
+    """One phone of an utterance: ARPAbet without stress, or `SIL`. It lasts from `start_s` to `end_s`, in seconds."""
 
     name: str
     start_s: float

@@ -98,7 +98,7 @@ def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
 
 
 def _cover(distance: Plane, size: int) -> Plane:
-    """The part of each pixel inside the shape, from 0 to 1, for antialiasing; `distance` is that to the edge."""
+    """The part of each pixel inside a shape, from 0 to 1, for antialiasing. `distance` is the distance to the edge."""
     return np.asarray(np.clip(0.5 - distance * (size / 2), 0, 1))
 
 

@@ -22,7 +22,7 @@ class Shape(NamedTuple):
     distance: Callable[[Plane, Plane], Plane]
     texture: Callable[[Plane, Plane], Plane]
     turn: float
-    """Largest rotation either way, in radians: small if a rotated shape would look like another kind."""
+    """Largest rotation in both directions, in radians; it is small if a rotated shape would look like another kind."""
 
 
 def _box(u: Plane, v: Plane, half_width: float, half_height: float) -> Plane:
@@ -31,7 +31,7 @@ def _box(u: Plane, v: Plane, half_width: float, half_height: float) -> Plane:
 
 
 def _polygon(u: Plane, v: Plane, corners: int, depth: float) -> Plane:
-    """A star with tips at radius 1 and notches at radius `depth`; depth cos(pi / corners): a regular polygon."""
+    """A star with tips at radius 1 and notches at radius `depth`; with depth = cos(pi / corners) a regular polygon."""
     sector = 2 * np.pi / corners
     angle = np.arctan2(u, -v)
     angle = np.abs(angle - sector * np.rint(angle / sector))

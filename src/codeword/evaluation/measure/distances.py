@@ -48,7 +48,7 @@ def si_sdr_db(reconstruction: Tensor, original: Tensor) -> float:
 
 def energy_ratio(reconstruction: Tensor, original: Tensor) -> float:
     """Power of the reconstruction divided by the power of the original; 1 if both are silent."""
-    power, reference = ((float(silence_mse(x)) + _SILENCE_POWER) for x in (reconstruction, original))
+    power, reference = (_power(x) + _SILENCE_POWER for x in (reconstruction, original))
     return power / reference
 
 
@@ -59,12 +59,17 @@ def clipped_samples(reconstruction: Tensor) -> int:
 
 def waveform_mse(reconstruction: Tensor, original: Tensor) -> float:
     """Mean squared error of samples. It hardly reflects how speech sounds; compare it with `silence_mse`."""
-    return silence_mse(reconstruction.double() - original.double())
+    return _power(reconstruction.double() - original.double())
 
 
 def silence_mse(original: Tensor) -> float:
     """The `waveform_mse` of a silent reconstruction, which is the mean power of the original."""
-    return float(original.double().square().mean()) if original.numel() else 0.0
+    return _power(original)
+
+
+def _power(wave: Tensor) -> float:
+    """Mean square of the samples; 0 if there are none."""
+    return float(wave.double().square().mean()) if wave.numel() else 0.0
 
 
 @lru_cache(maxsize=4)

@@ -108,7 +108,7 @@ def has_speech(wave: Wave, *, sample_rate: int = RATE) -> bool:
 def pesq_wb(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) -> float:
     """Wide-band perceptual quality from 1.04 to 4.64 (ITU-T P.862.2) of a reconstruction of an original with speech.
 
-    A reconstruction in which PESQ finds no speech gets the lowest score; without it the mean would be too high.
+    A reconstruction in which PESQ finds no speech gets the lowest score: leaving it out would make the mean too high.
 
     Raises:
         UsageError: pesq is not installed.

@@ -198,7 +198,7 @@ def _percentage(correct: Tensor) -> float:
     return 100 * float(correct.double().mean()) if len(correct) else 0.0
 
 
-def _joined(recordings: Sequence[Labelled], *, spoken: bool = False) -> Labelled:
+def _joined(recordings: Sequence[Labelled], *, spoken: bool) -> Labelled:
     """All cells of several recordings, or with `spoken` the cells that are not silent."""
     cells, phones = (torch.cat(parts) for parts in zip(*recordings, strict=True))
     return (cells[phones > 0], phones[phones > 0]) if spoken else (cells, phones)

@@ -6,7 +6,7 @@ features that k-means needs (115 MB an hour for the baseline, 140 MB for phones)
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from math import log, log2
 
@@ -39,10 +39,10 @@ class TrainingFeatures:
     """
 
     speaker: str
-    codes: Tensor | None = None
-    aligned: AlignedRecording | None = None
-    cells: Tensor | None = None
-    voice: Tensor | None = None
+    codes: Tensor | None
+    aligned: AlignedRecording | None
+    cells: Tensor | None
+    voice: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class RecordingMeasures:
     aligned: AlignedRecording | None
     code_bits: float
     signal_bits: float
-    rates: dict[int, dict[str, float]] = field(default_factory=dict)
-    conversions: dict[int, list[ConvertedRecording]] = field(default_factory=dict)
+    rates: dict[int, dict[str, float]]
+    conversions: dict[int, list[ConvertedRecording]]
 
 
 def measure_recordings(

@@ -81,7 +81,7 @@ def _code_maps(images: ReportImages) -> Figure:
     x, codes = images.x[:shown], images.codes[:shown]
     size = tuple(x.shape[2:])
     distinct, index = codes.flatten(0, -2).unique(dim=0, return_inverse=True)
-    # (n, 3), and from it a picture (shown, 3, *G) with one pixel for each cell.
+    # The mean colour of each distinct code (n, 3), then pictures (shown, 3, *G) with one pixel for each cell.
     colours = _as_rgb(images, decode_codewords(images.tokenizer, distinct)).mean((2, 3))
     cells = colours[index].view(*codes.shape[:-1], 3).movedim(-1, 1)
     hop = images.tokenizer.hop

@@ -15,9 +15,8 @@ from codeword.media.audio import write_audio
 from codeword.store import write_atomically
 from codeword.training.run import Run
 
-_PAGE_WIDTH = (
-    1000  # CSS pixels of a figure of WIDTH_INCHES; narrower figures scale with it, so all have the same font size.
-)
+# CSS pixels of a figure of WIDTH_INCHES; narrower figures are scaled by the same factor, so all have one font size.
+_PAGE_WIDTH = 1000
 
 
 def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
@@ -38,23 +37,23 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
     if samples < 1:
         raise UsageError(f"samples must be 1 or more, not {samples}.")
     run = run if isinstance(run, Run) else Run.open(run)
-    evaluation = read_evaluation(run)
+    evaluation, recipe = read_evaluation(run), run.recipe()
     contents = report_contents(run, evaluation, samples=samples, seed=seed)
     figures = [_embedded(section, run.report_path) for section in contents.sections]
     facts = [
-        ("Data", f"{run.recipe().data.kind}, {evaluation.split} split, {evaluation.signals:,} signals"),
+        ("Data", f"{recipe.data.kind}, {evaluation.split} split, {evaluation.signals:,} signals"),
         ("Codes", contents.code_summary),
         *run_facts(run),
     ]
     page = render(
         "page.html.j2",
-        recipe=run.recipe(),
+        recipe=recipe,
         facts=facts,
-        rows=list(result_rows(evaluation, run.recipe().data)),
+        rows=list(result_rows(evaluation, recipe.data)),
         metrics=evaluation.metrics,
         rates=rate_table(evaluation),
         files=file_table(evaluation),
-        codecs=other_codecs(run.recipe().data),
+        codecs=other_codecs(recipe.data),
         left_out=reasons(evaluation),
         split=evaluation.split,
         figures=figures,

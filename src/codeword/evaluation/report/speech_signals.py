@@ -1,4 +1,4 @@
-"""Recordings that a report shows and plays: a few seconds each, small long_enough to embed."""
+"""Recordings that a report shows and plays: a few seconds each, short enough to embed in the page."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
