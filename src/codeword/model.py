@@ -37,7 +37,7 @@ class Model:
     tokenizer: Tokenizer
     prior: Prior
     aliases: tuple[str, ...] = ()
-    """Fingerprints of the model in earlier formats; files and tokens from that time name it by them."""
+    """Fingerprints of the model in earlier formats; compressed files from that time name it by them."""
 
     def __post_init__(self) -> None:
         ours, theirs = self.tokenizer.quantizer.codebook_sizes, self.prior.codebook_sizes
@@ -66,7 +66,7 @@ class Model:
         return cls(tokenizer, prior, tuple(map(str, known.get("fingerprints", ()))))
 
     def is_named_by(self, fingerprint: str) -> bool:
-        """True if `fingerprint` is, or begins, this model's fingerprint, now or in an earlier format."""
+        """True if this model's fingerprint, or that of an earlier format, begins with `fingerprint`."""
         return any(known.startswith(fingerprint) for known in (self.fingerprint, *self.aliases))
 
     def save_pretrained(self, folder: str | Path, *, compact: bool = False, card: str | None = None) -> None:

@@ -65,7 +65,7 @@ def _be_quiet() -> None:
     import warnings
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # The child, because importing Fabric sets the level of its own logger.
+    # The logger below that of Fabric, because importing Fabric sets the level of its own logger.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module="lightning_fabric|torch|torchmetrics")

@@ -22,6 +22,7 @@ RESULTS = Group("Results", sort_key=1)
 Json = Annotated[bool, Parameter(name="--json", negative="", group=RESULTS)]
 Flag = Annotated[bool, Parameter(negative="")]
 Set = Annotated[list[str] | None, Parameter(name="--set", negative="", consume_multiple=False)]
+Subsets = Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)]
 
 
 @app.command
@@ -33,11 +34,11 @@ def demo(*, out: Path = Path("demo"), json: Json = False) -> None:
         json: Print both evaluations as one JSON object.
     """
     from codeword.evaluation import evaluate, report
-    from codeword.training import train
+    from codeword.training import Run, train
 
     results, pages = {}, []
     for medium in ("images", "speech"):
-        run = train(f"demo-{medium}", out / medium, resume=(out / medium / "recipe.json").exists())
+        run = train(f"demo-{medium}", out / medium, resume=Run(out / medium).recipe_path.exists())
         with show.bar("evaluating") as progress:
             results[medium] = evaluate(run, progress=progress)
         pages.append(report(run))
@@ -59,12 +60,7 @@ def recipes(*, json: Json = False) -> None:
 
 
 @data.command
-def fetch(
-    name: str,
-    *,
-    subset: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
-    out: Path | None = None,
-) -> None:
+def fetch(name: str, *, subset: Subsets = None, out: Path | None = None) -> None:
     """Download a data set from its official address, resuming an interrupted download.
 
     Args:

@@ -21,7 +21,7 @@ def export_run(run: Path, out: Path, *, compact: bool, onnx: bool) -> dict[str, 
         UsageError: the run is not finished, `out` holds something, or the extra `onnx` is not installed.
         ModelError: the run's models cannot be read, or the ONNX files would compute something else.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} already holds something; choose another --out.")
     opened = Run.open(run)
     trained = Model(opened.tokenizer(), opened.prior())

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from codeword.cli import show
-from codeword.cli.app import Flag, Json, app
+from codeword.cli.app import Flag, Json, Subsets, app
 
 AnyModel = Annotated[Path, Parameter(help="A run, a model folder, or images or speech for a model in the package.")]
 OwnModel = Annotated[Path | None, Parameter(help="A run or a model folder; by default the model in the package.")]
@@ -22,7 +22,6 @@ Speaker = Annotated[
 Format = Annotated[
     str | None, Parameter(name="--format", help="png for images, wav (the default) or flac for recordings.")
 ]
-Subsets = Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)]
 
 
 @app.command

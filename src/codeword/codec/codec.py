@@ -132,7 +132,7 @@ class SegmentCoder:
     def read(
         self, segments: Sequence[Segment | None], mask: Tensor, value_mask: Tensor | None = None
     ) -> tuple[Batch, list[bool]]:
-        """Decode segments, of which lost ones are None; returns also, for each block, True if its CRC is correct."""
+        """Decode segments (None for a lost one). Returns also a flag for each block: True if its segment is intact."""
         segment_numbers = torch.arange(len(mask)) // self.blocks_per_segment
         present = torch.tensor([s is not None for s in segments])[segment_numbers]
         # The mask of a lost block is empty, so no symbols are read for it.

@@ -163,16 +163,14 @@ class TableCoder(SymbolCoder):
         return total
 
     def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
-        for n, writer in enumerate(writers):
-            blocks = slice(n * blocks_per_segment, (n + 1) * blocks_per_segment)
+        for writer, blocks in zip(writers, _segments(len(mask), blocks_per_segment), strict=True):
             symbols = codes[blocks][mask[blocks]].numpy().astype(np.int32)
             for k, table in enumerate(self._tables):
                 writer.write_with_table(np.ascontiguousarray(symbols[:, k]), table)
 
     def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
         codes = torch.zeros(*mask.shape, len(self._tables), dtype=torch.int64)
-        for n, reader in enumerate(readers):
-            blocks = slice(n * blocks_per_segment, (n + 1) * blocks_per_segment)
+        for reader, blocks in zip(readers, _segments(len(mask), blocks_per_segment), strict=True):
             count = int(mask[blocks].sum())
             columns = [reader.read_with_table(count, table) for table in self._tables]
             codes[blocks][mask[blocks]] = torch.from_numpy(np.stack(columns, -1).astype(np.int64))

@@ -41,7 +41,7 @@ _SEGMENT = struct.Struct("<2sII")
 _CHECKS = struct.Struct("<II")
 SEGMENT_BYTES = _SEGMENT.size + _CHECKS.size
 
-# In salvaging, all payloads that prove damaged have together at most this many times the size of the file.
+# Salvaging stops when the damaged payloads that it has read together exceed this many times the size of the file.
 _SALVAGE_READS = 16
 
 Count = Annotated[int, Meta(ge=1, le=1 << 40)]
@@ -49,7 +49,7 @@ Coder = Literal["uniform", "histogram", "prior"]
 
 
 class Entry(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One signal of the file: its name, its size *S, and True for `grey` if all its channels are equal."""
+    """One signal of the file: its name, its size *S, and `grey`, which is True if all its channels are equal."""
 
     name: Annotated[str, Meta(max_length=4096)]
     size: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=3)]
@@ -159,11 +159,11 @@ class Container:
 
     def _segments(self, count: int, heads: Iterator[_SegmentHead]) -> Iterator[Segment | None]:
         expected = 0
-        for head, number, length, crc in heads:
+        for start, number, length, crc in heads:
             if not expected <= number < count:
                 continue  # Only a forged file repeats segments or numbers them beyond the end.
             yield from repeat(None, number - expected)
-            payload = head + SEGMENT_BYTES
+            payload = start + SEGMENT_BYTES
             yield Segment(self.content[payload : payload + length], crc)
             expected = number + 1
         yield from repeat(None, count - expected)

@@ -119,7 +119,7 @@ class Signal:
 
 
 class Block(NamedTuple):
-    """Codes (*Q, K) of one block, its values (C, *S) in a lossless file, and False for `intact` if it is damaged."""
+    """Codes (*Q, K) of one block, its values (C, *S) in a lossless file, and `intact`, False if it is damaged."""
 
     codes: Tensor
     values: Tensor | None

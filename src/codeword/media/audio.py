@@ -121,7 +121,7 @@ def read_audio(path: str | Path, *, sample_rate: int, values: int, start: int = 
 
 
 def read_wave(path: str | Path, *, sample_rate: int, start: int = 0, count: int | None = None) -> Wave:
-    """As `read_audio`, but a wave (T,), not quantised; float files and resampling may exceed [-1, 1]."""
+    """As `read_audio`, but a wave (T,), not quantised; it may exceed [-1, 1] if the file has floats or is resampled."""
     path = Path(path)
     with _opened(path) as file:
         header = _header(path, file)

@@ -115,7 +115,7 @@ class Images(Medium):
         return {"psnr_db": round(-10 * log10(max(error, 1e-10)), 3)}
 
     def write_samples(self, out: Path, signals: list[Tensor], config: TokenizerConfig) -> list[Path]:
-        write_image(out, mosaic(torch.stack(signals).to(torch.uint8)))
+        write_image(out, mosaic(torch.stack(signals)))
         return [out]
 
 

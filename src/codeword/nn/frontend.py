@@ -75,7 +75,7 @@ class Hold(nn.Module):
 
 
 def build_frontend(config: FrontendConfig, *, channels: int, sample_rate: int | None) -> Samples | LogMelFrontend:
-    """The frontend of `config`; its `channels` are the input channels of the encoder."""
+    """The frontend of `config` for signals of `channels`; its own `channels` are the input channels of the encoder."""
     match config:
         case SamplesConfig():
             return Samples(channels)
@@ -85,7 +85,7 @@ def build_frontend(config: FrontendConfig, *, channels: int, sample_rate: int | 
 
 
 def build_head(config: HeadConfig, *, features: int) -> Samples | ISTFTHead | Hold:
-    """The head of `config`; its `channels` are the output channels of the decoder, `features` its own."""
+    """The head of `config` with `features` output channels; its `channels` are the output channels of the decoder."""
     match config:
         case SamplesConfig():
             return Samples(features)

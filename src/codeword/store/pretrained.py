@@ -18,7 +18,7 @@ from codeword.store.hub import locate, upload
 from codeword.store.tensors import compacted, digest_tensors, read_tensors, write_tensors
 
 FORMAT = 2
-"""Of `config.json` and of the names of tensors; `codeword upgrade` converts earlier ones."""
+"""Number of the format of `config.json` and of the tensors' names; `codeword upgrade` converts format 1."""
 
 
 class Pretrained(nn.Module):

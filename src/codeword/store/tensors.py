@@ -19,7 +19,7 @@ from codeword.errors import ModelError
 from codeword.store.files import write_atomically
 
 COMPACT_FROM = 1024
-"""Numbers: smaller tensors stay float32 in a compact file, where they weigh little."""
+"""Smallest number of elements of a compact tensor; smaller tensors stay float32, because they need little space."""
 
 _SCALE = ".scale"
 _SMALLEST = 2.0**-100

@@ -87,10 +87,10 @@ def bigrams(codes: Sequence[Tensor], codebook_size: int) -> Tensor:
 class Clusters:
     """The target code of each cell.
 
-    `codewords` (K, D) are the means over all speakers in the space of `whiten`; `voices` (S, K, D) are the means of
-    each speaker, between the common mean and the speaker's own by the number of cells (the MAP estimate of Gauvain and
-    Lee 1994), so that one sound of two speakers is one code. An unseen speaker has the common means. `variance` is the
-    variance of one number around them.
+    `codewords` (K, D) are the means over all speakers in the space of `whiten`. `voices` (S, K, D) are the means for
+    each speaker, so that one sound of two speakers is one code: a weighted average of the common mean and the speaker's
+    own mean, whose weight grows with the number of cells (the MAP estimate of Gauvain and Lee 1994). An unseen speaker
+    has the common means. `variance` is the mean squared distance of cells from their means in `voices`, per dimension.
     """
 
     config: ClustersConfig

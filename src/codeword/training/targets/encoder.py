@@ -35,7 +35,7 @@ class AnalysedRecording:
 
 
 class TargetCrops(Dataset):
-    """Crops of features (B, F, span * cells), cut from analysed whole recordings, as normalisation needs.
+    """Crops of features (B, F, span * cells), cut after the analysis, which may normalise whole recordings.
 
     The label is the target code of each cell (B, cells). With a generator, a crop starts at a random frame of its
     recording, and noise is added.
