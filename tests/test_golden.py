@@ -38,13 +38,14 @@ IMAGES = [(torch.arange(7)[:, None] * 20 + torch.arange(10) * 9).expand(3, 7, 10
 # Written under tables alone, which are equal on every machine; the probabilities of a prior differ between machines.
 SUMS = [31865, 910]  # Of all values that are read.
 COMPRESSED, OPTIONS = "compressed.bin", CompressOptions(portable=True)
-COMPRESSED_BEFORE = "compressed-model-format-1.bin"
+COMPRESSED_BEFORE = ("compressed-format-1.bin", "compressed-model-format-1.bin")
+SIDES: list[dict[str, bytes]] = [{"a": b"side data"}, {}]
 
 
 def compressed(model: Model) -> bytes:
     signals = [
-        Signal(f"{i}.png", (x.shape[1], x.shape[2]), lambda x=x: [x])  # type: ignore[misc]
-        for i, x in enumerate(IMAGES)
+        Signal(f"{i}.png", (x.shape[1], x.shape[2]), lambda x=x: [x], lambda side=side: side)  # type: ignore[misc]
+        for i, (x, side) in enumerate(zip(IMAGES, SIDES, strict=True))
     ]
     out = io.BytesIO()
     Codec(model).write(out, signals, OPTIONS)
@@ -77,17 +78,25 @@ def test_new_compressed_files_are_the_same_bytes() -> None:
     assert compressed(Model.load(GOLDEN)) == (GOLDEN / COMPRESSED).read_bytes()
 
 
-@pytest.mark.parametrize(("name", "grey"), [(COMPRESSED, True), (COMPRESSED_BEFORE, False)])
-def test_old_compressed_files_are_read(name: str, grey: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "version", "grey"),
+    [(COMPRESSED, 2, True), (COMPRESSED_BEFORE[0], 1, True), (COMPRESSED_BEFORE[1], 1, False)],
+)
+def test_old_compressed_files_are_read(name: str, version: int, grey: bool) -> None:
     """Also the file that names its model by the fingerprint of model format 1."""
     model, container = Model.load(GOLDEN), Container((GOLDEN / name).read_bytes(), name)
+    assert container.version == version
     assert [(e.name, e.size, e.grey) for e in container.header.entries] == [
         ("0.png", (7, 10), grey),
         ("1.png", (1, 2), True),
     ]
-    sums = [int(torch.cat(list(found.blocks), -1).sum()) for found in Codec(model).read(container)]
+    sums, sides = [], []
+    for found in Codec(model).read(container):
+        sums.append(int(torch.cat(list(found.blocks), -1).sum()))
+        sides.append(found.side)
     # A little room for another processor's rounding.
     assert sums == pytest.approx(SUMS, abs=3)
+    assert sides == (SIDES if version > 1 else [{}, {}])
 
 
 def test_new_models_have_the_old_form(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from tiny.cli import run_cli
 from tiny.tokenizers import SPEECH, waveform
 
+from codeword.codec import Container
 from codeword.config import (
     Cifar10Config,
     ConvTrunkConfig,
@@ -117,6 +118,12 @@ def test_a_folder_of_images_comes_back(
     assert torch.equal(read_image(tmp_path / "back" / "colour.png").long(), expected)
 
 
+def places_of_segments(content: bytearray) -> tuple[int, int]:
+    """From where to where the segments lie."""
+    container = Container(bytes(content), "the file")
+    return container._first, len(content) - len(container._copy)
+
+
 def test_a_recording_comes_back_and_from_a_damaged_file_the_rest_of_it(
     speaker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,17 +139,26 @@ def test_a_recording_comes_back_and_from_a_damaged_file_the_rest_of_it(
     capsys.readouterr()
 
     content = bytearray(compressed.read_bytes())
-    content[-1] ^= 4
+    start, stop = places_of_segments(content)
+    content[stop - 1] ^= 4
     compressed.write_bytes(content)
     assert run_cli("decompress", compressed, "--out", tmp_path / "none.wav", "--model", speaker) == 1
     assert "or salvage the rest" in capsys.readouterr().err
     assert not (tmp_path / "none.wav").exists()
     arguments = ["--out", tmp_path / "most.wav", "--model", speaker, "--salvage", "--json"]
     assert run_cli("decompress", compressed, *arguments) == 0
-    assert result(capsys)["results"]["voice.flac"]["damaged_blocks"] == [2]
+    found = result(capsys)["results"]["voice.flac"]
+    assert (found["damaged_blocks"], found["lost"]) == ([2], "1 of 3 segments")
     most = read_audio(tmp_path / "most.wav", sample_rate=RATE, values=65536)
     assert most.shape == back.shape
     assert (most[:, 1024 * tokenizer.hop :] == 32768).all()
+
+    content[start:stop] = bytes(stop - start)
+    compressed.write_bytes(content)
+    arguments[1] = tmp_path / "nothing.wav"
+    assert run_cli("decompress", compressed, *arguments) == 1
+    assert "lost 3 of 3 segments of voice.flac" in capsys.readouterr().err
+    assert not (tmp_path / "nothing.wav").exists()
 
 
 def test_what_cannot_be_is_said_in_one_sentence(

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from math import log, prod
 from pathlib import Path
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 from tiny.codec_models import GRID, LIKELIHOODS, codes_of, decoded, model, signal, speech
 from torch import Tensor
 
-from codeword.codec import Codec, CompressOptions, Container, Signal
+from codeword.codec import Codec, CompressOptions, Container, Signal, UnreadableSignal
+from codeword.codec.format import MAX_SEGMENT_BYTES, Side
 from codeword.codec.layout import Blocks
-from codeword.errors import ModelError, UnsupportedError, UsageError
+from codeword.errors import DataError, ModelError, UnsupportedError, UsageError
 from codeword.model import Model
 
 SIDES = st.one_of(st.integers(1, 30), st.sampled_from([1, 12, 13, 16, 24, 31, 47]))
@@ -125,10 +127,47 @@ def test_an_archive_of_signals_of_many_sizes(ndim: int) -> None:
         found = []
         for entry in Codec(chosen).read(Container(out.getvalue(), "a file")):
             found.append((entry.entry.name, torch.cat(list(entry.blocks), -1).long()))
-            assert entry.damaged == []
+            assert entry.damage.blocks == []
         assert [name for name, _ in found] == list("012345")
         for (_, back), x in zip(found, several, strict=True):
             assert torch.equal(back, x if options.lossless else decoded(chosen, x))
+
+
+def test_side_data_come_back_with_their_signal(ndim: int) -> None:
+    chosen, out = model(ndim), io.BytesIO()
+    several = archived([signal(chosen, *[n] * ndim) for n in (37, 12, 90)])
+    sides = [{"icc": bytes(range(256)), "exif": b""}, {}, {"alpha": bytes(100_000)}]
+    with_sides = [replace(s, side=lambda side=side: side) for s, side in zip(several, sides, strict=True)]  # type: ignore[misc]
+    written = Codec(chosen).write(out, with_sides)
+    assert written.bytes == len(out.getvalue())
+    assert [found.side for found in Codec(chosen).read(Container(out.getvalue(), "a file"))] == sides
+    damaged = bytearray(out.getvalue())
+    damaged[-1000] ^= 1
+    container = Container(bytes(damaged), "a file")
+    found = [(f.side, f.entry.has_side, f.damage.blocks) for f in Codec(chosen).read(container, salvage=True)]
+    assert found == [(sides[0], True, []), ({}, False, []), ({}, True, [])]
+
+
+def no_side() -> Side:
+    raise DataError("cannot be read")
+
+
+def test_side_data_that_cannot_be_stored_are_errors() -> None:
+    chosen = model(1)
+    (one,) = archived([signal(chosen, 40)])
+    too_large, too_many = {"x": bytes(MAX_SEGMENT_BYTES)}, {str(i): b"" for i in range(65)}
+    for side, error, message in [
+        (lambda: too_large, UsageError, "at most 16,777,216"),
+        (lambda: too_many, UsageError, "cannot be stored"),
+        (lambda: {"": b""}, UsageError, "cannot be stored"),
+        (no_side, UnreadableSignal, "cannot be read"),
+    ]:
+        out = io.BytesIO()
+        with pytest.raises(error, match=message):
+            Codec(chosen).write(out, [replace(one, side=side)])
+        assert not out.getvalue()
+    with pytest.raises(UsageError, match="cannot be stored"):
+        Codec(chosen).write(io.BytesIO(), [replace(one, name="x" * 5000)])
 
 
 def test_a_signal_that_is_left_lies_before_the_next(ndim: int) -> None:
@@ -173,7 +212,7 @@ def test_a_file_is_as_large_as_the_model_says(ndim: int, lossless: bool) -> None
         ideal = ideal_bits(chosen, x, lossless=lossless)
     written = Codec(chosen).write(out, archived([x]), CompressOptions(lossless=lossless))
     segments = prod(repeats) if ndim == 1 else prod(repeats) // 64
-    assert written.overhead_bytes < 150 + 18 * segments
+    assert written.overhead_bytes < 250 + 18 * segments
     content_bits = 8 * (written.bytes - written.overhead_bytes)
     assert content_bits <= ideal * 1.01 + 64 * segments
     # Of a signal's own numbers, those that the model calls all but impossible cost less than it says.

@@ -36,8 +36,9 @@ def written(chosen: Model, kind: str) -> tuple[bytes, Tensor]:
 def places(content: bytes, count: int) -> list[tuple[int, int]]:
     """From where to where the segments lie."""
     container, spans = Container(content, "a file"), []
-    place = container._first
-    for segment in container.segments(count):
+    place, segments = container._first, container.segments(count)
+    for number in range(count):
+        segment = segments.get(number)
         assert segment is not None
         spans.append((place, place + SEGMENT_BYTES + len(segment.payload)))
         place = spans[-1][1]
@@ -46,7 +47,7 @@ def places(content: bytes, count: int) -> list[tuple[int, int]]:
 
 def salvaged(chosen: Model, content: bytes) -> tuple[Tensor, list[int], int]:
     (found,) = (
-        (torch.cat(list(found.blocks), -1).long(), found.damaged, found.block_size[0])
+        (torch.cat(list(found.blocks), -1).long(), found.damage.blocks, found.block_size[0])
         for found in Codec(chosen).read(Container(content, "a file"), salvage=True)
     )
     return found
@@ -95,7 +96,7 @@ def test_of_a_file_that_is_cut_short_the_beginning_is_saved(lost_bytes: int) -> 
     chosen = model(1, rates=True)
     content, whole = written(chosen, "lossless")
     spans = places(content, BLOCKS)
-    kept = max(len(content) - lost_bytes, spans[0][0])
+    kept = max(len(content) - lost_bytes, spans[0][1])
     with pytest.raises(CodewordError, match="cut short"):
         Codec(chosen).decompress(content[:kept])
     back, lost, block = salvaged(chosen, content[:kept])

@@ -15,7 +15,7 @@ from tiny.codec_models import build, signal
 from torch import Tensor
 
 from codeword.codec import Codec, CompressOptions, Container, Entry, Signal
-from codeword.codec.format import SEGMENT_BYTES, Segment, write_header, write_segment
+from codeword.codec.format import SEGMENT_BYTES, FileWriter, Header, Segment
 from codeword.config import ConvTrunkConfig, GaussianConfig, PixelCNNConfig, ResidualQuantizerConfig, TokenizerConfig
 from codeword.errors import CodewordError
 from codeword.model import Model
@@ -66,16 +66,17 @@ def base(ndim: int, kind: str) -> Base:
     content = out.getvalue()
     container = Container(content, "a file")
     parts, place = [content[: container._first]], container._first
-    while place < len(content):
+    while place < len(content) - len(container._copy):
         length = SEGMENT_BYTES + int.from_bytes(content[place + 6 : place + 10], "little")
         parts.append(content[place : place + length])
         place += length
+    parts.append(container._copy)
     return Base(codec, content, [found for _, found, _ in read(codec, content, salvage=False)], parts)
 
 
 def read(codec: Codec, content: bytes, *, salvage: bool) -> list[tuple[Entry, Tensor, list[int]]]:
     return [
-        (found.entry, torch.cat(list(found.blocks), -1).long(), found.damaged)
+        (found.entry, torch.cat(list(found.blocks), -1).long(), found.damage.blocks)
         for found in codec.read(Container(content, "a file"), salvage=salvage)
     ]
 
@@ -101,9 +102,23 @@ def splice(rng: random.Random, base: Base) -> bytes:
 
 def rearrange(rng: random.Random, base: Base) -> bytes:
     """Whole segments twice, elsewhere, or not at all."""
-    header, segments = base.parts[0], base.parts[1:]
+    header, segments, copy = base.parts[0], base.parts[1:-1], base.parts[-1]
     chosen = rng.choices(segments, k=rng.randrange(2 * len(segments)))
-    return header + b"".join(rng.choice([chosen, rng.sample(segments, len(segments)), segments[::-1]]))
+    return header + b"".join(rng.choice([chosen, rng.sample(segments, len(segments)), segments[::-1]])) + copy
+
+
+def packed(header: Header, segments: list[Segment]) -> bytes:
+    out = io.BytesIO()
+    with FileWriter() as writer:
+        for segment in segments:
+            writer.add(segment)
+        writer.finish(out, header)
+    return out.getvalue()
+
+
+def stored(part: bytes) -> Segment:
+    """The segment in these bytes."""
+    return Segment(part[SEGMENT_BYTES:], struct.unpack_from("<I", part, SEGMENT_BYTES - 4)[0])
 
 
 def any_count(rng: random.Random) -> int:
@@ -131,21 +146,18 @@ def hostile_header(rng: random.Random, base: Base) -> bytes:
         "tables": lambda: rng.choice([b"", rng.randbytes(20), bytes(5000)]),
     }
     taken = rng.sample(sorted(changes), k=rng.choice([1, 1, 2, 3]))
-    out = io.BytesIO()
-    write_header(out, msgspec.structs.replace(header, **{name: changes[name]() for name in taken}))
-    return out.getvalue() + b"".join(base.parts[1:])
+    changed = msgspec.structs.replace(header, **{name: changes[name]() for name in taken})
+    return packed(changed, [stored(part) for part in base.parts[1:-1]])
 
 
 def hostile_segments(rng: random.Random, base: Base) -> bytes:
     """Any payloads, with the right checks of what is stored, and sometimes of what it says."""
-    out = io.BytesIO()
-    out.write(base.parts[0])
-    for number, part in enumerate(base.parts[1:]):
-        payload, (crc,) = part[SEGMENT_BYTES:], struct.unpack_from("<I", part, SEGMENT_BYTES - 4)
+    segments = [stored(part) for part in base.parts[1:-1]]
+    for number, (payload, crc) in enumerate(segments):
         if rng.random() < 0.4:
-            payload = rng.choice([b"", rng.randbytes(len(payload)), payload[: len(payload) // 2], b"\xff" * 50])
-        write_segment(out, number, Segment(payload, crc))
-    return out.getvalue()
+            other = rng.choice([b"", rng.randbytes(len(payload)), payload[: len(payload) // 2], b"\xff" * 50])
+            segments[number] = Segment(other, crc)
+    return packed(Container(base.content, "a file").header, segments)
 
 
 DAMAGE = [flip, cut, splice, rearrange, hostile_segments]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.codec.layout import Blocks, masks, pad_batch
+from codeword.codec.layout import Blocks, FileBlocks, pad_batch
 from codeword.media.base import regroup
 
 
@@ -42,13 +42,16 @@ def test_mask_is_true_exactly_on_the_grid(blocks: Blocks, data: st.DataObject) -
     assert torch.equal(blocks.mask(start, stop), mask[start:stop])
 
 
-@given(st.lists(divisions().filter(lambda b: len(b.grid) == 1), min_size=1, max_size=4), st.integers(1, 9))
-def test_masks_of_several_signals_are_in_order(several: list[Blocks], batch_size: int) -> None:
-    several = [Blocks(blocks.grid, (3,)) for blocks in several]
-    batches = [batch for (batch,) in masks([(blocks,) for blocks in several], batch_size)]
-    assert all(len(batch) == batch_size for batch in batches[:-1])
-    assert 1 <= len(batches[-1]) <= batch_size
-    assert torch.equal(torch.cat(batches), torch.cat([blocks.mask() for blocks in several]))
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.data())
+def test_masks_of_several_signals_are_in_order(sizes: list[int], data: st.DataObject) -> None:
+    of_file = FileBlocks([(n,) for n in sizes], lambda size: (Blocks(size, (3,)), Blocks((2 * size[0],), (6,))))
+    all_masks = [torch.cat([Blocks((m * n,), (m * 3,)).mask() for n in sizes]) for m in (1, 2)]
+    assert of_file.total == len(all_masks[0])
+    assert [i for number in range(len(sizes)) for i in of_file.span(number)] == list(range(of_file.total))
+    start = data.draw(st.integers(0, of_file.total - 1))
+    stop = data.draw(st.integers(start + 1, of_file.total))
+    for found, expected in zip(of_file.masks(start, stop), all_masks, strict=True):
+        assert torch.equal(found, expected[start:stop])
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 7))

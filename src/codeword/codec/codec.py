@@ -1,43 +1,42 @@
 """Compression of signals: the codes of a model, range-coded under its prior, in segments of one or more blocks.
 
-Shapes: a block has *Q cells of K codes; a signal has C channels and the axes *S; n counts blocks.
+Shapes: a signal has C channels and the axes *S; n counts values along its only axis.
 """
 
 import io
-import shutil
-import tempfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
-from typing import BinaryIO, NamedTuple, cast
+from itertools import chain, count
+from typing import BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
 
-from codeword.codec.coders import Reader, SymbolCoder, ValueCoder, Writer, build_coder, choose_coder
+from codeword.codec.coders import SymbolCoder, ValueCoder, build_coder, choose_coder
 from codeword.codec.format import (
     FINGERPRINT_BYTES,
     Coder,
     Container,
     Entry,
+    FileWriter,
     Header,
-    Segment,
-    write_header,
-    write_segment,
+    Side,
+    pack_side,
+    unpack_side,
 )
 from codeword.codec.layout import (
     Block,
     Blocks,
+    FileBlocks,
     Layout,
     Signal,
     block_size,
     code_blocks,
-    masks,
     restore_signal,
     value_blocks,
 )
+from codeword.codec.segments import Batch, BlockReader, Damage, SegmentCoder
 from codeword.coding import leading_codes
 from codeword.errors import CodewordError, DataError, ModelError, UsageError
 from codeword.media.base import regroup
@@ -45,8 +44,6 @@ from codeword.model import Model
 
 Progress = Callable[[int, int], None]
 """Callback that receives the number of finished steps and the number of all steps."""
-
-_SPOOLED_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -87,97 +84,17 @@ class UnreadableSignal(DataError):
 
 @dataclass(frozen=True)
 class DecodedSignal:
-    """One signal of a file: an iterator over consecutive blocks (C, n) of it, or over one block (C, *S).
+    """One signal of a file, its side data, and an iterator over consecutive blocks (C, n) of it, or over one (C, *S).
 
-    The caller has to exhaust `blocks` before it takes the next signal. During the iteration, the numbers of lost blocks
-    are appended to `damaged`; each of these has `block_size` values along each axis.
+    The lost blocks in `damage` have `block_size` values along each axis. Where the damage is fatal, `blocks` raises
+    DataError. Side data that are lost are empty.
     """
 
     entry: Entry
+    side: Side
     blocks: Iterator[Tensor]
-    damaged: list[int]
+    damage: Damage
     block_size: tuple[int, ...]
-
-
-class Batch(NamedTuple):
-    """Codes of blocks (n, *Q, K) with a mask (n, *Q) of cells on the grid; in a lossless file also values (n, C, *S)
-    with a mask (n, *S).
-    """
-
-    codes: Tensor
-    mask: Tensor
-    values: Tensor | None = None
-    value_mask: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class SegmentCoder:
-    """Coders of the codes and, in a lossless file, of the values, with the number of blocks in each segment."""
-
-    symbol_coder: SymbolCoder
-    value_coder: ValueCoder | None
-    blocks_per_segment: int
-
-    def write(self, batch: Batch) -> list[Segment]:
-        """Encode a batch to segments, each with the codes of its blocks followed by their values."""
-        per = self.blocks_per_segment
-        writers = [Writer() for _ in range(0, len(batch.mask), per)]
-        self.symbol_coder.write(writers, batch.codes, batch.mask, blocks_per_segment=per)
-        if self.value_coder is not None:
-            assert batch.values is not None
-            assert batch.value_mask is not None
-            self.value_coder.write(writers, batch.codes, batch.values, batch.value_mask, blocks_per_segment=per)
-        return [Segment(w.content(), crc) for w, crc in zip(writers, self._crcs(batch), strict=True)]
-
-    def read(
-        self, segments: Sequence[Segment | None], mask: Tensor, value_mask: Tensor | None = None
-    ) -> tuple[Batch, list[bool]]:
-        """Decode segments (None for a lost one). Returns also a flag for each block: True if its segment is intact."""
-        segment_numbers = torch.arange(len(mask)) // self.blocks_per_segment
-        present = torch.tensor([s is not None for s in segments])[segment_numbers]
-        # The mask of a lost block is empty, so no symbols are read for it.
-        mask = mask & _expand(present, mask.ndim)
-        value_mask = None if value_mask is None else value_mask & _expand(present, value_mask.ndim)
-        if not present.any():
-            return self._zeros(mask, value_mask), [False] * len(mask)
-        readers = [Reader(b"" if s is None else s.payload) for s in segments]
-        per = self.blocks_per_segment
-        try:
-            codes = self.symbol_coder.read(readers, mask, blocks_per_segment=per)
-            values = None
-            if self.value_coder is not None and value_mask is not None:
-                values = self.value_coder.read(readers, codes, value_mask, blocks_per_segment=per)
-        except DataError:
-            # One corrupt segment breaks the shared decoding loop, so the whole batch is lost.
-            return self._zeros(mask, value_mask), [False] * len(mask)
-        batch = Batch(codes, mask, values, value_mask)
-        intact = [s is not None and s.content_crc == crc for s, crc in zip(segments, self._crcs(batch), strict=True)]
-        return batch, [intact[number] for number in segment_numbers.tolist()]
-
-    def _crcs(self, batch: Batch) -> list[int]:
-        """CRC-32 of the codes, and in a lossless file of the values, of each segment."""
-        crcs = []
-        for start in range(0, len(batch.mask), self.blocks_per_segment):
-            blocks = slice(start, start + self.blocks_per_segment)
-            crc = zlib.crc32(batch.codes[blocks][batch.mask[blocks]].int().numpy().tobytes())
-            if batch.values is not None and batch.value_mask is not None:
-                values = batch.values[blocks].movedim(1, -1)[batch.value_mask[blocks]]
-                crc = zlib.crc32(values.int().numpy().tobytes(), crc)
-            crcs.append(crc)
-        return crcs
-
-    def _zeros(self, mask: Tensor, value_mask: Tensor | None) -> Batch:
-        codes = torch.zeros(*mask.shape, self.symbol_coder.codes, dtype=torch.int64)
-        if self.value_coder is None or value_mask is None:
-            return Batch(codes, mask)
-        channels = self.value_coder.tokenizer.config.channels
-        values = torch.zeros(len(mask), channels, *value_mask.shape[1:], dtype=torch.int64)
-        return Batch(codes, mask, values, value_mask)
-
-
-def _expand(flags: Tensor, ndim: int) -> Tensor:
-    """(n,) to (n, 1, ...) with `ndim` axes."""
-    return flags.view(-1, *[1] * (ndim - 1))
 
 
 class Codec:
@@ -221,7 +138,7 @@ class Codec:
 
         Raises:
             UsageError: there is no signal, or the model has no class `options.label` or fewer codes than
-                `options.codes`.
+                `options.codes`, or names or side data cannot be stored; then nothing was written to `out`.
             UnsupportedError: the model cannot decode `options.codes` leading codes, or cannot code losslessly.
             UnreadableSignal: a signal cannot be read; then nothing was written to `out`.
         """
@@ -244,15 +161,17 @@ class Codec:
             portable=options.portable,
         )
         coder = self._segment_coder(symbols, layout, lossless=options.lossless, label=options.label)
-        # The header is first in the file, but it marks grey signals, and these are known only after all are read.
-        with cast(BinaryIO, tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)) as body:
-            size = overhead = done = number = 0
+        with FileWriter() as file:
+            done, has_side = 0, [False] * len(signals)
             for batch in chain([first], batches):
                 for segment in coder.write(batch):
-                    written = write_segment(body, number, segment)
-                    size, overhead, number = size + written, overhead + written - len(segment.payload), number + 1
+                    file.add(segment)
                 done += len(batch.mask)
                 progress(done, total)
+            for number, signal in enumerate(signals):
+                if side := _read_side(signal, number):
+                    file.add(pack_side(side, signal.name))
+                    has_side[number] = True
             header = Header(
                 fingerprint=self.fingerprint,
                 coder=kind,
@@ -260,21 +179,20 @@ class Codec:
                 codes=codes,
                 label=options.label,
                 sample_rate=self.tokenizer.config.sample_rate,
-                entries=tuple(Entry(s.name, s.size, is_grey) for s, is_grey in zip(signals, grey, strict=True)),
+                entries=tuple(Entry(s.name, s.size, *of) for s, *of in zip(signals, grey, has_side, strict=True)),
                 tables=tables,
             )
-            head = write_header(out, header)
-            body.seek(0)
-            shutil.copyfileobj(body, out)
-        return Written(head + size, head + overhead, kind)
+            return Written(*file.finish(out, header), kind)
 
     def read(
         self, container: Container, *, salvage: bool = False, progress: Progress = lambda done, total: None
     ) -> Iterator[DecodedSignal]:
         """Decode the signals of a file, in order; `progress` receives the numbers of finished and of all blocks.
 
-        With `salvage`, damaged blocks become silence (or grey) and are listed in the result; without it, they are
-        errors.
+        With `salvage`, lost blocks become silence (or grey) and are listed in the result; without it, they are errors.
+        To find them, salvage decodes the codes twice. It decodes only segments that are intact, and fills at most
+        `MAX_FILL` lost segments of a signal for each intact one; a signal that lost more raises DataError when its
+        blocks are read.
 
         Raises:
             ModelError: the file was made with another model, or on a machine where the prior's network rounds
@@ -284,43 +202,44 @@ class Codec:
         header = container.header
         self._check_header(container)
 
-        def divisions() -> Iterator[tuple[Blocks, ...]]:
-            # A new iterator for each use, because a list of a million signals would need much memory.
-            return (self._blocks(entry.size, lossless=header.lossless) for entry in header.entries)
-
-        total = sum(len(blocks[0]) for blocks in divisions())
-        layout = Layout.of(self.model, blocks=total, lossless=header.lossless)
-        segments = container.segments(-(-total // layout.blocks_per_segment), salvage=salvage)
+        file_blocks = FileBlocks([e.size for e in header.entries], partial(self._blocks, lossless=header.lossless))
+        layout = Layout.of(self.model, blocks=file_blocks.total, lossless=header.lossless)
+        code_segments = -(-file_blocks.total // layout.blocks_per_segment)
+        side_numbers = count(code_segments)
+        segments = container.segments(code_segments + sum(e.has_side for e in header.entries), salvage=salvage)
         symbols = build_coder(self.model, header, container.name, batch_size=layout.batch_size)
         coder = self._segment_coder(symbols, layout, lossless=header.lossless, label=header.label)
+        reader = BlockReader(file_blocks, layout, segments, coder)
 
-        def decode_blocks() -> Iterator[Block]:
-            done = 0
-            for mask, *value_mask in masks(divisions(), layout.batch_size):
-                count = len(mask)
-                batch_segments = list(islice(segments, -(-count // layout.blocks_per_segment)))
-                batch, intact = coder.read(batch_segments, mask, *value_mask)
-                if not (salvage or all(intact)):
-                    raise ModelError(
-                        f"{container.name} was written on a machine where the network's numbers differ from this "
-                        f"machine's in their last bits, so it cannot be read here; decompress it there, or compress "
-                        f"it again as a portable file."
-                    )
-                done += count
-                progress(done, total)
-                for i in range(count):
-                    yield Block(batch.codes[i], None if batch.values is None else batch.values[i], intact[i])
+        def read_blocks(numbers: Iterable[int], first: int) -> Iterator[Block]:
+            for number in numbers:
+                block = reader.get(first + number)
+                if block is None:
+                    raise _differs(container)
+                yield block
+                done = first + number + 1
+                if done % layout.batch_size == 0 or done == file_blocks.total:
+                    progress(done, file_blocks.total)
 
-        blocks = decode_blocks()
-        values_per_block = tuple(n * self.tokenizer.hop for n in layout.block)
-        for entry, (cells, *_) in zip(header.entries, divisions(), strict=True):
-            blocks_of_signal, damaged = islice(blocks, len(cells)), list[int]()
-            parts = restore_signal(
-                self.tokenizer, blocks_of_signal, cells, size=entry.size, label=header.label, damaged=damaged
+        def restore(entry: Entry, span: range, damage: Damage) -> Iterator[Tensor]:
+            if damage.fatal:
+                raise DataError(
+                    f"{container.name} lost {damage} of {entry.name or 'its signal'}, too many to salvage it; copy the "
+                    f"file again."
+                )
+            cells, *_ = self._blocks(entry.size, lossless=header.lossless)
+            read = partial(read_blocks, first=span.start)
+            yield from restore_signal(
+                self.tokenizer, read, cells, header=header, size=entry.size, damaged=damage.blocks
             )
-            yield DecodedSignal(entry, parts, damaged, values_per_block)
-            for _ in blocks_of_signal:  # Skip the blocks that the caller did not take.
-                pass
+
+        values_per_block = tuple(n * self.tokenizer.hop for n in layout.block)
+        for number, entry in enumerate(header.entries):
+            span = file_blocks.span(number)
+            damage = reader.damage(span, salvage=salvage)
+            segment = segments.get(next(side_numbers)) if entry.has_side else None
+            side = {} if segment is None else unpack_side(segment, container.name)
+            yield DecodedSignal(entry, side, restore(entry, span, damage), damage, values_per_block)
 
     def _check_label(self, label: int | None) -> None:
         """Raises UsageError if the prior or the decoder has classes, but not this one, or if neither has classes."""
@@ -370,6 +289,24 @@ class Codec:
         except CodewordError as error:
             message = "names codes or a class that its model does not have; Codeword did not write it."
             raise DataError(f"{name} {message}") from error
+
+
+def _differs(container: Container) -> CodewordError:
+    """The error for an intact segment with other content than was written."""
+    if container.header.coder != "prior" and not container.header.lossless:
+        return DataError(f"{container.name} is damaged in its codes; copy it again, or salvage the rest.")
+    return ModelError(
+        f"{container.name} was written on a machine where the network's numbers differ from this machine's in their "
+        f"last bits, so it cannot be read here; decompress it there, or compress it again as a portable file."
+    )
+
+
+def _read_side(signal: Signal, number: int) -> Side:
+    """The side data of signal `number`. Raises UnreadableSignal."""
+    try:
+        return signal.side()
+    except DataError as error:
+        raise UnreadableSignal(str(error), number) from error
 
 
 def _read_checked(signal: Signal, number: int, grey: list[bool]) -> Iterator[Tensor]:

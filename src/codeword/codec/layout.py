@@ -4,9 +4,10 @@ The layout is part of the format: writer and reader derive it from the model and
 batch of blocks, except for images, which are held as a whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, groupby
 from math import prod
 from typing import NamedTuple
 
@@ -15,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.coding import decode_signal, deterministic_steps, encode_blocks
+from codeword.codec.format import Header, Side
+from codeword.coding import decode_signal, deterministic, deterministic_steps, encode_blocks
+from codeword.coding.tiles import decode_tiles
 from codeword.media.base import Tensors, regroup
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
@@ -111,19 +114,21 @@ def pad_batch(blocks: Tensor, batch_size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Signal:
-    """A signal of size *S to compress; `read` returns consecutive blocks (C, n) of it, or one block (C, *S)."""
+    """A signal of size *S to compress; `read` returns consecutive blocks (C, n) of it, or one block (C, *S), and `side`
+    its side data, which are stored as they are.
+    """
 
     name: str
     size: tuple[int, ...]
     read: Callable[[], Iterable[Tensor]]
+    side: Callable[[], Side] = dict
 
 
 class Block(NamedTuple):
-    """Codes (*Q, K) of one block, its values (C, *S) in a lossless file, and `intact`, False if it is damaged."""
+    """Codes (*Q, K) of one block, and in a lossless file its values (C, *S)."""
 
     codes: Tensor
     values: Tensor | None
-    intact: bool
 
 
 def code_blocks(tokenizer: Tokenizer, signal: Signal, block: tuple[int, ...], *, codes: int) -> Iterator[Tensors]:
@@ -152,65 +157,98 @@ def value_blocks(
         yield tokenizer.encode(x)[..., :codes] * mask[..., None], mask, x * value_mask.unsqueeze(1), value_mask
 
 
-def masks(divisions: Iterable[tuple[Blocks, ...]], batch_size: int) -> Iterator[Tensors]:
-    """The masks of all blocks of several signals, `batch_size` blocks at a time.
+class FileBlocks:
+    """The blocks of all signals of a file, numbered one signal after another.
 
-    Each signal has a tuple of divisions with equally many blocks, of its cells and perhaps of its values; each item of
-    the result has a mask for each of these.
+    `divide` gives the divisions of a signal of size *S into equally many blocks, of its cells and perhaps of its
+    values.
     """
 
-    def masks_of_signals() -> Iterator[Tensors]:
-        for division in divisions:
-            count = len(division[0])
-            for start in range(0, count, batch_size):
-                yield tuple(blocks.mask(start, min(start + batch_size, count)) for blocks in division)
+    def __init__(
+        self, sizes: Sequence[tuple[int, ...]], divide: Callable[[tuple[int, ...]], tuple[Blocks, ...]]
+    ) -> None:
+        self._sizes, self._divide = sizes, divide
+        # The divisions themselves would need much memory for a million signals.
+        self._starts = [0, *accumulate(len(divide(size)[0]) for size in sizes)]
+        self.total = self._starts[-1]
 
-    return regroup(masks_of_signals(), batch_size)
+    def span(self, signal: int) -> range:
+        """The numbers of the blocks of one signal."""
+        return range(self._starts[signal], self._starts[signal + 1])
+
+    def masks(self, start: int, stop: int) -> Tensors:
+        """The masks of the blocks from number `start` to `stop`, one for each division of `divide`."""
+        parts = []
+        for signal in range(bisect_right(self._starts, start) - 1, bisect_left(self._starts, stop)):
+            first, last = self.span(signal).start, self.span(signal).stop
+            division = self._divide(self._sizes[signal])
+            parts.append([blocks.mask(max(0, start - first), min(stop, last) - first) for blocks in division])
+        return tuple(map(torch.cat, zip(*parts, strict=True)))
 
 
 def restore_signal(
     tokenizer: Tokenizer,
-    blocks: Iterator[Block],
+    read: Callable[[Iterable[int]], Iterator[Block]],
     cells: Blocks,
     *,
+    header: Header,
     size: tuple[int, ...],
-    label: int | None,
-    damaged: list[int],
+    damaged: Sequence[int],
 ) -> Iterator[Tensor]:
-    """Decode all blocks of one signal to consecutive parts (C, n) along its only axis, or to one part (C, *S).
+    """Decode the blocks of one signal to consecutive parts (C, n) along its only axis, or to one part (C, *S).
 
-    `cells` is the division of the code grid into these blocks. The numbers of damaged blocks are appended to `damaged`;
-    their values become the middle value (silence, or grey).
+    `cells` is the division of the code grid into blocks, and `read` returns those with the given numbers. The numbers
+    `damaged` are not read; their values become the middle value (silence, or grey) without a run of the decoder.
     """
-    values_division, config = Blocks(size, tuple(n * tokenizer.hop for n in cells.block)), tokenizer.config
-    blocks = _record_damage(blocks, damaged)
-    first = next(blocks)
-    blocks = chain([first], blocks)
-    parts: Iterator[Tensor]
-    codes: Tensor | Iterator[Tensor]
-    if first.values is not None:
-        parts = _values(blocks)
-        if len(size) > 1:
-            x = torch.empty(config.channels, *size, dtype=torch.uint8 if config.values <= 256 else torch.int64)
-            parts = iter([_assemble(x, parts, values_division)])
-    else:
-        if len(size) == 1:
-            codes = (block.codes[: cells.grid[0] - i * cells.block[0]] for i, block in enumerate(blocks))
-        else:
-            grid = torch.empty(first.codes.shape[-1], *cells.grid, dtype=torch.int64)
-            grid = _assemble(grid, (block.codes.movedim(-1, 0) for block in blocks), cells)
-            codes = grid.movedim(0, -1)
-        parts = deterministic_steps(decode_signal(tokenizer, codes, size=size, label=label))
-    position = 0
-    for decoded in parts:
-        # The last blocks of a recording extend beyond its end.
-        part = decoded[..., : size[-1] - position].clone() if len(size) == 1 else decoded
+    values, lost, config = Blocks(size, tuple(n * tokenizer.hop for n in cells.block)), set(damaged), tokenizer.config
+    if len(size) > 1:
+        numbers = [number for number in range(len(cells)) if number not in lost]
+        with deterministic():
+            x = _restore_image(tokenizer, zip(numbers, read(numbers), strict=True), cells, values, header)
         for number in damaged:
-            *other_axes, last_axis = values_division.region(number)
-            in_part = slice(max(0, last_axis.start - position), max(0, last_axis.stop - position))
-            part[:, *other_axes, in_part] = config.values // 2
-        yield part
-        position += part.shape[-1]
+            x[:, *values.region(number)] = config.values // 2
+        yield x
+        return
+    for is_lost, run in groupby(range(len(cells)), key=lost.__contains__):
+        numbers = list(run)
+        regions = [values.region(number)[0] for number in numbers]
+        if is_lost:
+            yield from (torch.full((config.channels, r.stop - r.start), config.values // 2) for r in regions)
+        elif header.lossless:
+            for block, r in zip(read(numbers), regions, strict=True):
+                assert block.values is not None
+                yield block.values[:, : r.stop - r.start]
+        else:
+            # The decoder gets the intact blocks between two gaps as a signal of their own.
+            grids = (cells.region(number)[0] for number in numbers)
+            codes = (block.codes[: g.stop - g.start] for block, g in zip(read(numbers), grids, strict=True))
+            length = regions[-1].stop - regions[0].start
+            yield from deterministic_steps(decode_signal(tokenizer, codes, size=(length,), label=header.label))
+
+
+def _restore_image(
+    tokenizer: Tokenizer, blocks: Iterable[tuple[int, Block]], cells: Blocks, values: Blocks, header: Header
+) -> Tensor:
+    """The signal (C, *S) of numbered blocks; where there are none, its values are arbitrary."""
+    config = tokenizer.config
+    # The blocks are copied one after another, so that a photo is never in memory twice.
+    if header.lossless:
+        x = torch.empty(config.channels, *values.grid, dtype=torch.uint8 if config.values <= 256 else torch.int64)
+        for number, block in blocks:
+            assert block.values is not None
+            _copy(block.values, x[:, *values.region(number)])
+        return x
+    codes = torch.zeros(header.codes, *cells.grid, dtype=torch.int64)
+    present = torch.zeros(cells.grid, dtype=torch.bool)
+    for number, block in blocks:
+        _copy(block.codes.movedim(-1, 0), codes[:, *cells.region(number)])
+        present[cells.region(number)] = True
+    return decode_tiles(tokenizer, codes.movedim(0, -1), size=values.grid, label=header.label, present=present)
+
+
+def _copy(block: Tensor, region: Tensor) -> None:
+    """Copy a block (C, *Q) into a region (C, *R) of a signal or grid, which may be smaller at its end."""
+    region.copy_(block[:, *(slice(n) for n in region.shape[1:])])
 
 
 def _cut(rows: Iterable[Tensor], block: tuple[int, ...]) -> Iterator[Tensors]:
@@ -219,25 +257,3 @@ def _cut(rows: Iterable[Tensor], block: tuple[int, ...]) -> Iterator[Tensors]:
     for grid in grids:
         blocks = Blocks(tuple(grid.shape[: len(block)]), block)
         yield blocks.cut(grid), blocks.mask()
-
-
-def _record_damage(blocks: Iterator[Block], damaged: list[int]) -> Iterator[Block]:
-    """The same blocks; the numbers of damaged ones are appended to `damaged`."""
-    for number, block in enumerate(blocks):
-        if not block.intact:
-            damaged.append(number)
-        yield block
-
-
-def _values(blocks: Iterable[Block]) -> Iterator[Tensor]:
-    for block in blocks:
-        assert block.values is not None
-        yield block.values
-
-
-def _assemble(x: Tensor, blocks: Iterable[Tensor], division: Blocks) -> Tensor:
-    """Copy blocks (C, *Q) into x (C, *G) one after another, so that a photo is never in memory twice."""
-    for number, block in enumerate(blocks):
-        region = x[:, *division.region(number)]
-        region.copy_(block[:, *(slice(n) for n in region.shape[1:])])
-    return x

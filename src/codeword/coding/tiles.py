@@ -44,13 +44,20 @@ def encode_tiles(tokenizer: Tokenizer, x: Tensor, *, tile: int = TILE) -> Tensor
 
 @torch.no_grad()
 def decode_tiles(
-    tokenizer: Tokenizer, codes: Tensor, *, size: tuple[int, ...], label: int | None = None, tile: int = TILE
+    tokenizer: Tokenizer,
+    codes: Tensor,
+    *,
+    size: tuple[int, ...],
+    label: int | None = None,
+    tile: int = TILE,
+    present: Tensor | None = None,
 ) -> Tensor:
     """Decode codes (*G, K) to a signal (C, *S) of `size` on the CPU, equal to that of `decode` up to rounding.
 
     The dtype is uint8 if the signal has at most 256 values, else int64. K may be a smaller number of leading codes if
     `leading_codes` accepts it. `label` conditions the decoder on a class. On one machine, with the same number of
-    threads, the bits are reproducible.
+    threads, the bits are reproducible. Tiles without a cell of the mask `present` (*G) are not decoded; their values
+    are arbitrary.
 
     Raises:
         UsageError: the codes are not those of a signal of this size.
@@ -67,6 +74,8 @@ def decode_tiles(
     labels = None if label is None else torch.tensor([label], device=device)
     x = torch.empty(config.channels, *size, dtype=torch.uint8 if config.values <= 256 else torch.int64)
     for spans in _tiles(grid, tile=tile // hop, context=ceil(reach(tokenizer.decoder))):
+        if present is not None and not present[*(slice(span.start, span.stop) for span in spans)].any():
+            continue
         window = codes[*(slice(span.first, span.last) for span in spans)]
         features = tokenizer.features(window[None].to(device), labels)
         region = x[:, *(slice(span.start * hop, span.stop * hop) for span in spans)]

@@ -118,13 +118,13 @@ def decompress(
         targets = Targets(out, f".{format or medium.formats[0]}")
         for signal in Codec(loaded).read(container, salvage=salvage, progress=progress):
             name = signal.entry.name
-            with outcome.record_failure(name, UsageError):
+            with outcome.record_failure(name, UsageError), outcome.record_failure(name, DataError):
                 target = out if to_one_file else targets.path(name)
                 medium.write(target, signal.blocks, loaded.tokenizer.config, grey=signal.entry.grey)
                 outcome.results[name] = {"out": str(target), "size": list(signal.entry.size)}
-                if signal.damaged:
-                    lost = {"damaged_blocks": signal.damaged, "block_size": list(signal.block_size)}
-                    outcome.results[name] |= lost
+                if blocks := signal.damage.blocks:
+                    lost = {"lost": str(signal.damage), "damaged_blocks": blocks}
+                    outcome.results[name] |= lost | {"block_size": list(signal.block_size)}
     return outcome
 
 
