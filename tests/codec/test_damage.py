@@ -1,5 +1,6 @@
 """A damaged file is an error, or with salvage everything but what was hit; never another signal."""
 
+import io
 from functools import cache
 from math import ceil
 
@@ -8,11 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny.codec_models import GRID, model, signal
+from tiny.golden import GOLDEN
 from torch import Tensor
 
-from codeword.codec import Codec, CompressOptions, Container
-from codeword.codec.format import SEGMENT_BYTES
-from codeword.errors import CodewordError
+from codeword.codec import Codec, CompressOptions, Container, Signal
+from codeword.codec.format import SEGMENT_BYTES, FileWriter, Segment
+from codeword.codec.segments import MAX_FILL
+from codeword.errors import CodewordError, DataError, ModelError
 from codeword.model import Model
 from codeword.nn.conv import reach
 
@@ -45,6 +48,10 @@ def places(content: bytes, count: int) -> list[tuple[int, int]]:
     return spans
 
 
+def read(chosen: Model, content: bytes) -> list[Tensor]:
+    return [torch.cat(list(found.blocks), -1) for found in Codec(chosen).read(Container(content, "a file"))]
+
+
 def salvaged(chosen: Model, content: bytes) -> tuple[Tensor, list[int], int]:
     (found,) = (
         (torch.cat(list(found.blocks), -1).long(), found.damage.blocks, found.block_size[0])
@@ -60,8 +67,42 @@ def test_a_flipped_bit_anywhere_is_found(kind: str, data: st.DataObject) -> None
     content, _ = written(chosen, kind)
     damaged = bytearray(content)
     damaged[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(CodewordError):
+    with pytest.raises(DataError, match=r"is damaged|was not written by"):
         Codec(chosen).decompress(bytes(damaged))
+
+
+def test_a_flipped_bit_anywhere_in_a_file_of_version_1_is_found() -> None:
+    chosen, content = Model.load(GOLDEN), (GOLDEN / "compressed-format-1.bin").read_bytes()
+    for bit in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(DataError):
+            read(chosen, bytes(damaged))
+
+
+def repacked(content: bytes, segments: list[Segment]) -> bytes:
+    """The file with other segments, and the right checks of the stored bytes."""
+    out = io.BytesIO()
+    with FileWriter() as writer:
+        for segment in segments:
+            writer.add(segment)
+        writer.finish(out, Container(content, "a file").header)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "error"), [("tables", DataError), ("prior", ModelError), ("lossless", ModelError)])
+def test_only_an_intact_segment_that_a_network_decodes_otherwise_is_of_another_machine(
+    ndim: int, kind: str, error: type[CodewordError]
+) -> None:
+    chosen = model(ndim, rates=True)
+    content, _ = written(chosen, kind)
+    stored = Container(content, "a file").segments(1, salvage=True).get(0)
+    assert stored is not None
+    other = repacked(content, [Segment(stored.payload, stored.content_crc ^ 1)] * (BLOCKS if ndim == 1 else 1))
+    with pytest.raises(error, match=r"written on a machine|damaged in its codes"):
+        Codec(chosen).decompress(other)
+    with pytest.raises(DataError, match="too many to salvage"):
+        salvaged(chosen, other)
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
@@ -124,3 +165,63 @@ def test_of_a_photo_the_blocks_that_are_hit_are_grey(kind: str) -> None:
     context = 0 if kind == "lossless" else ceil(reach(chosen.tokenizer.decoder)) * chosen.tokenizer.hop
     later[32 + context :] = True
     assert torch.equal(back[:, later], whole[:, later])
+
+
+def erased(content: bytes, kept: list[tuple[int, int]]) -> bytes:
+    """The file with zeros in place of its segments, except for these spans."""
+    container = Container(content, "a file")
+    damaged = bytearray(content)
+    stop = len(content) - len(container._copy)
+    damaged[container._first : stop] = bytes(stop - container._first)
+    for start, end in kept:
+        damaged[start:end] = content[start:end]
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize("kind", ["tables", "prior"])
+def test_of_a_signal_that_is_lost_nothing_is_decoded_and_the_others_are_saved(ndim: int, kind: str) -> None:
+    chosen, out = model(ndim, rates=True), io.BytesIO()
+    # In rank 2 the first signal has 64 blocks, and they fill a segment.
+    several = [signal(chosen, *size) for size in {1: [(700,), (300,)], 2: [(8 * 16, 8 * 12), (40, 30)]}[ndim]]
+    signals = [Signal(name, tuple(x.shape[1:]), lambda x=x: [x]) for name, x in zip("ab", several, strict=True)]  # type: ignore[misc]
+    Codec(chosen).write(out, signals, OPTIONS[kind])
+    whole = read(chosen, out.getvalue())
+    of_first, of_second = {1: (11, 5), 2: (1, 1)}[ndim]
+    spans = places(out.getvalue(), of_first + of_second)
+    damaged = Container(erased(out.getvalue(), spans[of_first:]), "a file")
+    first, second = Codec(chosen).read(damaged, salvage=True)
+    assert str(first.damage) == f"{of_first} of {of_first} segments"
+    with pytest.raises(DataError, match=f"lost {of_first} of {of_first} segments of a, too many"):
+        next(first.blocks)
+    assert second.damage.blocks == []
+    assert torch.equal(torch.cat(list(second.blocks), -1), whole[1])
+
+
+def runs_of_decoder(chosen: Model, content: bytes) -> int:
+    """The cells that go through the decoder when a file is salvaged."""
+    seen: list[int] = []
+    hook = chosen.tokenizer.decoder.register_forward_hook(lambda *pass_: seen.append(pass_[2].shape[2:].numel()))
+    try:
+        salvaged(chosen, content)
+    finally:
+        hook.remove()
+    return sum(seen)
+
+
+def test_silence_is_bounded_by_what_is_intact_and_needs_no_decoder() -> None:
+    chosen = model(1, rates=True)
+    samples = GRID[1][0] * chosen.tokenizer.hop
+    for blocks, is_saved in [(MAX_FILL + 1, True), (MAX_FILL + 2, False)]:
+        content = Codec(chosen).compress(signal(chosen, blocks * samples))
+        span = places(content, blocks)[7]
+        left = erased(content, [span])
+        if not is_saved:
+            with pytest.raises(DataError, match=f"lost {blocks - 1} of {blocks} segments"):
+                salvaged(chosen, left)
+            continue
+        back, lost, _ = salvaged(chosen, left)
+        assert back.shape == (1, blocks * samples)
+        assert lost == [n for n in range(blocks) if n != 7]
+        assert (back[:, : 7 * samples] == 128).all()
+        assert (back[:, 8 * samples :] == 128).all()
+        assert runs_of_decoder(chosen, left) * (blocks - 1) < runs_of_decoder(chosen, content)

@@ -111,7 +111,7 @@ def test_a_mapped_file_is_read(tmp_path: Path) -> None:
 @given(SEGMENTS.filter(bool), st.data())
 def test_what_is_lost_is_lost_alone(segments: list[Segment], data: st.DataObject) -> None:
     """Any segments cut out or overwritten: salvage finds all others, in their places."""
-    whole = file(header(), segments)
+    whole = file(header(*[Entry("x", (8, 8), False)] * 2), segments)
     content, seed = front(whole), zlib.crc32(front(whole))
     expected: list[Segment | None] = []
     for number, segment in enumerate(segments):
@@ -134,14 +134,23 @@ def test_what_is_lost_is_lost_alone(segments: list[Segment], data: st.DataObject
 def test_a_flipped_bit_in_either_header_loses_nothing_but_is_damage(
     place: int, bit: int, segments: list[Segment]
 ) -> None:
-    content = bytearray(file(header(), segments))
+    several = header(*[Entry("x", (8, 8), False)] * 2)
+    content = bytearray(file(several, segments))
     places = [*range(len(front(content))), *range(len(content) - len(rear(content)), len(content))]
     content[places[place % len(places)]] ^= 1 << bit
     container = Container(bytes(content), "a file")
-    assert container.header.entries == header().entries
+    assert container.header.entries == several.entries
     assert found(container, len(segments)) == segments
     with pytest.raises(DataError, match="damaged"):
         container.segments(len(segments))
+
+
+def test_only_a_file_of_one_signal_in_one_segment_has_no_copy_of_its_header() -> None:
+    one, several = [Segment(b"abc", 1)], header(*[Entry("x", (8, 8), False)] * 2)
+    for written, segments, has_copy in [(header(), one, False), (header(), one * 2, True), (several, one, True)]:
+        content = file(written, segments)
+        assert content.endswith(rear(content)) == has_copy
+        Container(content, "a file").segments(len(segments))
 
 
 def test_a_segment_of_another_file_is_damage() -> None:

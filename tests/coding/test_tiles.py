@@ -243,3 +243,18 @@ def test_codes_of_another_size_are_refused() -> None:
     for size in ((9, 17), (13, 9), (9,)):
         with pytest.raises(UsageError, match=r"give the size of the encoded signal"):
             decode_tiles(tokenizer, codes, size=size)
+
+
+def test_tiles_without_a_present_cell_are_not_decoded() -> None:
+    tokenizer = plain(2, SMALL)
+    codes = tokenizer.encode(signal((80, 48), channels=2)[None])[0]
+    present = torch.zeros(codes.shape[:-1], dtype=torch.bool)
+    present[0, 0] = present[9, 7] = True
+    seen: list[Tensor] = []
+    hook = tokenizer.decoder.register_forward_hook(lambda *pass_: seen.append(pass_[2]))
+    some = decode_tiles(tokenizer, codes, size=(80, 48), tile=16, present=present)
+    hook.remove()
+    assert len(seen) == 2
+    whole = decode_tiles(tokenizer, codes, size=(80, 48), tile=16)
+    for rows, columns in ((slice(0, 16), slice(0, 16)), (slice(32, 48), slice(16, 32))):
+        assert torch.equal(some[:, rows, columns], whole[:, rows, columns])

@@ -5,7 +5,8 @@
              the header (4)
     header   a MessagePack array, the fields of `Header`
     segments each: sync (2), number (4), length (4), CRC-32 (4), CRC-32 of the content (4), payload
-    copy     the header and then the fields once more, so that they are found from the end of the file
+    copy     the header and then the fields once more, so that they are found from the end of the file; a file of one
+             signal in one segment has none, because it is lost with that segment anyway
 
 The first segments hold the codes of all signals, and in a lossless file also the values; their content is what the
 payload decodes to. After them comes one segment for each signal with side data, a MessagePack map that is its own
@@ -157,8 +158,12 @@ class FileWriter:
             length, content_crc = _CHECKS.unpack(self._kept.read(_CHECKS.size))
             size += out.write(pack_segment(number, Segment(self._kept.read(length), content_crc), seed))
             overhead += SEGMENT_BYTES
-        copied = out.write(body + fields)
+        copied = out.write(body + fields) if _has_copy(header, self._count) else 0
         return size + copied, overhead + copied
+
+
+def _has_copy(header: Header, segments: int) -> bool:
+    return segments > 1 or len(header.entries) > 1
 
 
 def pack_segment(number: int, segment: Segment, seed: int) -> bytes:
@@ -246,6 +251,7 @@ class Container:
             raise self._unreadable(has_magic=has_magic)
         fields = self.content[fields_at : fields_at + _FIELDS.size]
         self.version, deflated, _, _ = _FIELDS.unpack(fields)
+        # The copy of the header, if the file has one.
         self._seed, self._copy = (zlib.crc32(MAGIC + fields + body), body + fields) if self.version > 1 else (0, b"")
         self.header = self._header(body, deflated=bool(deflated))
 
@@ -319,7 +325,8 @@ class Container:
                 )
             position += SEGMENT_BYTES + head.length
             yield head
-        if len(self.content) - position != len(self._copy) or self.content[position:] != self._copy:
+        copy = self._copy if _has_copy(self.header, count) else b""
+        if len(self.content) - position != len(copy) or self.content[position:] != copy:
             raise DataError(
                 f"{self.name} is damaged or cut short after its last segment, or has bytes after its end; copy it "
                 f"again, or salvage its content, which is intact."
