@@ -2,5 +2,6 @@
 
 from codeword.store.files import *
 from codeword.store.hub import *
+from codeword.store.names import *
 from codeword.store.pretrained import *
 from codeword.store.tensors import *

@@ -1,51 +1,84 @@
 """Files and folders that are written whole or not at all, and small JSON objects."""
 
+import errno
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any
 
-from codeword.errors import CodewordError, ModelError
+from codeword.errors import CodewordError, ModelError, UsageError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
 
 
+def check_place(path: Path, *, replace: bool) -> None:
+    """Raises UsageError if a file at `path` would replace a folder, a device, a pipe, or, without `replace`, a file."""
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder, but a file is written; give the path of a file.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{path} is a device or a pipe, which a file would replace; give the path of a file.")
+    if os.path.exists(path) and not replace:
+        raise UsageError(f"{path} exists already; choose another path, or set `force` to replace it.")
+
+
 @contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces `path` on exit; after an error the old file is unchanged.
+def atomic_file(path: Path, *, replace: bool = True) -> Iterator[IO[bytes]]:
+    """Open a temporary file that takes the place of `path` on exit; after an error nothing there has changed.
+
+    If `path` is a link, the file that it leads to is written. Without `replace`, a file that exists at `path` is kept,
+    even if it appears while the temporary file is written.
 
     Raises:
+        UsageError: as `check_place`.
         CodewordError: the disk is full, or the path cannot be written to.
     """
-    temporary = None
+    check_place(path, replace=replace)
+    target = Path(os.path.realpath(path))
+    # A short name, because that of the target may be as long as the file system allows.
+    temporary = target.with_name(f".{target.name[:40]}.{token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)  # NamedTemporaryFile makes files that only their owner can read.
-        temporary.replace(path)
+        _move(temporary, target, replace=replace)
     except OSError as error:
-        raise CodewordError(
-            f"Could not write {path}: {error.strerror or error}; an older file there is unchanged. "
-            f"Free some space or choose another place, then try again."
-        ) from error
+        raise not_written(path, error) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path`; a reader never sees a partial file. Raises CodewordError as `atomic_file`."""
-    with atomic_file(path) as file:
+def _move(temporary: Path, target: Path, *, replace: bool) -> None:
+    if not replace:
+        try:
+            # Unlike renaming, linking fails if the target exists.
+            os.link(temporary, target)
+            return
+        except FileExistsError:
+            raise
+        except OSError:  # The file system has no hard links.
+            check_place(target, replace=False)
+    temporary.replace(target)
+
+
+def not_written(path: Path, error: OSError) -> CodewordError:
+    """The error for a file or folder that cannot be written, with the reason that the system gives."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    way_out = "free some space, or choose another place" if full else "choose another path"
+    return CodewordError(f"Could not write {path} ({error.strerror or error}); {way_out}.")
+
+
+def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> None:
+    """Write `content` to `path`; a reader never sees a partial file. Raises UsageError, CodewordError."""
+    with atomic_file(path, replace=replace) as file:
         file.write(content)
 
 
@@ -92,6 +125,6 @@ def staged(folder: Path) -> Iterator[Path]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (staging / name).replace(folder / name)
     except OSError as error:
-        raise CodewordError(f"Could not write {folder}: {error.strerror}; choose another folder.") from error
+        raise not_written(folder, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
