@@ -1,13 +1,17 @@
 """The command line: one function for each command. Heavy libraries are imported inside them."""
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from cyclopts import CycloptsError
 
-from codeword.cli import files_app
+from codeword.cli import files_app, show
 from codeword.cli.app import app
 from codeword.errors import CodewordError, Interrupted, RecipeError, UnsupportedError, UsageError
 
@@ -18,7 +22,7 @@ EXIT_CODES = {Interrupted: 130, RecipeError: 2, UsageError: 2, UnsupportedError:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 failed, 2 misused, 130 interrupted.
+    """Run one command and exit: 0 done, 1 failed, 2 misused, 130 interrupted, 143 terminated.
 
     An error is one sentence on stderr; `--debug` anywhere adds the traceback.
     """
@@ -27,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = [option for option in options if option != "--debug"]
     _be_quiet()
     try:
-        code = app(options, exit_on_error=False, print_error=False, result_action="return_value")
+        with _termination_as_exit():
+            code = app(options, exit_on_error=False, print_error=False, result_action="return_value")
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -38,34 +43,51 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+@contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that temporary files are removed; training has its own handler."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _explain(error: Exception) -> int:
     match error:
         case CodewordError():
-            print(f"Error: {error}", file=sys.stderr)
+            show.say(f"Error: {error}")
             return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         case CycloptsError():
-            print(f"Error: {error} `codeword --help` lists the commands and their options.", file=sys.stderr)
+            show.say(f"Error: {error} `codeword --help` lists the commands and their options.")
             return 2
         case OSError():
             where = f" ({error.filename})" if error.filename else ""
-            print(f"Error: {error.strerror or error}{where}; run again with --debug to see where.", file=sys.stderr)
+            show.say(f"Error: {error.strerror or error}{where}; run again with --debug to see where.")
             return 1
         case _:
-            print(
+            show.say(
                 f"Error: something unexpected happened ({type(error).__name__}: {error}). "
-                f"Please report it with what --debug prints.",
-                file=sys.stderr,
+                f"Please report it with what --debug prints."
             )
             return 1
 
 
 def _be_quiet() -> None:
-    """Silence the warnings and logs of other libraries."""
+    """Silence the warnings and logs of other libraries, and print those that are left without control characters."""
     import logging
     import warnings
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The logger below that of Fabric, because importing Fabric sets the level of its own logger.
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
+    logging.lastResort = show.LogHandler(logging.WARNING)
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module="lightning_fabric|torch|torchmetrics")

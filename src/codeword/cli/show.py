@@ -1,6 +1,7 @@
 """Printing of results: values on stdout, everything else on stderr."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +14,22 @@ if TYPE_CHECKING:
     from codeword.files import Outcome
 
 
+def printable(text: str) -> str:
+    """The text with control characters as escapes, because the name of a file must not control the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def say(text: str) -> None:
     """One line for a person, on stderr."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
+
+
+class LogHandler(logging.Handler):
+    """Says each message of the library's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one message."""
+        say(record.getMessage())
 
 
 def pairs(values: Mapping[str, Any], *, as_json: bool) -> None:
@@ -23,8 +37,9 @@ def pairs(values: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(values, indent=2))
         return
-    width = max((len(name) for name in values), default=0)
-    for name, value in values.items():
+    lines = {printable(name): printable(str(value)) for name, value in values.items()}
+    width = max(map(len, lines), default=0)
+    for name, value in lines.items():
         print(f"{name:<{width}}  {value}")
 
 

@@ -9,6 +9,8 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -289,7 +291,7 @@ def _run_locally(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Shar
         return
     # Processes are spawned, because torch's threads do not work in a forked process.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(parts)), mp_context=context, initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(min(workers, len(parts)), mp_context=context, initializer=_prepare_worker)
     try:
         for future in as_completed([pool.submit(make_shard, job, part) for part in parts]):
             yield future.result()
@@ -298,6 +300,10 @@ def _run_locally(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Shar
             "A worker process was killed, perhaps because memory ran out; run the command again with fewer workers: "
             "finished shards are kept."
         ) from error
+    except (KeyboardInterrupt, SystemExit):
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -350,8 +356,12 @@ def _make_row(job: Job, row: dict[str, Any]) -> dict[str, Any]:
         return {"finished": error}
 
 
-def _end_with_parent() -> None:
-    """End this process when its parent ends or is killed; otherwise the process would wait for work forever."""
+def _prepare_worker() -> None:
+    """End this process when its parent ends or is killed, because it would wait for work forever.
+
+    SIGTERM becomes an exception, so that temporary files are removed.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     parent = multiprocessing.parent_process()
     assert parent is not None
 
