@@ -124,10 +124,29 @@ def test_names_in_archives_lead_nowhere(tmp_path: Path) -> None:
         member = tarfile.TarInfo("../../up.png")
         member.size = len(png())
         archive.addfile(member, io.BytesIO(png()))
-    (item,) = list_items(str(path), IMAGES)
+    item, *links = list_items(str(path), IMAGES)
     assert item.id == "evil.tar/../../up.png"
     opened(item)
+    for link, kind in zip(links, "216", strict=True):
+        with pytest.raises(DataError, match=f"link-{kind}.png is a link, a device or sparse"):
+            opened(link)
     assert sorted(os.listdir(tmp_path)) == ["evil.tar", "secret.png"]
+
+
+def test_members_of_one_name_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, seed in (("a.png", 1), ("b.png", 2), ("a.png", 3), ("\udcff.png", 4)):
+            member = tarfile.TarInfo(name)
+            member.size = len(png(seed))
+            archive.addfile(member, io.BytesIO(png(seed)))
+    *items, replaced = list_items(str(path), IMAGES)
+    assert [item.id for item in items] == ["a.tar/a.png", "a.tar/b.png", r"a.tar/\xff.png"]
+    (tmp_path / "alone.png").write_bytes(png(3))
+    assert opened(items[0])[0].equal(read_image(tmp_path / "alone.png"))
+    assert replaced.id == "a.tar/a.png at byte 512"
+    with pytest.raises(DataError, match=r"a\.tar:a\.png is replaced by a later member of the same name"):
+        opened(replaced)
 
 
 def test_what_is_wrong_in_an_archive_is_named(tmp_path: Path) -> None:

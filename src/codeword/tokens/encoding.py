@@ -12,8 +12,9 @@ from torch import Tensor
 from codeword.coding import encode_signal
 from codeword.errors import DataError
 from codeword.media import medium_of
+from codeword.store import escape_name
 from codeword.tokenizer import Tokenizer
-from codeword.tokens.inputs import Item, as_text
+from codeword.tokens.inputs import Item
 from codeword.tokens.shards import MAX_TEXT, Skipped, TokenRow
 
 BATCH_POSITIONS = 1 << 18
@@ -49,7 +50,7 @@ def _signals(tokenizer: Tokenizer, items: Iterable[Item], skipped: list[Skipped]
         try:
             signal = _read(tokenizer, item)
         except DataError as error:
-            skipped.append(Skipped(id=item.id, reason=as_text(str(error))))
+            skipped.append(Skipped(id=item.id, reason=escape_name(str(error))))
         else:
             yield signal
 
@@ -60,7 +61,7 @@ def _read(tokenizer: Tokenizer, item: Item) -> _Signal:
     with item.open() as content:
         if len(content.label or "") > MAX_TEXT:
             raise DataError(f"{item.source} has a label of more than {MAX_TEXT:,} characters; make it shorter.")
-        label = None if content.label is None else as_text(content.label)
+        label = None if content.label is None else escape_name(content.label)
         blocks = medium.read(content.data, config) if isinstance(content.data, Path) else iter([content.data])
         first_blocks, positions = list[Tensor](), 0
         for block in blocks:

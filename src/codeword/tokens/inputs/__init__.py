@@ -13,10 +13,10 @@ from codeword.errors import DataError, UsageError
 from codeword.media import Medium, medium_of
 from codeword.tokens.inputs.folder import list_cifar10, list_folder, list_librispeech
 from codeword.tokens.inputs.hub import HubSplit, list_rows
-from codeword.tokens.inputs.items import Item, ItemContent, as_text, check_items
+from codeword.tokens.inputs.items import Item, ItemContent, check_items
 from codeword.tokens.inputs.tar import expand, list_archives
 
-__all__ = ["Item", "ItemContent", "as_text", "list_items"]
+__all__ = ["Item", "ItemContent", "list_items"]
 
 # The medium of each data set that has a name.
 _NAMED = {"librispeech": "audio", "cifar10": "images"}

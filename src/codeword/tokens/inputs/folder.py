@@ -12,7 +12,8 @@ from codeword.data.cifar10 import CLASSES, IMAGE_BYTES, Cifar10
 from codeword.data.files.tree import open_folder
 from codeword.data.librispeech import find_librispeech, speaker_of, utterances
 from codeword.media import Medium
-from codeword.tokens.inputs.items import Item, ItemContent, as_text
+from codeword.store import escape_name
+from codeword.tokens.inputs.items import Item, ItemContent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,9 @@ def list_folder(root: Path, *, medium: Medium, split: Split | None) -> list[Item
     folder = open_folder(root, medium.suffixes, kind=medium.name)
     names = folder.names if split is None else folder.names_of(split, ImageFolderConfig(root=root))
     return [
-        _file_item(as_text(name), folder.root / name, label=as_text(name.split("/")[0]) if "/" in name else None)
+        _file_item(
+            escape_name(name), folder.root / name, label=escape_name(name.split("/")[0]) if "/" in name else None
+        )
         for name in names
     ]
 
@@ -87,7 +90,7 @@ def _file_item(name: str, path: Path, *, label: str | None) -> FileItem:
         size_bytes = path.stat().st_size
     except OSError:  # A broken link, which is reported when it is read.
         size_bytes = 0
-    return FileItem(id=name, source=as_text(str(path)), size_bytes=size_bytes, path=path, label=label)
+    return FileItem(id=name, source=escape_name(str(path)), size_bytes=size_bytes, path=path, label=label)
 
 
 @lru_cache(maxsize=1)

@@ -64,11 +64,6 @@ def as_file(content: Iterable[bytes], source: str, *, suffix: str) -> Iterator[P
             raise DataError(str(error).replace(file.name, source)) from error
 
 
-def as_text(name: str) -> str:
-    """A file name as valid Unicode; bytes that are no UTF-8 are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 def check_items(items: Sequence[Item], data: str) -> None:
     """Raises DataError if two items of `data` have the same id, or a name is longer than a shard allows."""
     seen = set[str]()

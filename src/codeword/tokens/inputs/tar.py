@@ -16,7 +16,8 @@ from pathlib import Path
 
 from codeword.errors import DataError, UsageError
 from codeword.media import Medium
-from codeword.tokens.inputs.items import BrokenItem, Item, ItemContent, as_file, as_text
+from codeword.store import escape_name
+from codeword.tokens.inputs.items import BrokenItem, Item, ItemContent, as_file
 
 MAX_MEMBER_BYTES = 1 << 31
 MAX_LABEL_BYTES = 1 << 16
@@ -70,6 +71,8 @@ def expand(pattern: str) -> list[Path]:
 def list_archives(paths: Sequence[Path], *, medium: Medium) -> list[Item]:
     """The media files in archives, in their order; the unreadable rest of an archive is one `BrokenItem`.
 
+    Each link with a name of the medium is a `BrokenItem` too, and each member that a later one of its name replaces.
+
     Raises:
         DataError: an archive is missing, or none holds any such file.
     """
@@ -82,15 +85,27 @@ def list_archives(paths: Sequence[Path], *, medium: Medium) -> list[Item]:
 
 def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
     members: dict[str, _Member] = {}
-    name, source = as_text(name), as_text(str(path))
+    broken: list[BrokenItem] = []
+    name, source = escape_name(name), escape_name(str(path))
     damage = None
+
+    def leave_out(key: str, start: int, reason: str) -> None:
+        # The position, because several members may have this name.
+        place = f"{key} at byte {start}"
+        broken.append(BrokenItem(id=f"{name}/{place}", source=f"{source}:{place}", reason=f"{source}:{key} {reason}."))
+
     try:
         with _Headers(path) as headers, tarfile.TarFile(fileobj=headers) as archive:
             while (member := archive.next()) is not None:
-                # Links, devices and sparse files are ignored.
-                if member.isreg() and not member.issparse():
-                    suffix = Path(member.name).suffix.lower()
-                    members[as_text(member.name)] = _Member(member.offset_data, member.size, suffix)
+                key, suffix = escape_name(member.name), Path(member.name).suffix.lower()
+                regular = member.isreg() and not member.issparse()
+                if suffix in medium.suffixes and not (regular or member.isdir()):
+                    leave_out(key, member.offset_data, "is a link, a device or sparse; pack the file itself")
+                elif suffix in medium.suffixes and key in members:
+                    # As in unpacking, the last member of a name replaces the others.
+                    leave_out(key, members[key].start, "is replaced by a later member of the same name; rename one")
+                if regular:
+                    members[key] = _Member(member.offset_data, member.size, suffix)
             # tarfile treats a damaged header as the end of the archive; the real end is zeros or the end of the file.
             headers.seek(archive.offset)
             if any(headers.read(tarfile.BLOCKSIZE)):
@@ -107,6 +122,7 @@ def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
                 id=f"{name}/{key}", source=f"{source}:{key}", size_bytes=content.size_bytes,
                 archive=path, member=content, label=labels.get(_key(key)),
             )  # fmt: skip
+    yield from broken
     if damage:
         reason = f"{path} is damaged after its first {len(members):,} members ({damage}); fetch it again."
         yield BrokenItem(id=name, source=source, reason=reason)
