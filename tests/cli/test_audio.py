@@ -112,8 +112,9 @@ def test_reconstruct_reads_what_can_be_read_and_names_the_rest(
 def test_encode_then_decode_is_reconstruct_at_every_rate(run: Run, recordings: Path, tmp_path: Path) -> None:
     files = [recordings / "deep.flac", recordings / "other-rate.wav"]
     codebook_sizes = run.tokenizer().quantizer.codebook_sizes
-    for options in ([], ["--codes", "1"], ["--codes", "2", "--speaker", "bob", "--format", "flac"]):
-        a, b, codes = tmp_path / "a", tmp_path / "b", tmp_path / "codes.npz"
+    for number, options in enumerate(([], ["--codes", "1"], ["--codes", "2", "--speaker", "bob", "--format", "flac"])):
+        folder = tmp_path / str(number)
+        a, b, codes = folder / "a", folder / "b", folder / "codes.npz"
         assert run_cli("reconstruct", run.tokenizer_path, *files, "--out", a, *options) == 0
         assert run_cli("encode", run.folder, *files, "--out", codes, *options[:2]) == 0
         assert run_cli("decode", run.folder, codes, "--out", b, *options[2:]) == 0
@@ -194,10 +195,38 @@ def test_no_input_is_overwritten(run: Run, tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "a.wav"
     soundfile.write(path, np.zeros(100), RATE)
     before = path.read_bytes()
-    assert run_cli("reconstruct", run.folder, path, "--out", tmp_path) == 1
-    assert run_cli("convert", run.folder, path, "--out", path, "--speaker", "ann") == 1
+    assert run_cli("reconstruct", run.folder, path, "--out", tmp_path, "--force") == 2
+    assert run_cli("convert", run.folder, path, "--out", path, "--speaker", "ann", "--force") == 2
     assert capsys.readouterr().err.count("would be overwritten") == 2
     assert path.read_bytes() == before
+
+
+def test_no_command_replaces_what_exists(
+    run: Run, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, model = recordings / "one.wav", ["--model", run.folder]
+    for command, out in (
+        (["reconstruct", run.folder, source], "reconstructed/one.wav"),
+        (["convert", run.folder, source, "--speaker", "ann"], "converted.wav"),
+        (["encode", run.folder, source], "codes.npz"),
+        (["decode", run.folder, tmp_path / "codes.npz"], "decoded/one.wav"),
+        (["compress", source, *model], "one.cw"),
+        (["decompress", tmp_path / "one.cw", *model], "decompressed.wav"),
+        (["tokenize", run.folder, recordings, "--limit", "1"], "tokens"),
+        (["detokenize", run.folder, tmp_path / "tokens"], "detokenized/clipped.wav"),
+        (["sample", run.folder, "-n", "2"], "samples/sample-0002.wav"),
+    ):
+        path = tmp_path / out
+        where = path.parent if "/" in out else path
+        assert run_cli(*command, "--out", where) == 0, command
+        if command[0] == "tokenize":
+            continue
+        path.write_bytes(b"precious")
+        assert run_cli(*command, "--out", where) == 2, command
+        assert "exists already" in capsys.readouterr().err
+        assert path.read_bytes() == b"precious"
+        assert run_cli(*command, "--out", where, "--force") == 0
+        assert path.read_bytes() != b"precious"
 
 
 def test_convert_speaks_with_the_voice_that_is_told(
@@ -230,11 +259,11 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
     ).save_pretrained(tmp_path / "one-rate")
     sequence = TokenizerConfig(ndim=1, channels=2)
     Tokenizer(sequence).save_pretrained(tmp_path / "sequence")
-    source, out = recordings / "one.wav", tmp_path / "out"
+    source, other, out = recordings / "one.wav", recordings / "eight.wav", tmp_path / "out"
     for command, says in (
         (["convert", run.folder, source, "--speaker", "eve"], "has no speaker 'eve'; there are ann, bob"),
         (["convert", tmp_path / "unconditional", source, "--speaker", "ann"], "is not conditioned on speakers"),
-        (["convert", run.folder, source, source, "--speaker", "ann", "--out", "x.wav"], "there are 2 recordings"),
+        (["convert", run.folder, source, other, "--speaker", "ann", "--out", "x.wav"], "there are 2 recordings"),
         (["reconstruct", run.folder, source, "--codes", "4"], "codes to keep of each cell is 1 to 3"),
         (["encode", run.folder, source, "--codes", "0"], "codes to keep of each cell is 1 to 3"),
         (["encode", tmp_path / "one-rate", source, "--codes", "2"], "decodes only all"),

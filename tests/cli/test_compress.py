@@ -164,17 +164,17 @@ def test_a_recording_comes_back_and_from_a_damaged_file_the_rest_of_it(
 def test_what_cannot_be_is_said_in_one_sentence(
     painter: Path, speaker: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive, wave = tmp_path / "a.cw", tmp_path / "a.wav"
+    archive, new, wave = tmp_path / "a.cw", tmp_path / "new.cw", tmp_path / "a.wav"
     soundfile.write(wave, np.zeros(100), RATE)
     assert run_cli("compress", pictures / "colour.png", "--out", archive, "--model", painter) == 0
     shutil.copy(archive, tmp_path / "b.png")
     cases = [
-        (["compress", tmp_path / "nothing.txt", "--out", archive], "Neither"),
-        (["compress", wave, "--out", archive, "--model", painter], "is a recording by its suffix"),
-        (["compress", wave, "--out", archive, "--model", speaker, "--lossless"], "lossless needs"),
-        (["compress", wave, "--out", archive, "--model", speaker, "--speaker", "x"], "has no speaker 'x'"),
+        (["compress", tmp_path / "nothing.txt", "--out", new], "Neither"),
+        (["compress", wave, "--out", new, "--model", painter], "is a recording by its suffix"),
+        (["compress", wave, "--out", new, "--model", speaker, "--lossless"], "lossless needs"),
+        (["compress", wave, "--out", new, "--model", speaker, "--speaker", "x"], "has no speaker 'x'"),
         (
-            ["compress", pictures / "colour.png", "--out", archive, "--model", painter, "--codes", "1"],
+            ["compress", pictures / "colour.png", "--out", new, "--model", painter, "--codes", "1"],
             "decodes only all 2 codes",
         ),
         (["compress", wave, "--out", wave, "--model", speaker], "would be overwritten"),
@@ -191,6 +191,7 @@ def test_what_cannot_be_is_said_in_one_sentence(
         assert sentence in error, (arguments, error)
         assert error.count("\n") == 1
     assert archive.read_bytes() == before
+    assert not new.exists()
 
 
 def test_real_images_come_back_in_another_process_with_other_threads(cifar_root: Path, tmp_path: Path) -> None:

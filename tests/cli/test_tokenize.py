@@ -73,7 +73,7 @@ def test_what_is_broken_is_named_and_the_rest_goes_on(tokens: Path) -> None:
     assert "is not a path inside" in done.failures["../../up"]
     assert not (tokens.parent.parent / "up.png").exists()
     write_shard(first, shard)
-    assert "another shard holds too" in decoded(tokens).failures[shard.rows[1].id]
+    assert "another shard holds too" in decoded(tokens, "again").failures[shard.rows[1].id]
 
 
 def test_another_model_is_named(tokens: Path, ndim: int) -> None:

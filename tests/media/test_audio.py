@@ -1,5 +1,6 @@
 """Reading whatever people call audio, and writing ours."""
 
+import resource
 import struct
 from pathlib import Path
 
@@ -201,3 +202,27 @@ def test_what_cannot_be_written_is_said_and_leaves_what_was_there(tmp_path: Path
         write_audio(tmp_path / "file" / "x.wav", x, sample_rate=16_000, values=256)
     assert (tmp_path / "x.wav").read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "x.wav"]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_full_disk_is_one_sentence(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit on the size of files stands for the disk."""
+    x = torch.randint(65536, (1, 50_000), generator=torch.Generator().manual_seed(0))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(CodewordError, match=rf"Could not write .*x{suffix} \(File too large\)"):
+            write_audio(tmp_path / f"x{suffix}", x, sample_rate=16_000, values=65536)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_a_name_that_is_not_utf_8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "\udcff.wav"
+    write_audio(path, torch.zeros(1, 100, dtype=torch.int64), sample_rate=16_000, values=256)
+    assert read_audio(path, sample_rate=16_000, values=256).shape == (1, 100)
+    path.write_bytes(b"no audio")
+    with pytest.raises(DataError, match="cannot be read as audio"):
+        read_audio(path, sample_rate=16_000, values=256)

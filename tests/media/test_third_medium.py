@@ -46,7 +46,9 @@ class Volumes(Medium):
     def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
         yield torch.from_numpy(np.array(self._open(path)))[None]
 
-    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False) -> None:
+    def write(
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False, replace: bool = True
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, torch.cat(list(blocks), -1)[0].numpy().astype(np.uint8))
 

@@ -168,6 +168,7 @@ def sample(
     top_p: float = 1.0,
     seed: int = 0,
     out: Path,
+    force: Flag = False,
 ) -> None:
     """Draw codes from the prior and decode them: images into one picture, recordings into a folder.
 
@@ -181,18 +182,22 @@ def sample(
         top_p: Draw only among the likeliest codes that hold this mass.
         seed: Another seed gives other samples.
         out: The PNG file, or the folder for recordings.
+        force: Replace files that exist.
     """
     from codeword.cli.sampling import sample as sample_run
     from codeword.priors import Sampler
 
     draw = Sampler(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
-        written = sample_run(run, n, label, draw, seconds=seconds, seed=seed, out=out, progress=progress)
-    print(*written, sep="\n")
+        written = sample_run(run, n, label, draw, seconds=seconds, seed=seed, out=out, force=force, progress=progress)
+    for path in written:
+        print(show.printable(str(path)))
 
 
 @app.command
-def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, json: Json = False) -> None:
+def align(
+    inputs: list[Path], /, *, out: Path, transcript: str | None = None, force: Flag = False, json: Json = False
+) -> None:
     """Align recordings of English with the phones of their transcripts (needs codeword[speech]).
 
     The words come from a .txt of the same name next to a recording, or from a *.trans.txt there, as in LibriSpeech.
@@ -201,12 +206,13 @@ def align(inputs: list[Path], /, *, out: Path, transcript: str | None = None, js
         inputs: Recordings, or folders of recordings.
         out: The file for the alignments, a line for each recording.
         transcript: The words, where there is only one recording.
+        force: Replace a file that exists; a recording is never replaced.
         json: Print a JSON object of how many phones each recording has.
     """
     from codeword.cli.aligning import align_files
 
     with show.bar("aligning") as progress:
-        done = align_files(inputs, out, transcript=transcript, progress=progress)
+        done = align_files(inputs, out, transcript=transcript, force=force, progress=progress)
     sys.exit(show.outcome(done, as_json=json))
 
 

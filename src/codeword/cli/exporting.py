@@ -12,17 +12,18 @@ from codeword.training import Run
 ONNX_FOLDER = "onnx"
 
 
-def export_run(run: Path, out: Path, *, compact: bool, onnx: bool) -> dict[str, Any]:
+def export_run(run: Path, out: Path, *, compact: bool, onnx: bool, force: bool) -> dict[str, Any]:
     """Write the run's model and its card into the new folder `out`, with `onnx` also as ONNX files in its `onnx/`.
 
     Returns size, fingerprint, and the differences between ONNX Runtime and PyTorch.
 
     Raises:
-        UsageError: the run is not finished, `out` holds something, or the extra `onnx` is not installed.
+        UsageError: the run is not finished, `out` holds something and `force` is False, or the extra `onnx` is not
+            installed.
         ModelError: the run's models cannot be read, or the ONNX files would compute something else.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} already holds something; choose another --out.")
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not force)):
+        raise UsageError(f"{out} already holds something; choose another --out, or replace its model with --force.")
     opened = Run.open(run)
     trained = Model(opened.tokenizer(), opened.prior())
     with staged(out) as staging:

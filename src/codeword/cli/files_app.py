@@ -23,6 +23,8 @@ Format = Annotated[
     str | None, Parameter(name="--format", help="png for images, wav (the default) or flac for recordings.")
 ]
 
+Force = Annotated[bool, Parameter(negative="", help="Replace files that exist; an input is never replaced.")]
+
 
 @app.command
 def reconstruct(
@@ -34,6 +36,7 @@ def reconstruct(
     codes: Codes = None,
     speaker: Speaker = None,
     format_: Format = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Encode and decode images or recordings of any size; a file that cannot be read is reported and skipped.
@@ -45,7 +48,7 @@ def reconstruct(
     _share_processors()
     from codeword import files
 
-    options = files.DecodeOptions(codes, speaker, format_)
+    options = files.DecodeOptions(codes, speaker, format_, force)
     sys.exit(show.outcome(files.reconstruct(model, inputs, out, options), as_json=json))
 
 
@@ -59,6 +62,7 @@ def convert(
     out: Path,
     codes: Codes = None,
     format_: Format = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Convert recordings to the voice of another speaker, with a model whose decoder is conditioned on speakers.
@@ -71,12 +75,14 @@ def convert(
     _share_processors()
     from codeword import files
 
-    options = files.DecodeOptions(codes, speaker, format_)
+    options = files.DecodeOptions(codes, speaker, format_, force)
     sys.exit(show.outcome(files.convert(model, inputs, out, options), as_json=json))
 
 
 @app.command
-def encode(model: AnyModel, inputs: Inputs, /, *, out: Path, codes: Codes = None, json: Json = False) -> None:
+def encode(
+    model: AnyModel, inputs: Inputs, /, *, out: Path, codes: Codes = None, force: Force = False, json: Json = False
+) -> None:
     """Write the codes of images or recordings into one .npz file.
 
     Args:
@@ -86,7 +92,8 @@ def encode(model: AnyModel, inputs: Inputs, /, *, out: Path, codes: Codes = None
     _share_processors()
     from codeword import files
 
-    sys.exit(show.outcome(files.encode_files(model, inputs, out, files.DecodeOptions(codes)), as_json=json))
+    options = files.DecodeOptions(codes, force=force)
+    sys.exit(show.outcome(files.encode_files(model, inputs, out, options), as_json=json))
 
 
 @app.command
@@ -99,6 +106,7 @@ def decode(
     codes: Codes = None,
     speaker: Speaker = None,
     format_: Format = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Turn the codes of an .npz file back into images or recordings.
@@ -111,7 +119,7 @@ def decode(
     _share_processors()
     from codeword import files
 
-    options = files.DecodeOptions(codes, speaker, format_)
+    options = files.DecodeOptions(codes, speaker, format_, force)
     sys.exit(show.outcome(files.decode_files(model, codes_file, out, options), as_json=json))
 
 
@@ -126,6 +134,7 @@ def compress(
     portable: Flag = False,
     codes: Codes = None,
     speaker: Speaker = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Compress images or recordings of any size into one file, with the model that comes with Codeword or your own.
@@ -148,6 +157,7 @@ def compress(
             portable=portable,
             codes=codes,
             speaker=speaker,
+            force=force,
             progress=progress,
         )
     sys.exit(show.outcome(done, as_json=json))
@@ -162,6 +172,7 @@ def decompress(
     model: OwnModel = None,
     salvage: Flag = False,
     format_: Format = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Turn a compressed file back into images or recordings.
@@ -176,24 +187,27 @@ def decompress(
     from codeword import files
 
     with show.bar("decompressing") as progress:
-        done = files.decompress(file, out, model=model, salvage=salvage, format=format_, progress=progress)
+        done = files.decompress(file, out, model=model, salvage=salvage, format=format_, force=force, progress=progress)
     sys.exit(show.outcome(done, as_json=json))
 
 
 @app.command
-def export(run: Path, *, out: Path, compact: Flag = False, onnx: Flag = False, json: Json = False) -> None:
+def export(
+    run: Path, *, out: Path, compact: Flag = False, onnx: Flag = False, force: Flag = False, json: Json = False
+) -> None:
     """Write a finished run as a model folder with its model card, to load, share, or upload to the Hugging Face Hub.
 
     Args:
         run: The run folder; its last evaluation is in the card.
         out: The folder to write, which must be new or empty.
+        force: Write into a folder that holds something, and replace its model.
         compact: Round large weights to 8 bits a number, for a quarter of the size.
         onnx: Also write OUT/onnx/encoder.onnx and decoder.onnx, checked against PyTorch (needs codeword[onnx]).
         json: Print a JSON object of size, fingerprint and differences.
     """
     from codeword.cli.exporting import export_run
 
-    show.pairs(export_run(run, out, compact=compact, onnx=onnx), as_json=json)
+    show.pairs(export_run(run, out, compact=compact, onnx=onnx, force=force), as_json=json)
 
 
 @app.command
@@ -237,7 +251,9 @@ def tokenize(
 
 
 @app.command
-def detokenize(model: AnyModel, tokens: Path, /, *, out: Path, format_: Format = None, json: Json = False) -> None:
+def detokenize(
+    model: AnyModel, tokens: Path, /, *, out: Path, format_: Format = None, force: Force = False, json: Json = False
+) -> None:
     """Turn shards of tokens back into images or recordings, named by their ids.
 
     Args:
@@ -249,7 +265,7 @@ def detokenize(model: AnyModel, tokens: Path, /, *, out: Path, format_: Format =
     from codeword.cli import tokenizing
 
     with show.bar("decoding") as progress:
-        done = tokenizing.detokenize(model, tokens, out, format_=format_, progress=progress)
+        done = tokenizing.detokenize(model, tokens, out, format_=format_, force=force, progress=progress)
     sys.exit(show.outcome(done, as_json=json))
 
 

@@ -11,6 +11,7 @@ from codeword.cli import show
 from codeword.coding import decode_signal
 from codeword.data.files.tree import abbreviate
 from codeword.errors import DataError, UsageError
+from codeword.files import check_outputs
 from codeword.media import medium_of
 from codeword.priors import Sampler, walk
 from codeword.tokenizer import Tokenizer
@@ -26,15 +27,21 @@ def sample(
     seconds: float | None,
     seed: int,
     out: Path,
+    force: bool,
     progress: Callable[[int, int], None],
 ) -> list[Path]:
-    """Write n samples, of class `label` and of length `seconds` if these are given; returns the paths of the files."""
+    """Write n samples, of class `label` and of length `seconds` if these are given; returns the paths of the files.
+
+    With `force` existing files are replaced.
+    """
     if n is not None and n < 1:
         raise UsageError(f"-n must be 1 or more, not {n}.")
     run = Run.open(folder)
     tokenizer, prior = run.tokenizer(), run.prior()
     medium = medium_of(tokenizer.config)
     n = n or medium.samples
+    paths = medium.sample_paths(out, n)
+    check_outputs(paths, force=force)
     if seconds is None:
         size = tuple(cells * tokenizer.hop for cells in prior.grid)
     else:
@@ -53,7 +60,8 @@ def sample(
     # The decoder is conditioned on the same class, if it has classes.
     label_of_decoder = number if tokenizer.classes else None
     signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), -1) for one in codes]
-    return medium.write_samples(out, signals, tokenizer.config)
+    medium.write_samples(paths, signals, tokenizer.config, replace=force)
+    return paths
 
 
 def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> int:

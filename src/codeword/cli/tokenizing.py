@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codeword.coding import decode_signal
-from codeword.errors import DataError, UsageError
+from codeword.errors import UsageError
 from codeword.files import Outcome, Targets, check_format
 from codeword.media import medium_of
 from codeword.pretrained import load
@@ -50,29 +50,44 @@ def tokenize(
 
 
 def detokenize(
-    model_path: Path, tokens: Path, out: Path, *, format_: str | None, progress: Callable[[int, int], None]
+    model_path: Path,
+    tokens: Path,
+    out: Path,
+    *,
+    format_: str | None,
+    force: bool = False,
+    progress: Callable[[int, int], None],
 ) -> Outcome:
-    """Write the signal of every row into the folder `out`; a shard that cannot be read becomes a failure."""
+    """Write the signal of every row into the folder `out`; a shard that cannot be read becomes a failure.
+
+    With `force` existing files are replaced.
+    """
     model, outcome = load(model_path), Outcome()
     medium, expected_info = medium_of(model.tokenizer.config), info_of(model)
     format_ = format_ or medium.formats[0]
     check_format(medium, format_)
-    targets = Targets(out, f".{format_}")
-    paths = shard_paths(tokens)
     for missing in _missing(tokens):
         outcome.failures[str(missing)] = f"{missing} is missing; write it with `codeword tokenize`."
-    for count, path in enumerate(paths, start=1):
+    # The shards are read twice, because the names of the outputs depend on all ids.
+    shard_of = dict[str, Path]()
+    for path in shard_paths(tokens):
         with outcome.record_failure(path):
             shard = read_shard(path)
             check_model(path, shard.info, expected_info)
             for row in shard.rows:
-                with outcome.record_failure(row.id):
-                    if row.id in outcome.results:
-                        raise DataError(f"{path} holds {row.id}, which another shard holds too.")
-                    target = targets.path(row.id)
-                    blocks = decode_signal(model.tokenizer, row.codes, size=row.size)
-                    medium.write(target, blocks, model.tokenizer.config)
-                    outcome.results[row.id] = {"out": str(target), "size": list(row.size)}
+                if shard_of.setdefault(row.id, path) != path:
+                    outcome.failures[row.id] = f"{path} holds {row.id}, which another shard holds too."
+    targets = Targets(out, f".{format_}", shard_of, force=force)
+    paths = sorted(set(shard_of.values()))
+    for count, path in enumerate(paths, start=1):
+        with outcome.record_failure(path):
+            for row in read_shard(path).rows:
+                if shard_of.get(row.id) == path:
+                    with outcome.record_failure(row.id):
+                        target = targets.path(row.id)
+                        blocks = decode_signal(model.tokenizer, row.codes, size=row.size)
+                        medium.write(target, blocks, model.tokenizer.config, replace=force)
+                        outcome.results[row.id] = {"out": str(target), "size": list(row.size)}
         progress(count, len(paths))
     return outcome
 

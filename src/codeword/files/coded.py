@@ -14,7 +14,7 @@ from codeword.files.paths import (
     StrPath,
     Targets,
     check_format,
-    check_not_overwritten,
+    check_outputs,
     class_number,
     is_one_file,
     load_for,
@@ -23,6 +23,7 @@ from codeword.files.paths import (
 from codeword.media import Medium, medium_of
 from codeword.model import Model
 from codeword.pretrained import load
+from codeword.store import distinct
 from codeword.tokenizer import Tokenizer
 from codeword.tokens.npz import CodedSignal, read_codes, write_codes
 
@@ -58,20 +59,23 @@ class DecodeOptions:
         codes: the number of leading codes of each cell to decode from; None for all.
         speaker: the name of the class that conditions the decoder; None for the null class.
         format: the suffix of the files, without the dot; None for the default of the medium.
+        force: replace files that exist; an input is never replaced.
     """
 
     codes: int | None = None
     speaker: str | None = None
     format: str | None = None
+    force: bool = False
 
 
 def reconstruct(model: StrPath, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
     """Encode each file and decode it into the folder `out`; the results are the distances from the originals."""
     coder, outcome = _FileCoder(model, options), Outcome()
-    targets = Targets(out, f".{coder.format}")
-    for path, name in media_files(inputs, outcome, coder.medium):
+    files = media_files(inputs, outcome, coder.medium)
+    targets = coder.targets(out, files)
+    for path, name in files:
         with outcome.record_failure(path):
-            target = targets.path(name, source=path)
+            target = targets.path(name)
             coder.transcode(path, target)
             distances = coder.medium.compare(path, target, coder.tokenizer.config)
             outcome.results[str(path)] = {"out": str(target), **distances}
@@ -81,13 +85,12 @@ def reconstruct(model: StrPath, inputs: list[Path], out: Path, options: DecodeOp
 def convert(model: StrPath, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
     """Decode each file in the voice of another speaker, into the file or folder `out`."""
     coder, outcome = _FileCoder(model, options), Outcome()
-    files = list(media_files(inputs, outcome, coder.medium))
-    to_one_file = is_one_file(out, coder.medium, len(files) + len(outcome.failures), options.format)
-    targets = Targets(out, f".{coder.format}")
+    files = media_files(inputs, outcome, coder.medium)
+    one_file = is_one_file(out, coder.medium, len(files) + len(outcome.failures), options.format)
+    targets = coder.targets(out, files, one_file=one_file)
     for path, name in files:
         with outcome.record_failure(path):
-            target = out if to_one_file else targets.path(name, source=path)
-            check_not_overwritten(target, path)
+            target = targets.path(name)
             coder.transcode(path, target)
             outcome.results[str(path)] = {"out": str(target), "speaker": options.speaker}
     return outcome
@@ -97,26 +100,30 @@ def encode_files(model: StrPath, inputs: list[Path], out: Path, options: DecodeO
     """Write the codes of every readable file into the .npz file `out`; the results are the shapes of the codes."""
     coder, outcome = _FileCoder(model, options), Outcome()
     coded = []
-    for path, name in media_files(inputs, outcome, coder.medium):
+    files = media_files(inputs, outcome, coder.medium)
+    check_outputs([out], inputs=[path for path, _ in files], force=options.force)
+    for path, name in files:
         with outcome.record_failure(path):
             size, codes = coder.encode(path)
             coded.append(CodedSignal(name, size, codes))
             outcome.results[str(path)] = {"grid": list(codes.shape)}
     if coded:
-        write_codes(out, coded, codebook_sizes=coder.tokenizer.quantizer.codebook_sizes[: coder.codes])
+        codebook_sizes = coder.tokenizer.quantizer.codebook_sizes[: coder.codes]
+        write_codes(out, coded, codebook_sizes=codebook_sizes, replace=options.force)
     return outcome
 
 
 def decode_files(model: StrPath, codes_file: Path, out: Path, options: DecodeOptions) -> Outcome:
     """Write the signal of every entry of a .npz file of codes into the folder `out`."""
     coder, outcome = _FileCoder(model, options), Outcome()
-    targets, tokenizer = Targets(out, f".{coder.format}"), coder.tokenizer
-    quantizer = tokenizer.quantizer
+    tokenizer, quantizer = coder.tokenizer, coder.tokenizer.quantizer
     signals = read_codes(
         codes_file, codebook_sizes=quantizer.codebook_sizes, hop=tokenizer.hop, prefix=len(quantizer.served_codes) > 1
     )
-    for signal in signals:
-        with outcome.record_failure(signal.name):
+    names = distinct(signal.name for signal in signals)
+    targets = coder.targets(out, [(codes_file, name) for name in names])
+    for name, signal in zip(names, signals, strict=True):
+        with outcome.record_failure(name):
             if len(signal.size) != tokenizer.config.ndim:
                 raise DataError(
                     f"{codes_file}: {signal.name} has rank {len(signal.size)}, but this model codes "
@@ -127,9 +134,9 @@ def decode_files(model: StrPath, codes_file: Path, out: Path, options: DecodeOpt
                     f"{codes_file} holds {signal.codes.shape[-1]} codes per cell, fewer than {options.codes}; decode "
                     f"from fewer codes."
                 )
-            target = targets.path(signal.name)
+            target = targets.path(name)
             coder.decode(signal.codes, target, signal.size)
-            outcome.results[signal.name] = {"out": str(target), "size": list(signal.size)}
+            outcome.results[name] = {"out": str(target), "size": list(signal.size)}
     return outcome
 
 
@@ -143,6 +150,12 @@ class _FileCoder:
         self.label = None if options.speaker is None else class_number(self.tokenizer, model, options.speaker)
         self.format = options.format or self.medium.formats[0]
         check_format(self.medium, self.format)
+        self.force = options.force
+
+    def targets(self, out: Path, files: Sequence[tuple[Path, str]], *, one_file: bool = False) -> Targets:
+        """The output paths of inputs, given by path and name; `one_file` if `out` is no folder. Raises UsageError."""
+        names, inputs = [name for _, name in files], [path for path, _ in files]
+        return Targets(out, f".{self.format}", names, inputs=inputs, force=self.force, one_file=one_file)
 
     def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor]:
         """The size *S of the signal in a file, and the first `self.codes` codes (*G, K) of its cells."""
@@ -153,7 +166,7 @@ class _FileCoder:
 
     def decode(self, codes: Tensor, target: Path, size: tuple[int, ...]) -> None:
         blocks = decode_signal(self.tokenizer, codes[..., : self.codes], size=size, label=self.label)
-        self.medium.write(target, blocks, self.tokenizer.config)
+        self.medium.write(target, blocks, self.tokenizer.config, replace=self.force)
 
     def transcode(self, path: Path, target: Path) -> None:
         size, codes = self.encode(path)

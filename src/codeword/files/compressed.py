@@ -13,7 +13,7 @@ from codeword.files.paths import (
     Outcome,
     StrPath,
     Targets,
-    check_not_overwritten,
+    check_outputs,
     class_number,
     is_one_file,
     load_for,
@@ -21,7 +21,7 @@ from codeword.files.paths import (
 )
 from codeword.media import medium_of
 from codeword.pretrained import load, pretrained_with
-from codeword.store import write_atomically
+from codeword.store import distinct, write_atomically
 
 
 def compress(
@@ -33,6 +33,7 @@ def compress(
     portable: bool = False,
     codes: int | None = None,
     speaker: str | None = None,
+    force: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Outcome:
     """Compress all readable images, or all readable recordings, into the file `out`.
@@ -46,13 +47,15 @@ def compress(
         portable: code without the prior's network; the file is larger, but every machine can read it.
         codes: the number of leading codes of each cell to store; by default all.
         speaker: the name of the class that conditions the prior and the decoder.
+        force: replace a file that exists at `out`; an input is never replaced.
         progress: receives the numbers of finished and of all blocks.
 
     Returns:
         The sizes of the inputs and of the compressed file in bytes, and the files that could not be read.
 
     Raises:
-        UsageError, UnsupportedError, ModelError: an argument is wrong, or the model does not support it.
+        UsageError, UnsupportedError, ModelError: an argument is wrong, or the model does not support it; `out` exists;
+            there are images and recordings, but no `model` of one of them.
     """
     outcome, out = Outcome(), Path(out)
     inputs = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
@@ -62,8 +65,9 @@ def compress(
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
     options = CompressOptions(portable, lossless, codes, label)
     signals: list[tuple[Path, Signal]] = []
-    for path, name in media_files(inputs, outcome, medium):
-        check_not_overwritten(out, path)
+    files = media_files(inputs, outcome, medium)
+    check_outputs([out], inputs=[path for path, _ in files], force=force)
+    for path, name in files:
         with outcome.record_failure(path, DataError):
             size = medium.size(path, config)
             signals.append((path, Signal(name, size, lambda path=path: medium.read(path, config))))  # type: ignore[misc]
@@ -75,7 +79,7 @@ def compress(
             # The damage lies after the header of this input; compression starts again without it.
             outcome.failures[str(signals.pop(error.number)[0])] = str(error)
             continue
-        write_atomically(out, content.getvalue())
+        write_atomically(out, content.getvalue(), replace=force)
         outcome.results[str(out)] = {
             "signals": len(signals),
             "original_bytes": sum(path.stat().st_size for path, _ in signals),
@@ -93,20 +97,23 @@ def decompress(
     model: StrPath | None = None,
     salvage: bool = False,
     format: str | None = None,
+    force: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Outcome:
     """Decompress a file that `compress` wrote.
 
     Args:
         file: the compressed file.
-        out: a file for a single signal, or a folder (a path without suffix).
+        out: a file for a single signal, or a folder (a path without suffix). If the compressed file has two signals of
+            the same name, the name of the second gets a number, and its result has the `stored_name`.
         model: as for `compress`; by default the model in the package with the fingerprint in the file.
         salvage: replace damaged blocks by silence (or grey) and list them; otherwise they are errors.
         format: the suffix of files in a folder, without the dot; by default that of the medium.
+        force: replace files that exist; an input is never replaced.
         progress: receives the numbers of finished and of all blocks.
 
     Raises:
-        UsageError: the suffix of `out` or the `format` is not one of the medium.
+        UsageError: the suffix of `out` or the `format` is not one of the medium, or an output exists.
         DataError, ModelError: the file is damaged, or was made with another model.
     """
     outcome, out = Outcome(), Path(out)
@@ -115,13 +122,17 @@ def decompress(
         loaded = pretrained_with(header.fingerprint) if model is None else load(model)
         medium = medium_of(loaded.tokenizer.config)
         to_one_file = is_one_file(out, medium, len(header.entries), format)
-        targets = Targets(out, f".{format or medium.formats[0]}")
-        for signal in Codec(loaded).read(container, salvage=salvage, progress=progress):
-            name = signal.entry.name
+        names = distinct(entry.name for entry in header.entries)
+        suffix = f".{format or medium.formats[0]}"
+        targets = Targets(out, suffix, names, inputs=[Path(file)], force=force, one_file=to_one_file)
+        signals = Codec(loaded).read(container, salvage=salvage, progress=progress)
+        for name, signal in zip(names, signals, strict=True):
             with outcome.record_failure(name, UsageError), outcome.record_failure(name, DataError):
-                target = out if to_one_file else targets.path(name)
-                medium.write(target, signal.blocks, loaded.tokenizer.config, grey=signal.entry.grey)
+                target = targets.path(name)
+                medium.write(target, signal.blocks, loaded.tokenizer.config, grey=signal.entry.grey, replace=force)
                 outcome.results[name] = {"out": str(target), "size": list(signal.entry.size)}
+                if name != signal.entry.name:
+                    outcome.results[name]["stored_name"] = signal.entry.name
                 if blocks := signal.damage.blocks:
                     lost = {"lost": str(signal.damage), "damaged_blocks": blocks}
                     outcome.results[name] |= lost | {"block_size": list(signal.block_size)}
@@ -140,7 +151,9 @@ def describe_compressed(path: Path) -> dict[str, Any]:
             "lossless": header.lossless,
             "codes_of_a_cell": header.codes,
             "sample_rate": header.sample_rate,
-            "signals": {entry.name: list(entry.size) for entry in header.entries},
+            "signals": dict(
+                zip(distinct(e.name for e in header.entries), (list(e.size) for e in header.entries), strict=True)
+            ),
         }
 
 

@@ -1,6 +1,8 @@
 """Inputs and outputs of the commands on files: the media files among the inputs, the output paths, and the outcome."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -8,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from codeword.data.files.tree import abbreviate, names_below
-from codeword.errors import CodewordError, DataError, UnsupportedError, UsageError
+from codeword.errors import CodewordError, UnsupportedError, UsageError
 from codeword.media import MEDIA, Medium, medium_of_files
 from codeword.model import Model
 from codeword.pretrained import load, load_pretrained
+from codeword.store import check_place, distinct, escape_name, unescape_name
 from codeword.tokenizer import Tokenizer
 
 StrPath = str | Path
@@ -34,70 +37,122 @@ class Outcome:
             self.failures[str(name)] = str(error)
 
 
-def media_files(inputs: Sequence[Path], outcome: Outcome, medium: Medium) -> Iterator[tuple[Path, str]]:
+def media_files(inputs: Sequence[Path], outcome: Outcome, medium: Medium) -> list[tuple[Path, str]]:
     """Path and name of each file of a medium among files and folders; a file of another medium becomes a failure.
 
-    The name of a file in a folder is its path relative to that folder. In folders, only files with the suffixes of the
-    medium are listed; a folder without any becomes a failure.
+    In folders, only files with the suffixes of the medium are listed; a folder without any becomes a failure, as does a
+    part of it that cannot be listed. A file that is given twice is listed once.
+
+    The name of a file is that of the path without its folder, and of a file in a folder the path below this folder. If
+    two files then have the same name, all names are paths below the deepest folder that holds all inputs.
     """
     other_media = {
         suffix: other.singular for other in MEDIA.values() if other is not medium for suffix in other.suffixes
     }
+    found = dict[str, tuple[Path, str]]()
     for path in inputs:
-        if path.is_dir():
-            names = sorted(names_below(path, medium.suffixes))
-            if not names:
-                outcome.failures[str(path)] = f"{path} holds no {medium.plural}."
-            yield from ((path / name, name) for name in names)
+        if os.path.isdir(path):
+            below = sorted(names_below(path, medium.suffixes, outcome.failures.__setitem__))
+            if not below:
+                outcome.failures.setdefault(str(path), f"{path} holds no {medium.plural}.")
+            for name in below:
+                found.setdefault(os.path.abspath(path / name), (path / name, name))
         elif (noun := other_media.get(path.suffix.lower())) and path.suffix.lower() not in medium.suffixes:
             outcome.failures[str(path)] = (
                 f"{path} is {noun} by its suffix, but this is for {medium.plural}; leave it out."
             )
         else:
-            yield path, path.name
+            found.setdefault(os.path.abspath(path), (path, path.name))
+    if len({name for _, name in found.values()}) < len(found):
+        folders = [path if os.path.isdir(path) else path.parent for path in inputs]
+        base = os.path.commonpath([os.path.abspath(folder) for folder in folders])
+        found = {place: (path, Path(place).relative_to(base).as_posix()) for place, (path, _) in found.items()}
+    return [(path, escape_name(name)) for path, name in found.values()]
 
 
 class Targets:
-    """Paths of output files. All are inside the folder `out`, all are different, and none is that of its own input."""
+    """Paths of output files, a different one for each of the different `names`, inside the folder `out`.
 
-    def __init__(self, out: Path, suffix: str) -> None:
-        self.out, self.suffix, self.used = out, suffix, set[Path]()
+    A name gets the suffix of the output instead of its own. Names that differ only in their suffixes keep them, except
+    for one that has that of the output: a.jpg and a.png become a.jpg.png and a.png. With `one_file`, the only output is
+    `out` itself.
 
-    def path(self, name: str, *, source: Path | None = None) -> Path:
-        """The output path for the input of this name. Raises DataError, UsageError.
+    Raises:
+        UsageError: `out` is no folder, or as `check_outputs`.
+    """
 
-        The suffix of the name is replaced by that of the format; `source` is the path of the input.
-        """
-        relative = Path(name)
-        if relative.is_absolute() or ".." in relative.parts or not relative.name or "\0" in name:
-            raise DataError(
+    def __init__(
+        self,
+        out: Path,
+        suffix: str,
+        names: Iterable[str],
+        *,
+        inputs: Iterable[Path] = (),
+        force: bool = False,
+        one_file: bool = False,
+    ) -> None:
+        self.out = out
+        if one_file:
+            self.paths = dict.fromkeys(names, out)
+        elif os.path.exists(out) and not os.path.isdir(out):
+            raise UsageError(f"{out} is not a folder, but the outputs need one; choose another path.")
+        else:
+            self.paths = self._in_folder([name for name in names if _is_inside(unescape_name(name))], suffix)
+        check_outputs(self.paths.values(), inputs=inputs, force=force)
+
+    def path(self, name: str) -> Path:
+        """The output path for the input of this name. Raises UsageError if the name leads out of the folder."""
+        if name not in self.paths:
+            raise UsageError(
                 f"The name {name!r} is not a path inside {self.out}, so its file was not written; rename it."
             )
-        relative = relative.with_suffix(self.suffix)
-        target = self.out / relative
-        if relative in self.used:
-            raise UsageError(f"{name}: the output of another input is {target} too; rename one of them.")
-        self.used.add(relative)
-        check_not_overwritten(target, source)
-        return target
+        return self.paths[name]
+
+    def _in_folder(self, names: Sequence[str], suffix: str) -> dict[str, Path]:
+        short = [Path(unescape_name(name)).with_suffix(suffix).as_posix() for name in names]
+        count = Counter(short)
+        unique = (s if count[s] == 1 or s == name else f"{name}{suffix}" for name, s in zip(names, short, strict=True))
+        return {name: self.out / target for name, target in zip(names, distinct(unique), strict=True)}
 
 
-def check_not_overwritten(target: Path, source: Path | None) -> None:
-    """Raises UsageError if `source` and `target` are the same file."""
-    if source is not None and target.exists() and source.exists() and target.samefile(source):
-        raise UsageError(f"{source} would be overwritten by its own output; write to another path.")
+def _is_inside(name: str) -> bool:
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts and bool(path.name) and "\0" not in name
+
+
+def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[Path] = (), force: bool = False) -> None:
+    """Raises UsageError if an output would replace one of the `inputs`, a folder or a device, or, without `force`, a
+    file.
+    """
+    existing = [path for path in outputs if os.path.exists(path)]
+    originals = {_identity(path) for path in inputs if os.path.exists(path)} if existing else ()
+    for path in existing:
+        if _identity(path) in originals:
+            raise UsageError(f"{path} is an input, which would be overwritten; write to another path.")
+        check_place(path, replace=force)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Two numbers that are equal for two paths of the same file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _ignore(path: str, message: str) -> None: ...
 
 
 def load_for(inputs: Sequence[Path], model: str | Path | None) -> Model:
-    """Load `model`, or with None the model in the package for the medium of the first media file in `inputs`.
+    """Load `model`, or with None the model in the package for the medium of the `inputs`.
 
     Raises:
-        UsageError: there is no such model, no input is a media file, or its medium has no model in the package.
+        UsageError: there is no such model, the inputs are of no medium or of several, or their medium has no model in
+            the package.
     """
     if model is not None:
         return load(model)
     suffixes = frozenset().union(*(medium.suffixes for medium in MEDIA.values()))
-    names = (names_below(path, suffixes) if path.is_dir() else [str(path)] for path in inputs)
+    # Problems in folders are reported when the files of the medium are listed.
+    names = (names_below(path, suffixes, _ignore) if os.path.isdir(path) else [str(path)] for path in inputs)
     medium = medium_of_files(map(Path, chain.from_iterable(names)))
     if not medium.pretrained:
         raise UsageError(f"No model for {medium.plural} comes with Codeword; give a model.")

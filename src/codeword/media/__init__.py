@@ -27,11 +27,17 @@ def medium_of(config: TokenizerConfig) -> Medium:
 
 
 def medium_of_files(paths: Iterable[Path]) -> Medium:
-    """The medium of the first file with a known suffix. Raises UsageError if there is no such file."""
-    first = None
+    """The medium of the files with a known suffix. Raises UsageError if there is no such file, or several media."""
+    first, found = None, dict[str, Path]()
     for path in paths:
         first = first or path
         for medium in MEDIA.values():
             if path.suffix.lower() in medium.suffixes:
-                return medium
-    raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")
+                found.setdefault(medium.name, path)
+                break
+    if not found:
+        raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")
+    if len(found) > 1:
+        examples = " and ".join(f"{MEDIA[name].plural} ({path})" for name, path in found.items())
+        raise UsageError(f"The inputs are {examples}; give those of one kind, or a model.")
+    return MEDIA[next(iter(found))]

@@ -3,12 +3,14 @@
 A wave is a float32 array in [-1, 1], a signal an integer tensor.
 """
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, gcd
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import soundfile
@@ -71,8 +73,10 @@ class Audio(Medium):
     def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
         return read_blocks(path, sample_rate=_rate(config), values=config.values)
 
-    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False) -> None:
-        write_blocks(path, blocks, sample_rate=_rate(config), values=config.values)
+    def write(
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False, replace: bool = True
+    ) -> None:
+        write_blocks(path, blocks, sample_rate=_rate(config), values=config.values, replace=replace)
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         """The log-mel distance in nepers, in blocks of about 10 s, each weighted by its length."""
@@ -197,7 +201,9 @@ def write_audio(path: str | Path, x: Tensor, *, sample_rate: int, values: int) -
     write_blocks(path, [x], sample_rate=sample_rate, values=values)
 
 
-def write_blocks(path: str | Path, blocks: Iterable[Tensor], *, sample_rate: int, values: int) -> None:
+def write_blocks(
+    path: str | Path, blocks: Iterable[Tensor], *, sample_rate: int, values: int, replace: bool = True
+) -> None:
     """As `write_audio`, for a signal in consecutive blocks (1, n), of which one at a time is in memory."""
     path = Path(path)
     container = _CONTAINERS.get(path.suffix.lower())
@@ -205,9 +211,10 @@ def write_blocks(path: str | Path, blocks: Iterable[Tensor], *, sample_rate: int
         raise UsageError(
             f"{path}: audio cannot be written as {path.suffix or 'a file without suffix'!r}; try .wav or .flac."
         )
-    with atomic_file(path) as file:
+    with atomic_file(path, replace=replace) as file:
+        sink = _Sink(file)
         try:
-            with soundfile.SoundFile(file, "w", sample_rate, 1, "PCM_16", format=container) as sound:
+            with soundfile.SoundFile(sink, "w", sample_rate, 1, "PCM_16", format=container) as sound:
                 for x in blocks:
                     if x.is_floating_point() or x.ndim != 2 or x.shape[0] != 1:
                         raise UsageError(
@@ -217,6 +224,29 @@ def write_blocks(path: str | Path, blocks: Iterable[Tensor], *, sample_rate: int
                     sound.write(_to_pcm16(x, values))
         except soundfile.LibsndfileError as error:
             raise OSError(str(error)) from error
+        finally:
+            if sink.error is not None:
+                raise sink.error
+
+
+class _Sink:
+    """A file that libsndfile writes to; it keeps the first error, because exceptions in its callbacks are lost."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.error: OSError | None = None
+        self.tell = file.tell
+        self.write = self._keep_error(file.write)
+        self.seek = self._keep_error(file.seek)
+
+    def _keep_error(self, call: Callable[..., int]) -> Callable[..., int]:
+        def guarded(*arguments: object) -> int:
+            try:
+                return call(*arguments)
+            except OSError as error:
+                self.error = self.error or error
+                return 0
+
+        return guarded
 
 
 def quantise(wave: Tensor, values: int) -> Tensor:
@@ -322,7 +352,8 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty; remove it or fetch it again.")
-        file = soundfile.SoundFile(path)
+        # As bytes, because soundfile refuses names that are not UTF-8.
+        file = soundfile.SoundFile(os.fsencode(path))
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; check the path.") from error
     except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: the suffix is one of headerless audio.

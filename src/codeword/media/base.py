@@ -76,23 +76,33 @@ class Medium(ABC):
         """The signal in a file as integers, in consecutive blocks (C, n) or one block (C, *S). Raises DataError."""
 
     @abstractmethod
-    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False) -> None:
-        """Write a signal given in the blocks of `read`; with `grey` all channels are equal. Raises CodewordError."""
+    def write(
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False, replace: bool = True
+    ) -> None:
+        """Write a signal given in the blocks of `read`; with `grey` all channels are equal.
+
+        Raises:
+            CodewordError: the path cannot be written, or a file exists there and `replace` is False.
+        """
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         """Distances of a reconstruction from its original, by a name that ends in the unit."""
         return {}
 
-    def write_samples(self, out: Path, signals: list[Tensor], config: TokenizerConfig) -> list[Path]:
-        """Write sampled signals (C, *S) as files into the folder `out`; returns their paths."""
+    def sample_paths(self, out: Path, count: int) -> list[Path]:
+        """The paths of the files for `count` samples, by default in the folder `out`. Raises UnsupportedError."""
         if out.suffix.lower() in self.suffixes:
             raise UnsupportedError(
                 f"{out} names one file, but each sample is written as {self.singular} of its own; give a folder."
             )
-        paths = [out / f"sample-{i:04}.{self.formats[0]}" for i in range(1, len(signals) + 1)]
+        return [out / f"sample-{i:04}.{self.formats[0]}" for i in range(1, count + 1)]
+
+    def write_samples(
+        self, paths: list[Path], signals: list[Tensor], config: TokenizerConfig, *, replace: bool = True
+    ) -> None:
+        """Write sampled signals (C, *S) to the paths of `sample_paths`; `replace` as in `write`."""
         for path, signal in zip(paths, signals, strict=True):
-            self.write(path, [signal], config)
-        return paths
+            self.write(path, [signal], config, replace=replace)
 
     def size_of(self, seconds: float, config: TokenizerConfig) -> tuple[int, ...]:
         """The size *S of a signal of `seconds`. Raises UnsupportedError for a medium without duration."""

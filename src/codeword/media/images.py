@@ -58,7 +58,7 @@ def read_image_size(path: str | Path) -> tuple[int, int]:
     return _open(Path(path), _upright_size)
 
 
-def write_image(path: str | Path, image: Tensor) -> None:
+def write_image(path: str | Path, image: Tensor, *, replace: bool = True) -> None:
     """Write a uint8 (3, H, W) or (1, H, W) image atomically; the suffix decides on the format.
 
     Raises:
@@ -81,7 +81,7 @@ def write_image(path: str | Path, image: Tensor) -> None:
         raise UsageError(
             f"{path}: {name} cannot hold an image of {image.shape[2]} x {image.shape[1]} ({error}); try .png."
         ) from error
-    write_atomically(path, encoded.getvalue())
+    write_atomically(path, encoded.getvalue(), replace=replace)
 
 
 class Images(Medium):
@@ -101,11 +101,13 @@ class Images(Medium):
     def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
         yield read_image(path)
 
-    def write(self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False) -> None:
+    def write(
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False, replace: bool = True
+    ) -> None:
         image = torch.cat(list(blocks), -1)
         if grey:
             image = image.float().mean(0, keepdim=True).round()
-        write_image(path, image.to(torch.uint8))
+        write_image(path, image.to(torch.uint8), replace=replace)
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         decoded, expected = read_image(reconstruction), read_image(original)
@@ -114,9 +116,13 @@ class Images(Medium):
         error = sum(int((a.int() - b.int()).square().sum()) for a, b in rows) / (decoded.numel() * 255**2)
         return {"psnr_db": round(-10 * log10(max(error, 1e-10)), 3)}
 
-    def write_samples(self, out: Path, signals: list[Tensor], config: TokenizerConfig) -> list[Path]:
-        write_image(out, mosaic(torch.stack(signals)))
+    def sample_paths(self, out: Path, count: int) -> list[Path]:
         return [out]
+
+    def write_samples(
+        self, paths: list[Path], signals: list[Tensor], config: TokenizerConfig, *, replace: bool = True
+    ) -> None:
+        write_image(paths[0], mosaic(torch.stack(signals)), replace=replace)
 
 
 def fit(image: Tensor, size: int, *, generator: torch.Generator | None = None) -> Tensor:

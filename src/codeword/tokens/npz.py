@@ -26,12 +26,14 @@ class CodedSignal:
     codes: Tensor
 
 
-def write_codes(path: Path, signals: Sequence[CodedSignal], *, codebook_sizes: tuple[int, ...]) -> None:
+def write_codes(
+    path: Path, signals: Sequence[CodedSignal], *, codebook_sizes: tuple[int, ...], replace: bool = True
+) -> None:
     """Write the arrays `format`, `names`, `sizes` (N, rank), `codebook_sizes` (K,), `codes_0`, ... (*G, K) int32.
 
     Raises:
         UsageError: the codes are larger than a codes file may be.
-        CodewordError: the disk is full, or the path cannot be written to.
+        CodewordError: the path cannot be written to, or a file exists there and `replace` is False.
     """
     arrays = {f"codes_{i}": s.codes.numpy().astype(np.int32) for i, s in enumerate(signals)}
     # Half of the limit is reserved for names and headers.
@@ -50,7 +52,7 @@ def write_codes(path: Path, signals: Sequence[CodedSignal], *, codebook_sizes: t
         allow_pickle=False,
         **arrays,
     )
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue(), replace=replace)
 
 
 def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix: bool = False) -> list[CodedSignal]:

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,19 +73,46 @@ def split_of(name: str, config: ImageFolderConfig | AudioFolderConfig) -> Split:
     return "valid" if uniform < config.test_fraction + config.valid_fraction else "train"
 
 
-def names_below(root: Path, suffixes: Collection[str]) -> Iterator[str]:
-    """Paths relative to `root`, with forward slashes, of all files with these suffixes, except hidden ones."""
-    seen = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(folder)) in seen:  # Otherwise a link to a parent folder leads to an endless loop.
-            subfolders.clear()
+def _log_problem(path: str, message: str) -> None:
+    _log.warning("%s", message)
+
+
+def names_below(
+    root: Path, suffixes: Collection[str], report: Callable[[str, str], object] = _log_problem
+) -> Iterator[str]:
+    """Paths relative to `root`, with forward slashes, of all files with these suffixes, except hidden ones.
+
+    Links to folders are followed, except to a folder that the link is in. `report` receives the path and a message for
+    each folder that cannot be listed, and for each link that leads nowhere.
+    """
+    # Folders to visit, each with the real paths of those that it was reached through.
+    folders: list[tuple[str, tuple[str, ...]]] = [("", ())]
+    while folders:
+        below, above = folders.pop()
+        path = os.path.join(root, below)
+        if (real := os.path.realpath(path)) in above:
             continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        below = Path(folder).relative_to(root)
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
-                yield (below / name).as_posix()
+        try:
+            with os.scandir(path) as listing:
+                entries = [entry for entry in listing if not entry.name.startswith(".")]
+        except OSError as error:
+            report(path, f"{path} cannot be listed ({error.strerror}), so its files are left out.")
+            continue
+        for entry in entries:
+            name = f"{below}/{entry.name}" if below else entry.name
+            if _is_folder(entry):
+                folders.append((name, (*above, real)))
+            elif Path(name).suffix.lower() in suffixes:
+                yield name
+            elif entry.is_symlink() and not os.path.exists(entry.path):
+                report(entry.path, f"{entry.path} is a link that leads nowhere; remove it, or restore its target.")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link to itself.
+        return False
 
 
 def unreadable(names: Sequence[str], readable: Collection[str], *, root: Path, kind: str, split: Split) -> list[str]:

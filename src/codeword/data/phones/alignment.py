@@ -60,17 +60,20 @@ def read_alignments(path: Path) -> dict[str, tuple[Phone, ...]]:
     return dict(_read_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line)
 
 
-def write_alignments(path: Path, alignments: Mapping[str, tuple[Phone, ...]]) -> None:
+def write_alignments(path: Path, alignments: Mapping[str, tuple[Phone, ...]], *, replace: bool = True) -> None:
     """Write one line per utterance: name, "trans", number of frames and `phone start length;...`, separated by tabs.
 
     Times are rounded to frames of 10 ms.
+
+    Raises:
+        CodewordError: the path cannot be written to, or a file exists there and `replace` is False.
     """
     lines = []
     for name, phones in alignments.items():
         frames = [(round(p.start_s * FRAMES_PER_S), round(p.end_s * FRAMES_PER_S)) for p in phones]
         units = ";".join(f"{p.name} {start} {end - start}" for p, (start, end) in zip(phones, frames, strict=True))
         lines.append(f"{name}\ttrans\t{frames[-1][1] if frames else 0}\t{units}\n")
-    write_atomically(path, "".join(lines).encode())
+    write_atomically(path, "".join(lines).encode(), replace=replace)
 
 
 def align(path: Path, transcript: str) -> tuple[Phone, ...]:
