@@ -10,6 +10,9 @@ CodewordError
     └── Interrupted    a signal asked training to stop; its state has been saved
 """
 
+import shlex
+from os import PathLike
+
 
 class CodewordError(Exception):
     """Base of every error meant for the user."""
@@ -46,3 +49,8 @@ class Interrupted(TrainingError):
 def reason(error: BaseException) -> str:
     """The message of another library's error, on one line of at most 200 characters, to quote it in one of ours."""
     return " ".join(str(error).split())[:200]
+
+
+def command(*words: str | PathLike[str]) -> str:
+    """A command to show to a user, such as `codeword evaluate 'my run'`; it works when it is pasted into a shell."""
+    return f"`{shlex.join(['codeword', *map(str, words)])}`"

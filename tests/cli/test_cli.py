@@ -63,9 +63,15 @@ def test_train_prints_results_on_stdout_alone(tmp_path: Path, capsys: pytest.Cap
 def test_evaluate_and_report(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli("evaluate", run.folder, "--split", "valid", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed == json.loads(run.evaluation_path.read_text())
+    assert printed == json.loads((run.folder / "evaluation-valid.json").read_text())
     assert (printed["recipe"], printed["split"], printed["seed"]) == ("demo-images", "valid", 0)
     assert set(printed["metrics"]["total_bpd"]) == {"value", "low", "high", "unit"}
+    assert run_cli("report", run.folder) == 2
+    assert f"run `codeword evaluate {run.folder}` first" in capsys.readouterr().err
+    assert run_cli("evaluate", run.folder) == 0
+    assert capsys.readouterr().err.endswith(f"Written to {run.evaluation_path}.\n")
+    assert run_cli("evaluate", run.folder) == 0
+    assert capsys.readouterr().err.endswith(f"Written to {run.evaluation_path}, in place of an earlier one.\n")
     assert run_cli("report", run.folder) == 0
     assert (run.report_path / "index.html").exists()
 

@@ -94,6 +94,15 @@ def test_bits_do_not_depend_on_the_batch_size(run: Run) -> None:
             torch.testing.assert_close(figures, torch.cat([p[name] for p in parts]), rtol=1e-4, atol=1e-3)
 
 
+def test_a_partial_evaluation_has_a_file_of_its_own(run: Run, evaluation: Evaluation) -> None:
+    assert evaluate(run, limit=3).signals == 3
+    assert evaluate(run, split="valid").split == "valid"
+    assert evaluate(run, split="valid", limit=2).signals == 2
+    assert read_evaluation(run) == evaluation
+    names = {path.name for path in run.folder.glob("evaluation*.json")}
+    assert names >= {"evaluation-test-limit-3.json", "evaluation-valid.json", "evaluation-valid-limit-2.json"}
+
+
 def test_a_split_that_is_not_there_is_refused(run: Run) -> None:
     with pytest.raises(UsageError, match="no split 'tset'; choose train, valid or test"):
         evaluate(run, split="tset")  # type: ignore[arg-type]

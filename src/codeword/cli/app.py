@@ -129,18 +129,25 @@ def evaluate(
 ) -> None:
     """Measure a finished run on one split: distortion, codebook use, true bits per dimension.
 
+    The evaluation of the whole test split is RUN/evaluation.json, which `codeword report` and `codeword export` read;
+    it replaces an earlier one. Every other has a file of its own, such as RUN/evaluation-test-limit-50.json.
+
     Args:
         run: The run folder.
         split: train, valid or test.
         files: Also write real files, ours and PNG, WebP and JPEG, or FLAC, Opus and MP3, and read them back; slow.
         limit: At most this many signals of the split; by default what the recipe says.
-        json: Print the evaluation as JSON; the same is written to RUN/evaluation.json.
+        json: Print the evaluation as JSON, as it is written.
     """
     from codeword.evaluation import evaluate as evaluate_run
+    from codeword.training import Run
 
+    path = Run.open(run).path_of_evaluation(split, limit)  # type: ignore[arg-type]
+    earlier = path.exists()
     with show.bar("evaluating") as progress:
         result = evaluate_run(run, split=split, files=files, limit=limit, progress=progress)  # type: ignore[arg-type]
     show.evaluation(result, as_json=json)
+    show.say(f"Written to {path}" + (", in place of an earlier one." if earlier else "."))
 
 
 @app.command

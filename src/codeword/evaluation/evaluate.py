@@ -30,7 +30,10 @@ def evaluate(
     device: str | torch.device | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Measure a finished run on one split, and write `evaluation.json` to its folder.
+    """Measure a finished run on one split, and write the result to its folder.
+
+    The evaluation of the test split without `limit` is `evaluation.json`, which the report and the model card read; it
+    replaces an earlier one. Every other has a file of its own, such as `evaluation-test-limit-50.json`.
 
     Everything is computed in float32, on images of the size of training and on complete recordings. Bits per dimension
     are `(-log2 p(codes) - log2 p(x | codes)) / (number of values in x)`, an upper bound on -log2 p(x).
@@ -71,5 +74,5 @@ def evaluate(
         machine=environment["machine"],
         files=written.files,
     )
-    write_json(run.evaluation_path, result.model_dump(mode="json"))
+    write_json(run.path_of_evaluation(split, limit), result.model_dump(mode="json"))
     return result

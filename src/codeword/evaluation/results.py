@@ -6,7 +6,7 @@ from pydantic import Field
 
 from codeword.config import Config, validate_json
 from codeword.data.base import Split
-from codeword.errors import ModelError, RecipeError, UsageError
+from codeword.errors import ModelError, RecipeError, UsageError, command
 from codeword.training.run import Run
 
 
@@ -73,7 +73,7 @@ class Measures(Config):
 
 
 class Evaluation(Measures):
-    """Content of `evaluation.json`; `files` is empty unless file formats were requested."""
+    """Content of the file of an evaluation; `files` is empty unless file formats were requested."""
 
     recipe: str
     split: Split
@@ -95,13 +95,15 @@ def exactly(value: float, unit: str) -> Metric:
 
 
 def read_evaluation(run: Run) -> Evaluation:
-    """Result of the last `evaluate`. Raises UsageError if there is none, ModelError if it is damaged."""
+    """The last evaluation of the whole test split. Raises UsageError if there is none, ModelError if it is damaged."""
     try:
         text = run.evaluation_path.read_bytes()
     except OSError as error:
-        raise UsageError(f"{run.folder} has not been evaluated; run `codeword evaluate {run.folder}` first.") from error
+        raise UsageError(
+            f"{run.folder} has no evaluation of its whole test split; run {command('evaluate', run.folder)} first."
+        ) from error
     try:
         evaluation: Evaluation = validate_json(Evaluation, text, place=str(run.evaluation_path))
     except RecipeError as error:
-        raise ModelError(f"{error} Run `codeword evaluate {run.folder}` again.") from error
+        raise ModelError(f"{error} Run {command('evaluate', run.folder)} again.") from error
     return evaluation

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from codeword.config import Recipe, validate_json
+from codeword.data.base import Split
 from codeword.errors import ModelError, TrainingError, UsageError
 from codeword.model import RECIPE_FILE
 from codeword.priors import Prior, load_prior
@@ -80,6 +81,16 @@ class Run:
     def checkpoint_path(self, part: str) -> Path:
         """The file for the training state of `part` ("encoder", "tokenizer" or "prior")."""
         return self.folder / "checkpoints" / f"{part}.safetensors"
+
+    def path_of_evaluation(self, split: Split, limit: int | None) -> Path:
+        """The file for an evaluation of `split`: `evaluation_path` for the whole test split, else one of its own.
+
+        The report and the model card read `evaluation_path`, so that no partial evaluation replaces it.
+        """
+        if split == "test" and limit is None:
+            return self.evaluation_path
+        part = split if limit is None else f"{split}-limit-{limit}"
+        return self.evaluation_path.with_stem(f"{self.evaluation_path.stem}-{part}")
 
     def recipe(self) -> Recipe:
         """The recipe of the run. Raises RecipeError, ModelError."""

@@ -33,12 +33,12 @@ SIGNALS = 6
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tiny(), tmp_path_factory.mktemp("files") / "images")
+    return train(tiny(f"evaluation.limit={SIGNALS}"), tmp_path_factory.mktemp("files") / "images")
 
 
 @pytest.fixture(scope="module")
 def of_images(images: Run) -> Evaluation:
-    return evaluate(images, files=True, limit=SIGNALS)
+    return evaluate(images, files=True)
 
 
 @pytest.fixture(scope="module")
