@@ -14,6 +14,7 @@ from codeword.evaluation import Evaluation, evaluate
 from codeword.evaluation.measure.images import measure, signal_variance
 from codeword.evaluation.measure.intervals import mean_interval, resampled_interval
 from codeword.evaluation.results import read_evaluation
+from codeword.store import locked
 from codeword.training import Run, train
 
 NAMES = {
@@ -101,6 +102,11 @@ def test_a_partial_evaluation_has_a_file_of_its_own(run: Run, evaluation: Evalua
     assert read_evaluation(run) == evaluation
     names = {path.name for path in run.folder.glob("evaluation*.json")}
     assert names >= {"evaluation-test-limit-3.json", "evaluation-valid.json", "evaluation-valid-limit-2.json"}
+
+
+def test_a_run_is_measured_while_another_process_trains_on(run: Run) -> None:
+    with locked(run.folder):
+        assert evaluate(run, limit=2).signals == 2
 
 
 def test_a_split_that_is_not_there_is_refused(run: Run) -> None:

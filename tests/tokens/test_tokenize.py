@@ -17,6 +17,7 @@ from codeword.errors import ModelError, UsageError
 from codeword.media.audio import read_audio
 from codeword.media.images import read_image
 from codeword.model import Model
+from codeword.store import LOCK_FILE, locked
 from codeword.tokenizer import Tokenizer
 from codeword.tokens import encoding as encoding_module
 from codeword.tokens import list_items, read_shard, shard_paths, tokenize
@@ -220,9 +221,18 @@ def test_what_a_kill_left_half_written_goes(place: Path, files: Path, tmp_path: 
         (out / name).write_bytes(b"half")
     tokenize(place, items, out, shard_items=1)
     assert set(contents(out)) == {
+        LOCK_FILE,
         "tokens.json",
         *(f"shard-00000{i}.parquet{suffix}" for i in range(2) for suffix in ("", ".sha256")),
     }
+
+
+def test_two_runs_into_one_folder_are_refused(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
+    items, out = list_items(str(files), CONFIGS[ndim])[:2], tmp_path / "out"
+    with locked(out), pytest.raises(UsageError, match="Another process is writing to"):
+        tokenize(place, items, out)
+    assert set(contents(out)) == {LOCK_FILE}
+    assert tokenize(place, items, out).signals == 2
 
 
 SCRIPT = """

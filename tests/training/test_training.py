@@ -21,7 +21,7 @@ from codeword.config import TrainingConfig, UniformPriorConfig
 from codeword.data import evaluation_batches, open_dataset
 from codeword.errors import ModelError, RecipeError, TrainingError, UsageError
 from codeword.priors import Uniform
-from codeword.store import CONFIG_FILE, WEIGHTS_FILE
+from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locked
 from codeword.training import Run, train
 from codeword.training.batches import step_generator, step_indices, training_batches
 from codeword.training.optim import learning_rate
@@ -125,6 +125,12 @@ def test_a_run_folder_is_never_overwritten(undisturbed: Run) -> None:
         train(tiny(), undisturbed.folder)
     with pytest.raises(TrainingError, match="another recipe"):
         train(tiny("seed=5"), undisturbed.folder, resume=True)
+
+
+def test_two_trainings_into_one_folder_are_refused(tmp_path: Path) -> None:
+    with locked(tmp_path / "run"), pytest.raises(UsageError, match="Another process is writing to"):
+        train(tiny(), tmp_path / "run", resume=True)
+    assert not Run(tmp_path / "run").recipe_path.exists()
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from codeword.store.files import *
 from codeword.store.hub import *
+from codeword.store.lock import *
 from codeword.store.names import *
 from codeword.store.pretrained import *
 from codeword.store.tensors import *

@@ -29,7 +29,7 @@ from codeword.errors import CodewordError, DataError, ModelError, UsageError, re
 from codeword.media import medium_of
 from codeword.model import Model
 from codeword.pretrained import load
-from codeword.store import MAX_CONFIG_BYTES, write_json
+from codeword.store import MAX_CONFIG_BYTES, locked, write_json
 from codeword.tokenizer import Tokenizer
 from codeword.tokens.encoding import encode_items
 from codeword.tokens.inputs import Item
@@ -117,7 +117,7 @@ def tokenize(
     numbers of finished and of all items.
 
     Raises:
-        UsageError: the folder belongs to another run, or an argument is out of range.
+        UsageError: the folder belongs to another run, another process writes to it, or an argument is out of range.
         CodewordError: the model cannot be read, or the folder cannot be written.
     """
     model = load(name_or_path)
@@ -130,22 +130,23 @@ def tokenize(
     if engine not in ENGINES:
         raise UsageError(f"There is no engine {engine!r}; there are {', '.join(ENGINES)}.")
     parts = divide(items, shard_items=shard_items)
-    _open_folder(
-        out,
-        Manifest(
-            fingerprint=model.fingerprint,
-            listing=_sha256([part.digest for part in parts]),
-            signals=len(items),
-            shard_items=shard_items,
-            shards=len(parts),
-        ),
-    )
     finished: list[ShardSummary] = []
     done = 0
-    for shard in ENGINES[engine](Job(str(name_or_path), str(out), info_of(model)), parts, workers):
-        finished.append(shard)
-        done += len(parts[shard.number].items)
-        progress(done, len(items))
+    with locked(out):
+        _open_folder(
+            out,
+            Manifest(
+                fingerprint=model.fingerprint,
+                listing=_sha256([part.digest for part in parts]),
+                signals=len(items),
+                shard_items=shard_items,
+                shards=len(parts),
+            ),
+        )
+        for shard in ENGINES[engine](Job(str(name_or_path), str(out), info_of(model)), parts, workers):
+            finished.append(shard)
+            done += len(parts[shard.number].items)
+            progress(done, len(items))
     finished.sort(key=lambda shard: shard.number)
     skipped = {signal.id: signal.reason for shard in finished for signal in shard.skipped}
     return Summary(len(finished), sum(s.signals for s in finished), sum(s.codes for s in finished), skipped)

@@ -1,5 +1,6 @@
 """The stages of a recipe: the encoder if it has targets, then the tokenizer, then the prior over its codes."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from codeword.data import Dataset, open_dataset
 from codeword.data.recordings import Recordings
 from codeword.errors import RecipeError
 from codeword.priors import Prior, build_prior
+from codeword.store import locked
 from codeword.tokenizer import Tokenizer
 from codeword.training.loop import Trainer
 from codeword.training.run import Run
@@ -32,6 +34,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
         RecipeError: the recipe is invalid or does not fit its data.
         DataError: the data is missing or damaged.
         TrainingError: the loss is not finite, or `out` holds another run.
+        UsageError: another process trains into `out`.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -48,13 +51,14 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
     stages = _Stages(recipe, Run(out), devices)
     fabric = stages.fabric(recipe.tokenizer_training)
     # Launching may start further processes of this same command; only the first one writes to the folder.
-    if fabric.is_global_zero:
-        Run.create(out, recipe, resume=resume)
-    fabric.barrier()
-    if not stages.run.holds(stages.run.tokenizer_path):
-        stages.train_tokenizer(fabric)
-    if not stages.run.holds(stages.run.prior_path):
-        stages.train_prior()
+    with locked(stages.run.folder) if fabric.is_global_zero else nullcontext():
+        if fabric.is_global_zero:
+            Run.create(out, recipe, resume=resume)
+        fabric.barrier()
+        if not stages.run.holds(stages.run.tokenizer_path):
+            stages.train_tokenizer(fabric)
+        if not stages.run.holds(stages.run.prior_path):
+            stages.train_prior()
     return stages.run
 
 

@@ -1,0 +1,38 @@
+"""A lock on a folder that one process writes at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from codeword.errors import CodewordError, UsageError
+
+LOCK_FILE = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`, which is created if it is missing.
+
+    The operating system releases the lock when the process ends, even by a crash. Its empty file stays in the folder,
+    because a process that deletes it could delete the lock of the next one.
+
+    Raises:
+        UsageError: another process, or another thread, holds the lock.
+        CodewordError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK_FILE)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"Another process is writing to {folder}; wait until it ends, or choose another folder."
+        ) from error
+    except OSError as error:
+        raise CodewordError(f"Could not write {folder}: {error.strerror or error}; choose another folder.") from error
+    try:
+        yield
+    finally:
+        lock.release()
