@@ -6,7 +6,8 @@ CodewordError
 ├── RecipeError        a recipe or an override is invalid
 ├── DataError          a data file is missing, cut short, corrupt, or not what it claims to be
 ├── ModelError         a model folder, checkpoint or compressed file does not fit
-└── TrainingError      training cannot continue: the loss is not finite, or the run folder does not fit
+└── TrainingError      training cannot continue: the run folder does not fit
+    ├── Diverged       the loss or a weight is not finite
     └── Interrupted    a signal asked training to stop; its state has been saved
 """
 
@@ -40,6 +41,14 @@ class ModelError(CodewordError):
 
 class TrainingError(CodewordError):
     """Training cannot continue: the loss is not finite, or the run folder does not fit the recipe."""
+
+
+class Diverged(TrainingError):
+    """The loss or a weight is not finite; `override` is a change of the recipe that may help."""
+
+    def __init__(self, message: str, *, override: str) -> None:
+        super().__init__(message)
+        self.override = override
 
 
 class Interrupted(TrainingError):

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from codeword.config import PriorModelConfig, UniformPriorConfig
-from codeword.errors import ModelError
+from codeword.errors import ModelError, command
 from codeword.priors import Prior, build_prior, load_prior
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locate, read_json, staged, upload, write_atomically, write_json
 from codeword.tokenizer import Tokenizer
@@ -59,7 +59,7 @@ class Model:
         folder = locate(place, _FILES)
         own = folder / TOKENIZER if (folder / TOKENIZER / CONFIG_FILE).is_file() else folder
         if own is folder and (folder / RECIPE_FILE).is_file():
-            raise ModelError(f"{folder} has no trained tokenizer yet; resume its training first.")
+            raise ModelError(f"{folder} has no trained tokenizer yet; run {command('resume', folder)} first.")
         tokenizer = Tokenizer.from_pretrained(own)
         prior = load_prior(folder / PRIOR) if (folder / PRIOR / CONFIG_FILE).is_file() else uniform(tokenizer)
         known = read_json(folder / ALIASES_FILE) if (folder / ALIASES_FILE).is_file() else {}

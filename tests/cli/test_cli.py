@@ -1,6 +1,7 @@
 """The command line, as a person uses it: results on stdout, one sentence when something is wrong."""
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -58,6 +59,39 @@ def test_train_prints_results_on_stdout_alone(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out).keys() == {"tokenizer", "prior"}
     assert run_cli("train", "demo-images", "--out", tmp_path / "run", *overrides) == 1
     assert "resume its training" in capsys.readouterr().err
+
+
+def hint(error: str) -> list[str]:
+    """The words of the last command that a message names, as a shell splits it."""
+    words = shlex.split(error.split("`")[-2])
+    assert words[0] == "codeword"
+    return words[1:]
+
+
+def test_every_hint_is_a_command_that_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "my run"
+    Run.create(folder, load_recipe("demo-images", overrides=TINY), resume=False)
+    overrides = [word for override in TINY for word in ("--set", override)]
+    for words in (["train", "demo-images", "--out", folder, *overrides], ["evaluate", folder], ["export", folder]):
+        assert run_cli(*words, *(["--out", tmp_path / "model"] if words[0] == "export" else [])) != 0
+        resume = hint(capsys.readouterr().err)
+        assert resume == ["resume", str(folder)]
+    assert run_cli(*resume) == 0
+    assert f"`codeword evaluate '{folder}'`" in capsys.readouterr().err
+    assert run_cli("report", folder) == 2
+    assert run_cli(*hint(capsys.readouterr().err)) == 0
+    assert run_cli("report", folder) == 0
+
+
+def test_a_diverged_training_names_a_command_that_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = [*TINY, "tokenizer_training.learning_rate=1e30", "tokenizer_training.clip_norm=0"]
+    words = [word for override in overrides for word in ("--set", override)]
+    (tmp_path / "my run-2").mkdir()
+    assert run_cli("train", "demo-images", "--out", tmp_path / "my run", *words) == 1
+    command = hint(capsys.readouterr().err)
+    assert command[:4] == ["train", "demo-images", "--out", str(tmp_path / "my run-3")]
+    assert command[4:] == [*words, "--set", "tokenizer_training.learning_rate=0.001"]
+    assert run_cli(*command) == 0
 
 
 def test_evaluate_and_report(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from tiny.weights import assert_equal
 
 from codeword.config import TrainingConfig, UniformPriorConfig
 from codeword.data import evaluation_batches, open_dataset
-from codeword.errors import ModelError, RecipeError, TrainingError, UsageError
+from codeword.errors import Diverged, ModelError, RecipeError, TrainingError, UsageError
 from codeword.priors import Uniform
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locked
 from codeword.training import Run, train
@@ -109,7 +109,7 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(undisturbed: Run, tmp_path:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     if process.returncode != 0:  # It may have been done already.
-        assert b"resume the training" in errors
+        assert b"resume its training" in errors
     run = train(tiny(), tmp_path / "run", resume=True)
     assert_equal(weights(undisturbed), weights(run))
 
@@ -121,7 +121,9 @@ def test_resuming_a_finished_run_changes_nothing(undisturbed: Run) -> None:
 
 
 def test_a_run_folder_is_never_overwritten(undisturbed: Run) -> None:
-    with pytest.raises(TrainingError, match="already holds a run; resume its training"):
+    with pytest.raises(
+        TrainingError, match=r"already holds a run; resume its training \(resume=True, or `codeword resume .*run`\)"
+    ):
         train(tiny(), undisturbed.folder)
     with pytest.raises(TrainingError, match="another recipe"):
         train(tiny("seed=5"), undisturbed.folder, resume=True)
@@ -137,8 +139,12 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path:
     recipe = tiny(
         "tokenizer_training.learning_rate=1e30", "tokenizer_training.clip_norm=0", "tokenizer_training.warmup_steps=8"
     )
-    with pytest.raises(TrainingError, match=r"not finite at step \d+.*learning rate"):
+    with pytest.raises(
+        Diverged, match=r"not finite at step \d+ of 12 \(tokenizer\).* tokenizer_training.learning_rate="
+    ):
         train(recipe, tmp_path / "run")
+    with pytest.raises(Diverged, match="not finite"):
+        train(recipe, tmp_path / "run", resume=True)
     kept = tmp_path / "run" / "checkpoints" / "tokenizer.safetensors"
     if kept.exists():
         assert all(torch.isfinite(t).all() for t in load_file(kept).values() if t.is_floating_point())

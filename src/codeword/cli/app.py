@@ -2,13 +2,18 @@
 
 import sys
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
 
 from codeword import __version__
 from codeword.cli import show
+from codeword.errors import command
+
+if TYPE_CHECKING:
+    from codeword.config import Recipe
 
 app = App(
     name="codeword",
@@ -115,12 +120,37 @@ def train(
         json: Print the last validation figures as JSON.
     """
     from codeword.config import load_recipe
+    from codeword.errors import Diverged, TrainingError
+
+    try:
+        _train(load_recipe(recipe, overrides=set_ or []), out, resume=resume, devices=devices, as_json=json)
+    except Diverged as error:
+        free = next(f"{out}-{n}" for n in count(2) if not Path(f"{out}-{n}").exists())
+        overrides = [word for override in [*(set_ or []), error.override] for word in ("--set", override)]
+        raise TrainingError(f"{error} For example: {command('train', recipe, '--out', free, *overrides)}") from error
+
+
+@app.command
+def resume(run: Path, *, devices: int | None = None, json: Json = False) -> None:
+    """Go on with a stopped training where it left off, by the recipe that its run recorded.
+
+    Args:
+        run: The run folder.
+        devices: Number of devices to train on; by default one CPU, or every GPU.
+        json: Print the last validation figures as JSON.
+    """
+    from codeword.training import Run
+
+    _train(Run.open(run).recipe(), run, resume=True, devices=devices, as_json=json)
+
+
+def _train(recipe: "Recipe", out: Path, *, resume: bool, devices: int | None, as_json: bool) -> None:
     from codeword.training import train as train_recipe
 
-    run = train_recipe(load_recipe(recipe, overrides=set_ or []), out, resume=resume, devices=devices or "auto")
+    run = train_recipe(recipe, out, resume=resume, devices="auto" if devices is None else devices)
     last = {part: records[-1] for part in ("tokenizer", "prior") if (records := list(run.records(part, "valid")))}
-    show.validation(last, as_json=json)
-    show.say(f"Trained; next: codeword evaluate {out} && codeword report {out}")
+    show.validation(last, as_json=as_json)
+    show.say(f"Trained; next: {command('evaluate', out)}, then {command('report', out)}.")
 
 
 @app.command

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from codeword.errors import ModelError, TrainingError
+from codeword.errors import ModelError
 from codeword.store import read_metadata, read_tensors, write_tensors
 
 
@@ -45,18 +45,15 @@ class TrainingState:
                 "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
             }
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint.
+    def not_finite(self) -> str | None:
+        """The name of a tensor that holds NaN or infinity, None if there is none."""
+        named = self.tensors().items()
+        return next((name for name, t in named if t.is_floating_point() and not torch.isfinite(t).all()), None)
 
-        Raises:
-            TrainingError: a weight is not finite; the last checkpoint is kept.
-        """
-        tensors = self.tensors()
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise not_finite(name, self.step, path)
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
         progress = {"step": self.step, "elapsed_s": self.elapsed_s}
-        write_tensors(path, tensors, metadata={"progress": json.dumps(progress)})
+        write_tensors(path, self.tensors(), metadata={"progress": json.dumps(progress)})
 
     def load(self, path: Path) -> None:
         """Fill in place from a checkpoint. Raises ModelError."""
@@ -70,13 +67,3 @@ class TrainingState:
         with torch.no_grad():
             for name, tensor in tensors.items():
                 tensor.copy_(stored[name])
-
-
-def not_finite(what: str, step: int, checkpoint: Path) -> TrainingError:
-    """The error for a value that is NaN or infinite."""
-    kept = "The last good checkpoint is kept" if checkpoint.exists() else "No checkpoint had been written yet"
-    return TrainingError(
-        f"{what} is not finite at step {step}; training stopped. {kept}: lower the learning rate "
-        f"(tokenizer_training.learning_rate, or that of encoder_training or prior_training) and start again, "
-        f"or set precision to '32'."
-    )

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from codeword.config import TrainingConfig
 from codeword.data import Batch, Dataset, evaluation_batches
-from codeword.errors import Interrupted
+from codeword.errors import Diverged, Interrupted
 from codeword.training.batches import step_generator, training_batches
-from codeword.training.checkpoint import TrainingState, not_finite
+from codeword.training.checkpoint import TrainingState
 from codeword.training.optim import averaged, build_optimizer, learning_rate
 from codeword.training.progress import Progress
 from codeword.training.run import Run
@@ -57,7 +57,8 @@ class Trainer(Generic[M]):
         The state is saved every `checkpoint_every` steps, the validation split measured every `evaluate_every` steps.
 
         Raises:
-            TrainingError: the loss or a weight is not finite, or (`Interrupted`) a signal stopped the training.
+            Diverged: the loss or a weight is not finite; the last checkpoint is kept.
+            Interrupted: a signal stopped the training.
         """
         config, fabric = self.config, self.fabric
         steps, rank, ranks = range(self.state.step, config.steps), fabric.global_rank, fabric.world_size
@@ -75,8 +76,8 @@ class Trainer(Generic[M]):
                     self.save()
                 if stop.is_set() and not last:
                     raise Interrupted(
-                        f"Stopped at step {step} of {config.steps} ({self.task.part}) and saved; "
-                        f"resume the training to continue."
+                        f"{self.run.folder} stopped at step {step} of {config.steps} ({self.task.part}) and is saved; "
+                        f"{self.run.how_to_resume} to continue."
                     )
         return self.kept.eval()
 
@@ -101,10 +102,10 @@ class Trainer(Generic[M]):
         return {"loss": loss.detach(), **{name: value.detach() for name, value in figures.items()}}
 
     def log_step(self, figures: dict[str, Tensor]) -> dict[str, float]:
-        """Log the figures of the last step. Raises TrainingError if one is not finite."""
+        """Log the figures of the last step. Raises Diverged if one is not finite."""
         values = {name: float(value) for name, value in figures.items()} | self.task.recent()
         if not all(map(isfinite, values.values())):
-            raise not_finite("The loss", self.state.step, self.path)
+            raise self._diverged("The loss")
         self._log("train", values | {"learning_rate": self.optimizer.param_groups[0]["lr"]})
         return values
 
@@ -119,10 +120,23 @@ class Trainer(Generic[M]):
         return values
 
     def save(self) -> None:
-        """Write the checkpoint. Raises TrainingError if a weight is not finite."""
+        """Write the checkpoint. Raises Diverged if a weight is not finite."""
         self.state.elapsed_s = time.perf_counter() - self.started
         if self.fabric.is_global_zero:
+            if name := self.state.not_finite():
+                raise self._diverged(name)
             self.state.save(self.path)
+
+    def _diverged(self, what: str) -> Diverged:
+        """The error for a value that is NaN or infinite."""
+        training = f"{self.task.part}_training"
+        override = f"{training}.learning_rate={min(self.config.learning_rate / 10, 1e-3):g}"
+        return Diverged(
+            f"{what} is not finite at step {self.state.step} of {self.config.steps} ({self.task.part}); a resumed "
+            f"training would stop there too, so train into another folder with a lower learning rate, such as "
+            f"{override}, or with {training}.precision='32'.",
+            override=override,
+        )
 
     def _log(self, split: str, values: dict[str, float]) -> None:
         part, step = self.task.part, self.state.step

@@ -7,7 +7,7 @@ from typing import Any
 
 from codeword.config import Recipe, validate_json
 from codeword.data.base import Split
-from codeword.errors import ModelError, TrainingError, UsageError
+from codeword.errors import ModelError, TrainingError, UsageError, command
 from codeword.model import RECIPE_FILE
 from codeword.priors import Prior, load_prior
 from codeword.store import CONFIG_FILE, write_atomically, write_json
@@ -41,6 +41,11 @@ class Run:
         self.prior_path = self.folder / "prior"
         self.report_path = self.folder / "report"
 
+    @property
+    def how_to_resume(self) -> str:
+        """The way out of an error where a training is not finished."""
+        return f"resume its training (resume=True, or {command('resume', self.folder)})"
+
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
         """An existing run.
@@ -66,11 +71,11 @@ class Run:
         run = cls(folder)
         if run.recipe_path.is_file():
             if not resume:
-                raise TrainingError(f"{folder} already holds a run; resume its training, or choose another folder.")
+                raise TrainingError(f"{folder} already holds a run; {run.how_to_resume}, or choose another folder.")
             # Its description may change from one version of Codeword to the next.
             if run.recipe().model_copy(update={"description": recipe.description}) != recipe:
                 raise TrainingError(
-                    f"{folder} was started with another recipe; resume it with the same recipe and overrides, "
+                    f"{folder} was started with another recipe; {run.how_to_resume} with its own, "
                     f"or choose another folder."
                 )
         else:
@@ -124,9 +129,7 @@ class Run:
 
     def _must_exist(self, path: Path) -> None:
         if not self.holds(path):
-            raise UsageError(
-                f"{self.folder} has no trained {path.name} yet; resume its training with `codeword train`."
-            )
+            raise UsageError(f"{self.folder} has no trained {path.name} yet; {self.how_to_resume}.")
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one record to `metrics.jsonl`."""
