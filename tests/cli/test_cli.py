@@ -151,10 +151,12 @@ def test_sample_follows_its_seed(run: Run, tmp_path: Path, capsys: pytest.Captur
         "b.png": ("--seed", "1"),
         "c.png": ("--seed", "2"),
         "d.png": ("--label", "0", "--temperature", "0.5", "--top-k", "3"),
+        "negative.png": ("--seed", "-1"),
+        "large.png": ("--seed", str(10**30)),
     }.items():
         assert run_cli("sample", run.folder, "-n", "4", "--out", tmp_path / name, *words) == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "c.png").read_bytes()
+    assert len({(tmp_path / f"{name}.png").read_bytes() for name in ("a", "c", "negative", "large")}) == 4
     assert run_cli("sample", run.folder, "-n", "4", "--out", tmp_path / "e.png", "--label", "unicorn") == 2
     assert "There is no class 'unicorn'" in capsys.readouterr().err
 
@@ -171,6 +173,11 @@ def test_info_tells_runs_and_models_apart(run: Run, capsys: pytest.CaptureFixtur
         (["train", "nothing", "--out", "x"], 2, "There is no recipe 'nothing'"),
         (["train", "cifar10", "--out", "x", "--set", "tokenizer.foo=1"], 2, "tokenizer.foo is not a known field"),
         (["train", "cifar10"], 2, "out"),
+        *[
+            (["train", "cifar10", "--out", "x", "--devices", n], 2, f"on this machine, not {n}.")
+            for n in ("-1", "0", "100000")
+        ],
+        (["train", "cifar10", "--out", "x", "--set", "seed=-1"], 2, "seed: Input should be greater than or equal to 0"),
         (["evaluate", "nowhere"], 2, "There is no run at nowhere"),
         (["decode", "nowhere", "codes.npz", "--out", "x"], 1, "There is no model folder 'nowhere'"),
         (["info", "nowhere"], 2, "There is no run at nowhere"),

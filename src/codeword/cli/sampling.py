@@ -13,7 +13,7 @@ from codeword.data.files.tree import abbreviate
 from codeword.errors import DataError, UsageError
 from codeword.files import check_outputs
 from codeword.media import medium_of
-from codeword.priors import Sampler, walk
+from codeword.priors import Sampler, seeded, walk
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run
 
@@ -52,7 +52,7 @@ def sample(
     codes = walk(
         prior,
         n,
-        replace(draw, generator=torch.Generator().manual_seed(seed)),
+        replace(draw, generator=seeded(seed)),
         label=None if number is None or not prior.classes else torch.full((n,), number),
         grid=grid,
         progress=lambda done: progress(done, symbols),

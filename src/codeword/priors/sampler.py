@@ -1,11 +1,22 @@
 """Sampling of one symbol of the walk."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import torch
 from torch import Tensor
 
 from codeword.errors import UsageError
+
+
+def seeded(seed: int) -> torch.Generator:
+    """The generator of a seed of any size and sign.
+
+    PyTorch's own takes a seed modulo 2**32, and none beyond 64 bits, so that other seeds are hashed.
+    """
+    if not 0 <= seed < 1 << 32:
+        seed = int(sha256(hex(seed).encode()).hexdigest()[:8], 16)
+    return torch.Generator().manual_seed(seed)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,12 @@ def machine() -> str:
     """The processor or GPU, and the number of cores that may be used."""
     if torch.cuda.is_available():
         return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{_processor()}, {cores} core" + ("" if cores == 1 else "s")
+    return f"{_processor()}, {cores()} core" + ("" if cores() == 1 else "s")
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -11,30 +11,33 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from codeword.config import LearnedPriorConfig, PriorModelConfig, Recipe, TrainingConfig, load_recipe
 from codeword.data import Dataset, open_dataset
 from codeword.data.recordings import Recordings
-from codeword.errors import RecipeError
+from codeword.errors import RecipeError, UsageError
 from codeword.priors import Prior, build_prior
 from codeword.store import locked
 from codeword.tokenizer import Tokenizer
+from codeword.training.environment import cores
 from codeword.training.loop import Trainer
 from codeword.training.run import Run
 from codeword.training.targets.encoder import keep_encoder, prepare_encoder
 from codeword.training.tasks import PriorTask, TokenizerTask
 
 
-def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, devices: int | str = "auto") -> Run:
+def train(
+    recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False, devices: int | Literal["auto"] = "auto"
+) -> Run:
     """Train all parts that `recipe` describes into the folder `out`; returns the run.
 
     Args:
         recipe: a recipe, the name of a shipped one, or the path of a TOML file.
         out: a new folder or, with `resume`, the folder of a stopped training of the same recipe.
         resume: continue a stopped training; finished parts are not trained again.
-        devices: the number of devices for Fabric.
+        devices: the number of GPUs or, without GPUs, of processes; "auto" is every GPU, or one process.
 
     Raises:
         RecipeError: the recipe is invalid or does not fit its data.
         DataError: the data is missing or damaged.
         TrainingError: the loss is not finite, or `out` holds another run.
-        UsageError: another process trains into `out`.
+        UsageError: another process trains into `out`, or this machine has fewer `devices`.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -46,6 +49,9 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
         ...     run.tokenizer().hop
         4
     """
+    available = torch.accelerator.device_count() or cores()
+    if devices != "auto" and devices not in range(1, available + 1):
+        raise UsageError(f"devices must be 1 to {available} on this machine, not {devices}.")
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
     stages = _Stages(recipe, Run(out), devices)
@@ -65,7 +71,7 @@ def train(recipe: Recipe | str | Path, out: str | Path, *, resume: bool = False,
 class _Stages:
     """The trainings of one recipe, which share its data, its run folder and the devices."""
 
-    def __init__(self, recipe: Recipe, run: Run, devices: int | str) -> None:
+    def __init__(self, recipe: Recipe, run: Run, devices: int | Literal["auto"]) -> None:
         self.recipe, self.run, self.devices = recipe, run, devices
         self.train, self.valid = open_dataset(recipe.data, "train"), open_dataset(recipe.data, "valid")
         _must_fit(recipe, self.train)

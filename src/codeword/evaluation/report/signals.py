@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codeword.data.base import Split
-from codeword.priors import Prior, Sampler, walk
+from codeword.priors import Prior, Sampler, seeded, walk
 from codeword.tokenizer import Tokenizer
 
 BATCH = 64
@@ -54,7 +54,7 @@ def draw_samples(
 
     With `condition_decoder` the decoder is also conditioned on the class.
     """
-    generator, grid = torch.Generator().manual_seed(seed), tokenizer.grid(size)
+    generator, grid = seeded(seed), tokenizer.grid(size)
 
     def draw(n: int, label: Tensor | None = None) -> Tensor:
         codes = walk(prior, n, Sampler(generator=generator), label=label, grid=grid if prior.any_grid else None)
