@@ -1,6 +1,7 @@
 """A folder of images of any format and size, some of them broken."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 
 from codeword.config import ImageFolderConfig
 from codeword.data import open_dataset
-from codeword.data.files.tree import split_of
+from codeword.data.base import Split
+from codeword.data.files.tree import Folder
 from codeword.data.image_folder import ImageFolder
 from codeword.errors import DataError
 
@@ -31,17 +33,48 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_splits_are_whole_disjoint_and_stay_when_files_are_added(folder: Path) -> None:
-    config = ImageFolderConfig(root=folder, size=16)
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
-    def names() -> dict[str, set[str]]:
-        return {s: set(ImageFolder(config, s)._names) for s in ("train", "valid", "test")}  # type: ignore[arg-type]
 
-    before = names()
-    assert sum(map(len, before.values())) == len(set().union(*before.values())) == 60
-    picture(99).save(folder / "cats" / "new.png")
-    after = names()
-    assert all(before[split] <= after[split] for split in before)
+def splits(names: list[str], **fractions: float) -> dict[Split, set[str]]:
+    """The splits of a folder with these files; they are whole and disjoint."""
+    folder, found = Folder(Path(), tuple(sorted(names))), dict[Split, set[str]]()
+    for split in SPLITS:
+        with suppress(DataError):
+            found[split] = set(folder.names_of(split, ImageFolderConfig(root=Path(), **fractions)))
+    assert sorted(name for split in found.values() for name in split) == sorted(names)
+    return found
+
+
+@pytest.mark.parametrize("files", [3, 5, 10, 20, 60, 333])
+@pytest.mark.parametrize(("valid", "test"), [(0.1, 0.1), (0.2, 0.3), (0.49, 0.49), (0.01, 0.4)])
+def test_every_split_has_its_share_by_count(files: int, valid: float, test: float) -> None:
+    for start in range(5):
+        found = splits([f"{start + i}.png" for i in range(files)], valid_fraction=valid, test_fraction=test)
+        assert len(found["train"]) >= 1
+        assert max(1, files * valid - 1) <= len(found["valid"]) <= max(1, files * valid)
+        assert max(1, files * test - 1) <= len(found["test"]) <= max(1, files * test)
+
+
+def test_one_file_is_for_training_and_a_second_for_validation() -> None:
+    assert [splits(["a.png"]).keys(), splits(["a.png", "b.png"]).keys()] == [{"train"}, {"train", "valid"}]
+
+
+def test_an_added_file_moves_few_others_and_none_from_train_to_test() -> None:
+    names = [f"{i}.png" for i in range(200)]
+    before = splits(names[:20])
+    for count in range(21, 200):
+        after = splits(names[:count])
+        moved = [(a, b) for a in SPLITS for b in SPLITS if a != b for _ in before[a] & after[b]]
+        assert len(moved) <= 3
+        assert ("train", "test") not in moved
+        assert ("test", "train") not in moved
+        before = after
+
+
+def test_the_images_of_a_folder_are_split_whole_and_disjoint(folder: Path) -> None:
+    names = [name for split in SPLITS for name in ImageFolder(ImageFolderConfig(root=folder, size=16), split)._names]
+    assert len(set(names)) == len(names) == 60
 
 
 def test_images_are_square_labelled_and_the_same_each_time(folder: Path) -> None:
@@ -65,9 +98,8 @@ def test_random_crops_and_flips_follow_the_generator(folder: Path) -> None:
 
 
 def test_broken_files_are_named_counted_and_skipped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.glob("*/*"))
     config = ImageFolderConfig(root=folder, size=16)
-    broken = [name for name in names if split_of(name, config) == "train"][:5]
+    broken = ImageFolder(config, "train")._names[:5]
     for name in broken:
         (folder / name).write_bytes(b"not an image at all")
     with caplog.at_level(logging.WARNING, "codeword"):
@@ -102,6 +134,7 @@ def test_nothing_to_read_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no images"):
         open_dataset(ImageFolderConfig(root=tmp_path), "train")
     picture(0).save(tmp_path / "one.png")
-    other = "valid" if split_of("one.png", ImageFolderConfig(root=tmp_path)) == "train" else "train"
-    with pytest.raises(DataError, match=f"falls into the {other} split"):
-        open_dataset(ImageFolderConfig(root=tmp_path), other)  # type: ignore[arg-type]
+    with pytest.raises(
+        DataError, match=r"holds too few files \(1\) for a valid split; add files until there are three"
+    ):
+        open_dataset(ImageFolderConfig(root=tmp_path), "valid")

@@ -12,8 +12,9 @@ class AudioFolder(Recordings):
     """One split of the audio files below a folder; the name of a recording is its path relative to the folder.
 
     The first-level subfolders are the speakers, and those of the training split the classes. Without subfolders, or if
-    the folder itself holds files as well, the speaker is "" and `classes` is empty. The split of a file depends only on
-    its relative path, so it is the same on every machine and does not change when files are added.
+    the folder itself holds files as well, the speaker is "" and `classes` is empty. The splits depend only on the
+    relative paths, so they are the same on every machine; a file that is added may move a few others, but none from
+    train to test.
 
     Raises:
         DataError: the folder is missing, or holds no readable audio for this split.

@@ -24,9 +24,9 @@ class ImageFolder(Dataset):
     """One split of the images below a folder, each cropped and resized to uint8 (3, size, size).
 
     The first-level subfolders, sorted, are the classes. Without subfolders, or if the folder itself holds images as
-    well, `classes` is empty and every label is 0. The split of an image depends only on its relative path, so it is
-    the same on every machine and does not change when files are added. `skipped` lists the files of this split that
-    cannot be read. If a file cannot be read during training, the next image is read instead.
+    well, `classes` is empty and every label is 0. The splits depend only on the relative paths, so they are the same on
+    every machine; a file that is added may move a few others, but none from train to test. `skipped` lists the files of
+    this split that cannot be read. If a file cannot be read during training, the next image is read instead.
 
     Raises:
         DataError: the folder is missing, or holds no readable image for this split.

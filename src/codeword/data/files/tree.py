@@ -23,14 +23,25 @@ class Folder:
     names: tuple[str, ...]
 
     def names_of(self, split: Split, config: ImageFolderConfig | AudioFolderConfig) -> list[str]:
-        """The files of one split. Raises DataError if there is none."""
-        names = [name for name in self.names if split_of(name, config) == split]
+        """The files of one split, sorted.
+
+        The splits are shares of the files in the order of their hashes: test, valid, train. Each has a file if there
+        are three. An added file moves one or two files over each cut, but none from train to test.
+
+        Raises:
+            DataError: the split is empty.
+        """
+        count = len(self.names)
+        # Fractions are below one half, so that train keeps at least one file.
+        valid = max(1, int(count * config.valid_fraction)) if count > 1 else 0
+        test = max(1, int(count * config.test_fraction)) if count > 2 else 0
+        order = sorted(self.names, key=_hash)
+        names = {"test": order[:test], "valid": order[test : test + valid], "train": order[test + valid :]}[split]
         if not names:
             raise DataError(
-                f"None of the {len(self.names):,} files in {self.root} falls into the {split} split; add files, or "
-                f"change data.valid_fraction ({config.valid_fraction}) and data.test_fraction ({config.test_fraction})."
+                f"{self.root} holds too few files ({count}) for a {split} split; add files until there are three."
             )
-        return names
+        return sorted(names)
 
     def classes(self) -> tuple[str, ...]:
         """The first-level subfolders, sorted; empty, with a warning, if `root` itself holds files as well."""
@@ -63,14 +74,10 @@ def open_folder(root: Path, suffixes: Collection[str], *, kind: str) -> Folder:
     return Folder(root, names)
 
 
-def split_of(name: str, config: ImageFolderConfig | AudioFolderConfig) -> Split:
-    """The split of a file; it depends only on the path below the root, with forward slashes."""
+def _hash(name: str) -> bytes:
+    """A hash of the path below the root, with forward slashes, which is the same on every machine."""
     # macOS stores names in Unicode form NFD, other systems in NFC; both must give the same hash.
-    normal = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
-    uniform = int.from_bytes(hashlib.sha256(normal).digest()[:8]) / 2**64
-    if uniform < config.test_fraction:
-        return "test"
-    return "valid" if uniform < config.test_fraction + config.valid_fraction else "train"
+    return hashlib.sha256(unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")).digest()
 
 
 def _log_problem(path: str, message: str) -> None:
