@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tiny.recipes import TINY, tiny
 from tiny.weights import assert_equal
@@ -21,9 +23,10 @@ from codeword.config import TrainingConfig, UniformPriorConfig
 from codeword.data import evaluation_batches, open_dataset
 from codeword.errors import Diverged, ModelError, RecipeError, TrainingError, UsageError
 from codeword.priors import Uniform
-from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locked
-from codeword.training import Run, train
+from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locked, read_metadata
+from codeword.training import Run, loop, train
 from codeword.training.batches import step_generator, step_indices, training_batches
+from codeword.training.checkpoint import checkpoint_interval_s
 from codeword.training.optim import learning_rate
 
 
@@ -112,6 +115,35 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(undisturbed: Run, tmp_path:
         assert b"resume its training" in errors
     run = train(tiny(), tmp_path / "run", resume=True)
     assert_equal(weights(undisturbed), weights(run))
+
+
+def test_a_checkpoint_by_time_resumes_bit_for_bit(
+    undisturbed: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(trainer: object, valid: object) -> None:
+        raise KeyboardInterrupt
+
+    recipe = tiny("tokenizer_training.checkpoint_every=1000", "prior_training.checkpoint_every=1000")
+    monkeypatch.setattr(loop, "checkpoint_interval_s", lambda saved_s, cost_s: 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "validate", crash)  # First in step 6, before its checkpoint.
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "run")
+    checkpoint = Run(tmp_path / "run").checkpoint_path("tokenizer")
+    assert json.loads(read_metadata(checkpoint)["progress"])["step"] == 5
+    assert_equal(weights(undisturbed), weights(train(recipe, tmp_path / "run", resume=True)))
+
+
+@given(cost_s=st.floats(0, 30), step_s=st.floats(0.001, 3))
+def test_a_kill_loses_half_of_the_time_at_most_and_checkpoints_cost_little(cost_s: float, step_s: float) -> None:
+    saved, count = 0.0, 0
+    while saved < 7200:
+        due = saved + checkpoint_interval_s(saved, cost_s) + step_s
+        # A kill just before the next checkpoint loses all since the last one.
+        assert due - saved <= max(10, min(due / 2, max(60, 50 * cost_s))) + step_s + 1e-6
+        saved, count = due + cost_s, count + 1
+    first = 10  # Intervals double until they are long enough.
+    assert (count - first) * cost_s <= 0.02 * saved
 
 
 def test_resuming_a_finished_run_changes_nothing(undisturbed: Run) -> None:

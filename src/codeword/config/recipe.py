@@ -33,6 +33,7 @@ class TrainingConfig(Config):
     compile: bool = False
     evaluate_every: PositiveInt = 1000
     checkpoint_every: PositiveInt = 500
+    """Number of steps between checkpoints; where steps are slow, more come by time."""
     valid_signals: PositiveInt = 2000
     """Number of validation signals in the regular evaluation."""
 

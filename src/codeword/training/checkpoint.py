@@ -15,6 +15,15 @@ from codeword.errors import ModelError
 from codeword.store import read_metadata, read_tensors, write_tensors
 
 
+def checkpoint_interval_s(saved_s: float, cost_s: float) -> float:
+    """Seconds from the last checkpoint, `saved_s` after the start, to the next one, if no number of steps asks for it.
+
+    A kill loses at most 10 s or half of the time since the start, and later at most a minute. Where writing a
+    checkpoint costs more than 1.2 s (`cost_s`), the minute grows, so that checkpoints take at most 2 % of the time.
+    """
+    return max(10.0, min(saved_s, max(60.0, 50 * cost_s)))
+
+
 @dataclass
 class TrainingState:
     """All state that changes in training; `step` is the number of finished steps."""

@@ -17,7 +17,7 @@ from codeword.config import TrainingConfig
 from codeword.data import Batch, Dataset, evaluation_batches
 from codeword.errors import Diverged, Interrupted
 from codeword.training.batches import step_generator, training_batches
-from codeword.training.checkpoint import TrainingState
+from codeword.training.checkpoint import TrainingState, checkpoint_interval_s
 from codeword.training.optim import averaged, build_optimizer, learning_rate
 from codeword.training.progress import Progress
 from codeword.training.run import Run
@@ -49,12 +49,15 @@ class Trainer(Generic[M]):
             module.compile()
         self.module, self.optimizer = fabric.setup(module, optimizer)
         self.module.train()
-        self.started = time.perf_counter() - self.state.elapsed_s
+        self.opened = self.saved = time.perf_counter()
+        self.checkpoint_cost_s = 0.0
+        self.started = self.opened - self.state.elapsed_s
 
     def fit(self, train: Dataset, valid: Dataset) -> M:
         """Train to the last step; returns the module to keep, the averaged one if `config.ema_decay` is set.
 
-        The state is saved every `checkpoint_every` steps, the validation split measured every `evaluate_every` steps.
+        The state is saved every `checkpoint_every` steps and by time, the validation split measured every
+        `evaluate_every` steps.
 
         Raises:
             Diverged: the loss or a weight is not finite; the last checkpoint is kept.
@@ -72,7 +75,7 @@ class Trainer(Generic[M]):
                     progress.update(step, self.log_step(figures))
                 if step % config.evaluate_every == 0 or last:
                     progress.validated(step, self.validate(valid))
-                if step % config.checkpoint_every == 0 or last or stop.is_set():
+                if step % config.checkpoint_every == 0 or last or stop.is_set() or self.is_checkpoint_due():
                     self.save()
                 if stop.is_set() and not last:
                     raise Interrupted(
@@ -121,11 +124,19 @@ class Trainer(Generic[M]):
 
     def save(self) -> None:
         """Write the checkpoint. Raises Diverged if a weight is not finite."""
-        self.state.elapsed_s = time.perf_counter() - self.started
+        began = time.perf_counter()
+        self.state.elapsed_s = began - self.started
         if self.fabric.is_global_zero:
             if name := self.state.not_finite():
                 raise self._diverged(name)
             self.state.save(self.path)
+        self.saved = time.perf_counter()
+        self.checkpoint_cost_s = self.saved - began
+
+    def is_checkpoint_due(self) -> bool:
+        """True if enough time has passed since the last checkpoint."""
+        interval_s = checkpoint_interval_s(self.saved - self.opened, self.checkpoint_cost_s)
+        return time.perf_counter() - self.saved >= interval_s
 
     def _diverged(self, what: str) -> Diverged:
         """The error for a value that is NaN or infinite."""
