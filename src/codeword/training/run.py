@@ -75,8 +75,8 @@ class Run:
             # Its description may change from one version of Codeword to the next.
             if run.recipe().model_copy(update={"description": recipe.description}) != recipe:
                 raise TrainingError(
-                    f"{folder} was started with another recipe; {run.how_to_resume} with its own, "
-                    f"or choose another folder."
+                    f"{folder} was started with another recipe; give the same recipe and overrides, continue it by "
+                    f"{command('resume', folder)}, or choose another folder."
                 )
         else:
             write_json(run.environment_path, environment())
