@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from codeword.errors import CodewordError, DataError, UsageError
 from codeword.media.audio import (
-    AUDIO_SUFFIXES,
     audio_length,
     dequantise,
     quantise,
@@ -23,6 +22,7 @@ from codeword.media.audio import (
     write_audio,
     write_blocks,
 )
+from codeword.media.audio_files import AUDIO_SUFFIXES
 
 
 def noise(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:
@@ -94,7 +94,7 @@ def test_blocks_and_parts_are_the_whole(
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
-@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("channels", [1, 2, 5])
 def test_any_width_and_channel_count_is_read(subtype: str, channels: int, tmp_path: Path) -> None:
     wave = noise(2000, channels)
     soundfile.write(tmp_path / "x.wav", wave, 16_000, subtype=subtype)

@@ -43,7 +43,7 @@ class Volumes(Medium):
     def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
         return tuple(self._open(path).shape)
 
-    def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
+    def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         yield torch.from_numpy(np.array(self._open(path)))[None]
 
     def write(

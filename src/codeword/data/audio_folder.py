@@ -5,7 +5,7 @@ from codeword.data.base import Split
 from codeword.data.files.manifest import recording_lengths
 from codeword.data.files.tree import open_folder, unreadable
 from codeword.data.recordings import Recording, Recordings
-from codeword.media.audio import AUDIO_SUFFIXES
+from codeword.media.audio_files import AUDIO_SUFFIXES
 
 
 class AudioFolder(Recordings):

@@ -20,7 +20,8 @@ from codeword.data.files.replacement import Replacement
 from codeword.data.files.tree import abbreviate
 from codeword.data.phones.alignment import Phone
 from codeword.errors import DataError
-from codeword.media.audio import Wave, quantise_wave, read_wave
+from codeword.media.audio import quantise_wave, read_wave
+from codeword.media.channels import Wave
 
 # Decoding releases the interpreter lock; with more threads than this the disk is the limit.
 _THREADS = min(8, os.cpu_count() or 1)

@@ -35,9 +35,13 @@ def medium_of_files(paths: Iterable[Path]) -> Medium:
             if path.suffix.lower() in medium.suffixes:
                 found.setdefault(medium.name, path)
                 break
-    if not found:
-        raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")
     if len(found) > 1:
         examples = " and ".join(f"{MEDIA[name].plural} ({path})" for name, path in found.items())
         raise UsageError(f"The inputs are {examples}; give those of one kind, or a model.")
-    return MEDIA[next(iter(found))]
+    if found:
+        return MEDIA[next(iter(found))]
+    for medium in MEDIA.values():
+        if first and (name := medium.unreadable.get(first.suffix.lower())):
+            known = ", ".join(sorted(medium.suffixes))
+            raise UsageError(f"{first} is {name}, which cannot be read; convert it to one of {known}.")
+    raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")

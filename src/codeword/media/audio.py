@@ -3,11 +3,7 @@
 A wave is a float32 array in [-1, 1], a signal an integer tensor.
 """
 
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from math import ceil, gcd
 from pathlib import Path
 from typing import IO
@@ -21,17 +17,20 @@ from torch import Tensor
 
 from codeword.config import TokenizerConfig
 from codeword.errors import DataError, UsageError
+from codeword.media.audio_files import (
+    AUDIO_SUFFIXES,
+    UNREADABLE_SUFFIXES,
+    AudioHeader,
+    check_channel,
+    cut_short,
+    opened,
+    read_header,
+)
 from codeword.media.base import Medium, regroup
+from codeword.media.channels import Mono, Wave
+from codeword.media.cut_files import lacks_end
 from codeword.spectra.losses import log_mel_distance
 from codeword.store import atomic_file
-
-Wave = NDArray[np.float32]
-
-AUDIO_SUFFIXES = frozenset(
-    {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg", ".opus", ".rf64", ".snd"}
-    | {".sph", ".w64", ".wav", ".wave"}
-)
-"""Lower-case suffixes, with the dot, of the files that `read_audio` can read."""
 
 MAX_SAMPLES = 1 << 29
 """Largest number of samples that `read_audio` reads, 9 hours at 16 kHz; `read_blocks` has no limit."""
@@ -42,17 +41,19 @@ BLOCK_SAMPLES = 163_840
 MU = 255
 
 _CONTAINERS = {".wav": "WAV", ".flac": "FLAC"}
-_RATES = range(1000, 768_001)
 # Samples of all channels that are read at a time.
 _READ_SAMPLES = 1 << 18
 
-# Largest possible compression: FLAC stores a constant block of 65,535 samples in 14 bytes.
-_FRAMES_PER_BYTE = 8192
+# Levels in dB of a mix below its loudest channel. The mean of two equal channels without a common sound loses 3 dB, of
+# one channel and a silent one 6 dB. A loss of 10 dB is said; at 20 dB only one part in 100 of the sound is left.
+_SAID_LOSS_DB = 10
+_REFUSED_LOSS_DB = 20
 
-# libsndfile reads a WAV that was cut short without an error, but its log contains this line. Programs that write to a
-# pipe put a size near the largest 32-bit number into the header, which means "unknown".
-_CUT_WAV = re.compile(r"^data : (\d+) \(should be (\d+)\)$", re.MULTILINE)
-_UNKNOWN_BYTES = 0x7FFFF000
+# Kinds of samples with more than 8 bits.
+_WIDTHS = {f"{kind}_{bits}": f"{bits} bits" for kind in ("PCM", "ALAC") for bits in (16, 20, 24, 32)} | {
+    "FLOAT": "32-bit floats",
+    "DOUBLE": "64-bit floats",
+}
 
 
 class Audio(Medium):
@@ -61,17 +62,53 @@ class Audio(Medium):
     name, singular, plural, ndim = "audio", "a recording", "recordings", 1
     axes, cell_axes, dimension = ("samples",), ("cells",), "sample"
     suffixes, formats = AUDIO_SUFFIXES, ("wav", "flac")
+    unreadable = UNREADABLE_SUFFIXES
     pretrained, hub_feature = "speech", "Audio"
     samples, shard_items = 8, 200
+
+    def __init__(self, channel: int | None = None) -> None:
+        """`channel` is the number, from 1 on, of the only channel that is read; None mixes all."""
+        self.channel = channel
+
+    def with_channel(self, channel: int | None) -> Medium:
+        if channel is not None and channel < 1:
+            raise UsageError(f"The channels are numbered from 1 on, so there is no channel {channel}.")
+        return Audio(channel)
 
     def fits(self, config: TokenizerConfig) -> bool:
         return config.channels == 1 and config.values in (256, 65536) and config.sample_rate is not None
 
     def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
-        return (audio_length(path, _rate(config)),)
+        header = read_header(path)
+        check_channel(path, header, self.channel)
+        return (_length(path, header, _rate(config)),)
 
-    def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
-        return read_blocks(path, sample_rate=_rate(config), values=config.values)
+    def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
+        rate, values = _rate(config), config.values
+        return read_blocks(path, sample_rate=rate, values=values, channel=self.channel, notes=notes)
+
+    def notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
+        """The changes of sample rate, channels and bits; those of the samples are known only after reading."""
+        header, rate = read_header(path), _rate(config)
+        mono = Mono(header.channels, container=header.format, channel=self.channel)
+        before, after, notes = list[str](), list[str](), list[str]()
+        if header.sample_rate != rate:
+            before.append(f"{header.sample_rate / 1000:g} kHz")
+            after.append(f"{rate / 1000:g} kHz")
+        if header.channels > 1:
+            chosen = f"channel {self.channel} of {header.channels}"
+            before.append(f"{header.channels} channels" if self.channel is None else chosen)
+            after.append("mono")
+        if before:
+            notes.append(f"{', '.join(before)} -> {' '.join(after)}")
+        if mono.left_out:
+            notes.append(f"taken as {header.channels - 1}.1, without channel {mono.left_out}, the low frequencies")
+        width, values_width = _WIDTHS.get(header.subtype), "16 bits" if config.values == 65536 else "8 bits (mu-law)"
+        if width and width != values_width:
+            notes.append(f"{width} -> {values_width}")
+        if lacks_end(path):
+            notes.append("its end is not marked, so a part may be missing")
+        return tuple(notes)
 
     def write(
         self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False, replace: bool = True
@@ -81,7 +118,10 @@ class Audio(Medium):
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         """The log-mel distance in nepers, in blocks of about 10 s, each weighted by its length."""
         rate, total, samples = _rate(config), 0.0, 0
-        pairs = (read_blocks(path, sample_rate=rate, values=65536) for path in (reconstruction, original))
+        pairs = (
+            read_blocks(path, sample_rate=rate, values=65536, channel=channel)
+            for path, channel in ((reconstruction, None), (original, self.channel))
+        )
         for decoded, expected in zip(*pairs, strict=True):
             waves = (dequantise(x[0], 65536) for x in (decoded, expected))
             total += log_mel_distance(*waves, sample_rate=rate) * expected.shape[1]
@@ -100,21 +140,12 @@ def _rate(config: TokenizerConfig) -> int:
     return config.sample_rate
 
 
-@dataclass(frozen=True)
-class AudioHeader:
-    """Contents of the header of an audio file: number of frames, sample rate of the file in Hz, number of channels."""
-
-    frames: int
-    sample_rate: int
-    channels: int
-
-
 def read_audio(path: str | Path, *, sample_rate: int, values: int, start: int = 0, count: int | None = None) -> Tensor:
     """Read a recording, or at most `count` samples of it from sample `start` on: (1, T) int64 in [0, values).
 
-    Channels are averaged, other sample rates are resampled to `sample_rate` in Hz (soxr, high quality), and samples are
-    quantised by `quantise`. `start` and `count` are at `sample_rate`. Only the requested part of the file is read. If
-    it is resampled, it may differ from the same part of the whole recording by one step of 65536.
+    `Mono` mixes the channels, other sample rates are resampled to `sample_rate` in Hz (soxr, high quality), and samples
+    are quantised by `quantise`. `start` and `count` are at `sample_rate`. Only the requested part of the file is read.
+    If it is resampled, it may differ from the same part of the whole recording by one step of 65536.
 
     Raises:
         DataError: the file is missing, empty, cut short, no audio, longer than `MAX_SAMPLES`, or has samples that are
@@ -127,9 +158,8 @@ def read_audio(path: str | Path, *, sample_rate: int, values: int, start: int = 
 def read_wave(path: str | Path, *, sample_rate: int, start: int = 0, count: int | None = None) -> Wave:
     """As `read_audio`, but a wave (T,), not quantised; it may exceed [-1, 1] if the file has floats or is resampled."""
     path = Path(path)
-    with _opened(path) as file:
-        header = _header(path, file)
-        length = resampled_length(header.frames, header.sample_rate, sample_rate)
+    with opened(path) as (file, header):
+        length = _length(path, header, sample_rate)
         if start >= length:
             raise DataError(
                 f"{path} has {length} samples at {sample_rate} Hz, so none from sample {start} on; "
@@ -142,53 +172,76 @@ def read_wave(path: str | Path, *, sample_rate: int, start: int = 0, count: int 
                 f"one piece; cut it into parts."
             )
         first, last, extra = _frame_range(start, stop, header, sample_rate)
-        wave = np.concatenate(list(_waves(path, file, header, sample_rate, first=first, last=last)))
+        mono = Mono(header.channels, container=header.format)
+        wave = np.concatenate(list(_waves(path, file, mono, sample_rate, first=first, last=last)))
         return wave[extra : extra + stop - start]
 
 
 def read_blocks(
-    path: str | Path, *, sample_rate: int, values: int, block_samples: int = BLOCK_SAMPLES
+    path: str | Path,
+    *,
+    sample_rate: int,
+    values: int,
+    block_samples: int = BLOCK_SAMPLES,
+    channel: int | None = None,
+    notes: list[str] | None = None,
 ) -> Iterator[Tensor]:
     """Read a recording of any length in blocks (1, block_samples) int64, the last one shorter, in bounded memory.
 
-    The concatenated blocks equal the result of `read_audio`.
+    The concatenated blocks equal the result of `read_audio`, or those of `channel` alone, a number from 1 on. After the
+    last block, `notes` holds a text for what was lost: clipped samples, and sound that the mix of the channels lacks.
 
     Raises:
-        DataError: as `read_audio`, but damage in the file is detected only when its block is read.
+        DataError: as `read_audio`, but damage in the file is detected only when its block is read; the file has no such
+            channel; or, after the last block, the mix of the channels is 20 dB or more below one of them.
     """
     path = Path(path)
-    with _opened(path) as file:
-        header = _header(path, file)
-        waves = _waves(path, file, header, sample_rate, first=0, last=header.frames)
-        pieces = ((torch.from_numpy(quantise_wave(wave, values)),) for wave in waves)
-        for (block,) in regroup(pieces, block_samples):
+    with opened(path) as (file, header):
+        check_channel(path, header, channel)
+        _length(path, header, sample_rate)
+        mono = Mono(header.channels, container=header.format, channel=channel)
+        samples = clipped = 0
+
+        def pieces() -> Iterator[tuple[Tensor]]:
+            nonlocal samples, clipped
+            for wave in _waves(path, file, mono, sample_rate, first=0, last=header.frames):
+                samples += len(wave)
+                clipped += int(np.count_nonzero(np.abs(wave) > 1))
+                yield (torch.from_numpy(quantise_wave(wave, values)),)
+
+        for (block,) in regroup(pieces(), block_samples):
             yield block[None]
-
-
-def read_header(path: str | Path) -> AudioHeader:
-    """Read the header of a file and check that the last frame can be read.
-
-    Raises:
-        DataError: as `read_audio`, but damage in the middle of the file is not detected.
-    """
-    path = Path(path)
-    with _opened(path) as file:
-        header = _header(path, file)
-        file.seek(header.frames - 1)
-        if len(file.read(1, dtype="float32")) < 1:
-            raise _cut(path)
-        return header
+    loss, loudest = mono.loss_db(), mono.loudest()
+    if loss >= _REFUSED_LOSS_DB:
+        raise DataError(
+            f"{path}: the mix of its {header.channels} channels is {loss:.0f} dB below channel {loudest} alone, so "
+            f"most of the sound would be lost; choose that channel."
+        )
+    found = []
+    if clipped:
+        found.append(f"{100 * clipped / samples:.3g} % of the samples clipped ({clipped:,} of {samples:,})")
+    if loss >= _SAID_LOSS_DB:
+        found.append(f"the mix of the channels is {loss:.0f} dB below channel {loudest} alone")
+    if notes is not None:
+        notes[:] = found
 
 
 def audio_length(path: str | Path, sample_rate: int) -> int:
     """Number of samples T of the result of `read_audio`, from the header of the file. Raises DataError."""
-    header = read_header(path)
-    return resampled_length(header.frames, header.sample_rate, sample_rate)
+    return _length(Path(path), read_header(path), sample_rate)
 
 
 def resampled_length(frames: int, rate: int, sample_rate: int) -> int:
     """Number of samples after resampling `frames` from `rate` to `sample_rate`, rounded half up as in soxr."""
     return (2 * frames * sample_rate + rate) // (2 * rate)
+
+
+def _length(path: Path, header: AudioHeader, sample_rate: int) -> int:
+    """The number of samples of a file at `sample_rate`. Raises DataError if there is none."""
+    length = resampled_length(header.frames, header.sample_rate, sample_rate)
+    if not length:
+        raise DataError(f"{path} is shorter than one sample at {sample_rate} Hz; leave it out.")
+    return length
 
 
 def write_audio(path: str | Path, x: Tensor, *, sample_rate: int, values: int) -> None:
@@ -305,69 +358,24 @@ def _frame_range(start: int, stop: int, header: AudioHeader, sample_rate: int) -
 
 
 def _waves(
-    path: Path, file: soundfile.SoundFile, header: AudioHeader, sample_rate: int, *, first: int, last: int
+    path: Path, file: soundfile.SoundFile, mono: Mono, sample_rate: int, *, first: int, last: int
 ) -> Iterator[Wave]:
     """Read the frames [first, last) as waves (n,) of one channel at `sample_rate`."""
     resampler = None
-    if header.sample_rate != sample_rate:
-        resampler = soxr.ResampleStream(header.sample_rate, sample_rate, 1, dtype="float32")
-    file.seek(first)
-    block = max(1, _READ_SAMPLES // header.channels)
+    if file.samplerate != sample_rate:
+        resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
+    if first:  # Some kinds of samples can be read only from the start on.
+        file.seek(first)
+    block = max(1, _READ_SAMPLES // file.channels)
     while first < last:
         # One block at a time, because memory for all frames that a forged header claims could be too much.
         frames: Wave = file.read(min(block, last - first), dtype="float32", always_2d=True)
         if not len(frames):
-            raise _cut(path)
+            raise cut_short(path)
         first += len(frames)
-        wave: Wave = frames[:, 0] if header.channels == 1 else frames.mean(1, dtype=np.float32)
+        wave = mono(frames)
         if not np.isfinite(wave).all():
             raise DataError(
                 f"{path} holds samples that are not finite numbers; export it again, for example with 16 bits."
             )
         yield wave if resampler is None else resampler.resample_chunk(wave, last=first >= last)
-
-
-def _header(path: Path, file: soundfile.SoundFile) -> AudioHeader:
-    """The header of an open file. Raises DataError if the file is too small for it, or its sample rate is unusual."""
-    header = AudioHeader(int(file.frames), int(file.samplerate), int(file.channels))
-    cut = _CUT_WAV.search(file.extra_info)
-    if cut and int(cut[1]) > int(cut[2]) and int(cut[1]) < _UNKNOWN_BYTES:
-        raise _cut(path)
-    if header.frames == 0:
-        raise DataError(f"{path} holds no samples; remove it or fetch it again.")
-    if header.frames > path.stat().st_size * _FRAMES_PER_BYTE:
-        raise DataError(
-            f"{path} claims {header.frames:,} samples, more than {path.stat().st_size:,} bytes hold; write it again."
-        )
-    if header.sample_rate not in _RATES:
-        raise DataError(
-            f"{path} has a sample rate of {header.sample_rate} Hz; {_RATES[0]} to {_RATES[-1]} Hz can be read."
-        )
-    return header
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open an audio file; every error of libsndfile becomes a DataError."""
-    try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path} is empty; remove it or fetch it again.")
-        # As bytes, because soundfile refuses names that are not UTF-8.
-        file = soundfile.SoundFile(os.fsencode(path))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}; check the path.") from error
-    except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: the suffix is one of headerless audio.
-        raise DataError(f"{path} cannot be read as audio ({_reason(error)}); remove it or fetch it again.") from error
-    with file:
-        try:
-            yield file
-        except (soundfile.SoundFileError, OSError) as error:
-            raise DataError(f"{path} is cut short or damaged ({_reason(error)}); fetch it again.") from error
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).removeprefix("Error : ").strip().rstrip(".")
-
-
-def _cut(path: Path) -> DataError:
-    return DataError(f"{path} is cut short: it has fewer samples than its header claims; fetch it again.")

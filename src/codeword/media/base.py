@@ -1,14 +1,15 @@
 """The interface of a medium: everything that differs between images, recordings and other kinds of signal."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from codeword.config import TokenizerConfig
-from codeword.errors import UnsupportedError
+from codeword.errors import UnsupportedError, UsageError
 
 Tensors = tuple[Tensor, ...]
 """Tensors with the same length along their first axis."""
@@ -42,6 +43,7 @@ class Medium(ABC):
         axes, cell_axes: the names of the axes of a signal and of its code grid.
         dimension: the name of one value of a signal, as in "bits per sample".
         suffixes: the suffixes of the files that can be read, in lower case, with the dot.
+        unreadable: the suffixes of files of this medium that cannot be read, and the names of their formats.
         formats: the suffixes of the files that are written, without the dot, the default first.
         pretrained: the name of the model in the package, "" for none.
         samples: the default number of samples drawn from a prior.
@@ -57,6 +59,7 @@ class Medium(ABC):
     cell_axes: tuple[str, ...]
     dimension: str = "dimension"
     suffixes: frozenset[str]
+    unreadable: Mapping[str, str] = MappingProxyType({})
     formats: tuple[str, ...]
     pretrained: str = ""
     samples: int = 64
@@ -72,8 +75,21 @@ class Medium(ABC):
         """The size *S of the signal in a file, from the header of the file. Raises DataError."""
 
     @abstractmethod
-    def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
-        """The signal in a file as integers, in consecutive blocks (C, n) or one block (C, *S). Raises DataError."""
+    def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
+        """The signal in a file as integers, in consecutive blocks (C, n) or one block (C, *S). Raises DataError.
+
+        After the last block, `notes` holds what only reading shows, such as clipped samples.
+        """
+
+    def notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
+        """Conversions that reading makes and parts it leaves out, as short texts for a person. Raises DataError."""
+        return ()
+
+    def with_channel(self, channel: int | None) -> "Medium":
+        """This medium, of which only the channel of this number, from 1 on, is read. Raises UsageError."""
+        if channel is not None:
+            raise UsageError(f"The channels of {self.plural} cannot be chosen; leave the channel out.")
+        return self
 
     @abstractmethod
     def write(

@@ -98,7 +98,7 @@ class Images(Medium):
     def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
         return read_image_size(path)
 
-    def read(self, path: Path, config: TokenizerConfig) -> Iterator[Tensor]:
+    def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         yield read_image(path)
 
     def write(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codeword.data.phones.alignment import Phone
-from codeword.media.audio import Wave
+from codeword.media.channels import Wave
 
 Array = NDArray[np.floating[Any]]
 Spectra = NDArray[np.complexfloating[Any, Any]]

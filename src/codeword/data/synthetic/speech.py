@@ -10,7 +10,7 @@ from codeword.data.base import Split
 from codeword.data.phones.alignment import FRAMES_PER_S, SILENCE, Phone
 from codeword.data.recordings import Recording, Recordings
 from codeword.data.synthetic.source_filter import CONSONANTS, VOICES, VOWELS, speak
-from codeword.media.audio import Wave
+from codeword.media.channels import Wave
 
 # Shortest and longest duration, in frames of 10 ms.
 _VOWEL_FRAMES = (9, 22)
