@@ -48,9 +48,7 @@ def test_an_archive_is_read_once_and_goes_on_without_a_broken_file(
     broken.write_bytes(photo.read_bytes()[:-200])
     images = type(MEDIA["images"])
     read = images.read
-    monkeypatch.setattr(
-        images, "read", lambda self, path, config: (reads.append(path.name), read(self, path, config))[1]
-    )
+    monkeypatch.setattr(images, "read", lambda self, path, *args: (reads.append(path.name), read(self, path, *args))[1])
     done = codeword.compress(photo, tmp_path / "one.cw")
     assert (reads, list(done.failures)) == (["photo.png"], [])
     done = codeword.compress([photo, broken], tmp_path / "two.cw")

@@ -19,6 +19,9 @@ Codes = Annotated[
 Speaker = Annotated[
     str | None, Parameter(help="Condition the decoder on this speaker, by name; by default it is unconditional.")
 ]
+Channel = Annotated[
+    int | None, Parameter(help="Read only this channel of recordings, counted from 1; by default all are mixed to one.")
+]
 Format = Annotated[
     str | None, Parameter(name="--format", help="png for images, wav (the default) or flac for recordings.")
 ]
@@ -35,6 +38,7 @@ def reconstruct(
     out: Path,
     codes: Codes = None,
     speaker: Speaker = None,
+    channel: Channel = None,
     format_: Format = None,
     force: Force = False,
     json: Json = False,
@@ -48,7 +52,7 @@ def reconstruct(
     _share_processors()
     from codeword import files
 
-    options = files.DecodeOptions(codes, speaker, format_, force)
+    options = files.DecodeOptions(codes, speaker, format_, force, channel)
     sys.exit(show.outcome(files.reconstruct(model, inputs, out, options), as_json=json))
 
 
@@ -61,6 +65,7 @@ def convert(
     speaker: str,
     out: Path,
     codes: Codes = None,
+    channel: Channel = None,
     format_: Format = None,
     force: Force = False,
     json: Json = False,
@@ -75,13 +80,21 @@ def convert(
     _share_processors()
     from codeword import files
 
-    options = files.DecodeOptions(codes, speaker, format_, force)
+    options = files.DecodeOptions(codes, speaker, format_, force, channel)
     sys.exit(show.outcome(files.convert(model, inputs, out, options), as_json=json))
 
 
 @app.command
 def encode(
-    model: AnyModel, inputs: Inputs, /, *, out: Path, codes: Codes = None, force: Force = False, json: Json = False
+    model: AnyModel,
+    inputs: Inputs,
+    /,
+    *,
+    out: Path,
+    codes: Codes = None,
+    channel: Channel = None,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
     """Write the codes of images or recordings into one .npz file.
 
@@ -92,7 +105,7 @@ def encode(
     _share_processors()
     from codeword import files
 
-    options = files.DecodeOptions(codes, force=force)
+    options = files.DecodeOptions(codes, force=force, channel=channel)
     sys.exit(show.outcome(files.encode_files(model, inputs, out, options), as_json=json))
 
 
@@ -134,6 +147,7 @@ def compress(
     portable: Flag = False,
     codes: Codes = None,
     speaker: Speaker = None,
+    channel: Channel = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -157,6 +171,7 @@ def compress(
             portable=portable,
             codes=codes,
             speaker=speaker,
+            channel=channel,
             force=force,
             progress=progress,
         )

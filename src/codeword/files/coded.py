@@ -28,17 +28,18 @@ from codeword.tokenizer import Tokenizer
 from codeword.tokens.npz import CodedSignal, read_codes, write_codes
 
 
-def read(path: StrPath, model: StrPath | None = None) -> Tensor:
+def read(path: StrPath, model: StrPath | None = None, *, channel: int | None = None) -> Tensor:
     """Read a file as a signal (C, *S) of integers, with the sample rate and the values that `model` needs.
 
-    The default is the model in the package for the medium of the file.
+    The default is the model in the package for the medium of the file. `channel` is the number, from 1 on, of the only
+    channel of a recording to read; by default all are mixed to one.
 
     Raises:
-        UsageError: no medium has the suffix of the file.
+        UsageError: no medium has the suffix of the file, or its channels cannot be chosen.
         DataError: the file cannot be read.
     """
     config = load_for([Path(path)], model).tokenizer.config
-    return torch.cat(list(medium_of(config).read(Path(path), config)), -1)
+    return torch.cat(list(medium_of(config).with_channel(channel).read(Path(path), config)), -1)
 
 
 def encode(model: Model | Tokenizer, x: Tensor) -> Tensor:
@@ -60,12 +61,14 @@ class DecodeOptions:
         speaker: the name of the class that conditions the decoder; None for the null class.
         format: the suffix of the files, without the dot; None for the default of the medium.
         force: replace files that exist; an input is never replaced.
+        channel: the number, from 1 on, of the channel of recordings to encode; None to mix all to one.
     """
 
     codes: int | None = None
     speaker: str | None = None
     format: str | None = None
     force: bool = False
+    channel: int | None = None
 
 
 def reconstruct(model: StrPath, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
@@ -76,9 +79,9 @@ def reconstruct(model: StrPath, inputs: list[Path], out: Path, options: DecodeOp
     for path, name in files:
         with outcome.record_failure(path):
             target = targets.path(name)
-            coder.transcode(path, target)
+            notes = coder.transcode(path, target)
             distances = coder.medium.compare(path, target, coder.tokenizer.config)
-            outcome.results[str(path)] = {"out": str(target), **distances}
+            outcome.results[str(path)] = {"out": str(target), **distances, "notes": notes}
     return outcome
 
 
@@ -91,8 +94,8 @@ def convert(model: StrPath, inputs: list[Path], out: Path, options: DecodeOption
     for path, name in files:
         with outcome.record_failure(path):
             target = targets.path(name)
-            coder.transcode(path, target)
-            outcome.results[str(path)] = {"out": str(target), "speaker": options.speaker}
+            notes = coder.transcode(path, target)
+            outcome.results[str(path)] = {"out": str(target), "speaker": options.speaker, "notes": notes}
     return outcome
 
 
@@ -104,9 +107,9 @@ def encode_files(model: StrPath, inputs: list[Path], out: Path, options: DecodeO
     check_outputs([out], inputs=[path for path, _ in files], force=options.force)
     for path, name in files:
         with outcome.record_failure(path):
-            size, codes = coder.encode(path)
+            size, codes, notes = coder.encode(path)
             coded.append(CodedSignal(name, size, codes))
-            outcome.results[str(path)] = {"grid": list(codes.shape)}
+            outcome.results[str(path)] = {"grid": list(codes.shape), "notes": notes}
     if coded:
         codebook_sizes = coder.tokenizer.quantizer.codebook_sizes[: coder.codes]
         write_codes(out, coded, codebook_sizes=codebook_sizes, replace=options.force)
@@ -145,7 +148,7 @@ class _FileCoder:
 
     def __init__(self, model: StrPath, options: DecodeOptions) -> None:
         self.tokenizer = load(model).tokenizer
-        self.medium: Medium = medium_of(self.tokenizer.config)
+        self.medium: Medium = medium_of(self.tokenizer.config).with_channel(options.channel)
         self.codes = leading_codes(self.tokenizer, options.codes)
         self.label = None if options.speaker is None else class_number(self.tokenizer, model, options.speaker)
         self.format = options.format or self.medium.formats[0]
@@ -157,20 +160,22 @@ class _FileCoder:
         names, inputs = [name for _, name in files], [path for path, _ in files]
         return Targets(out, f".{self.format}", names, inputs=inputs, force=self.force, one_file=one_file)
 
-    def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor]:
-        """The size *S of the signal in a file, and the first `self.codes` codes (*G, K) of its cells."""
-        config = self.tokenizer.config
+    def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor, list[str]]:
+        """The size *S of the signal in a file, the first `self.codes` codes (*G, K) of its cells, and notes on it."""
+        config, found = self.tokenizer.config, list[str]()
         size = self.medium.size(path, config)
-        codes = encode_signal(self.tokenizer, self.medium.read(path, config))
-        return size, codes[..., : self.codes]
+        codes = encode_signal(self.tokenizer, self.medium.read(path, config, found))
+        return size, codes[..., : self.codes], [*self.medium.notes(path, config), *found]
 
     def decode(self, codes: Tensor, target: Path, size: tuple[int, ...]) -> None:
         blocks = decode_signal(self.tokenizer, codes[..., : self.codes], size=size, label=self.label)
         self.medium.write(target, blocks, self.tokenizer.config, replace=self.force)
 
-    def transcode(self, path: Path, target: Path) -> None:
-        size, codes = self.encode(path)
+    def transcode(self, path: Path, target: Path) -> list[str]:
+        """Encode the file `path` and decode it to `target`; returns the notes on `path`."""
+        size, codes, notes = self.encode(path)
         self.decode(codes, target, size)
+        return notes
 
 
 def _tokenizer(model: Model | Tokenizer) -> Tokenizer:

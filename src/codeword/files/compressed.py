@@ -4,6 +4,7 @@ import io
 import mmap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def compress(
     portable: bool = False,
     codes: int | None = None,
     speaker: str | None = None,
+    channel: int | None = None,
     force: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Outcome:
@@ -47,11 +49,13 @@ def compress(
         portable: code without the prior's network; the file is larger, but every machine can read it.
         codes: the number of leading codes of each cell to store; by default all.
         speaker: the name of the class that conditions the prior and the decoder.
+        channel: the number, from 1 on, of the channel of the recordings to read; by default all are mixed to one.
         force: replace a file that exists at `out`; an input is never replaced.
         progress: receives the numbers of finished and of all blocks.
 
     Returns:
-        The sizes of the inputs and of the compressed file in bytes, and the files that could not be read.
+        The sizes of the inputs and of the compressed file in bytes, notes on what reading changed in each input, and
+        the files that could not be read.
 
     Raises:
         UsageError, UnsupportedError, ModelError: an argument is wrong, or the model does not support it; `out` exists;
@@ -61,16 +65,18 @@ def compress(
     inputs = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     loaded = load_for(inputs, model)
     config = loaded.tokenizer.config
-    medium = medium_of(config)
+    medium = medium_of(config).with_channel(channel)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
     options = CompressOptions(portable, lossless, codes, label)
     signals: list[tuple[Path, Signal]] = []
-    files = media_files(inputs, outcome, medium)
+    files, notes = media_files(inputs, outcome, medium), dict[Path, list[str]]()
     check_outputs([out], inputs=[path for path, _ in files], force=force)
     for path, name in files:
         with outcome.record_failure(path, DataError):
             size = medium.size(path, config)
-            signals.append((path, Signal(name, size, lambda path=path: medium.read(path, config))))  # type: ignore[misc]
+            notes[path] = []
+            read = partial(medium.read, path, config, notes[path])
+            signals.append((path, Signal(name, size, read)))
     while signals:
         content = io.BytesIO()
         try:
@@ -85,6 +91,7 @@ def compress(
             "original_bytes": sum(path.stat().st_size for path, _ in signals),
             **written._asdict(),
             "lossless": lossless,
+            "notes": {str(path): [*medium.notes(path, config), *notes[path]] for path, _ in signals},
         }
         break
     return outcome
