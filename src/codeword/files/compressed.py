@@ -69,14 +69,13 @@ def compress(
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
     options = CompressOptions(portable, lossless, codes, label)
     signals: list[tuple[Path, Signal]] = []
-    files, notes = media_files(inputs, outcome, medium), dict[Path, list[str]]()
+    files, notes = media_files(inputs, outcome, medium), dict[Path, tuple[tuple[str, ...], list[str]]]()
     check_outputs([out], inputs=[path for path, _ in files], force=force)
     for path, name in files:
         with outcome.record_failure(path, DataError):
-            size = medium.size(path, config)
-            notes[path] = []
-            read = partial(medium.read, path, config, notes[path])
-            signals.append((path, Signal(name, size, read)))
+            size, found = medium.size(path, config), list[str]()
+            notes[path] = medium.notes(path, config), found
+            signals.append((path, Signal(name, size, partial(medium.read, path, config, found))))
     while signals:
         content = io.BytesIO()
         try:
@@ -91,7 +90,7 @@ def compress(
             "original_bytes": sum(path.stat().st_size for path, _ in signals),
             **written._asdict(),
             "lossless": lossless,
-            "notes": {str(path): [*medium.notes(path, config), *notes[path]] for path, _ in signals},
+            "notes": {str(path): [note for part in notes[path] for note in part] for path, _ in signals},
         }
         break
     return outcome

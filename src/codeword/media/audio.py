@@ -89,7 +89,8 @@ class Audio(Medium):
 
     def notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
         """The changes of sample rate, channels and bits; those of the samples are known only after reading."""
-        header, rate = read_header(path), _rate(config)
+        with opened(path) as (_, header):
+            rate = _rate(config)
         mono = Mono(header.channels, container=header.format, channel=self.channel)
         before, after, notes = list[str](), list[str](), list[str]()
         if header.sample_rate != rate:
