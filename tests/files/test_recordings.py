@@ -84,8 +84,9 @@ def test_formats_that_cannot_be_read_are_named_in_folders_and_alone(
     folder.mkdir()
     (folder / "x.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(1000))
     for inputs in (folder, folder / "x.m4a"):
-        assert run_cli("compress", inputs, "--out", tmp_path / "a.cw") == 2
-        assert "x.m4a is MPEG-4 audio, which cannot be read; convert it to one of" in capsys.readouterr().err
+        assert run_cli("compress", inputs, "--out", tmp_path / "a.cw") == 1
+        assert "x.m4a is MPEG-4 audio, which cannot be read; convert it to WAV, FLAC" in capsys.readouterr().err
+        assert not (tmp_path / "a.cw").exists()
     soundfile.write(folder / "y.wav", 0.1 * np.sin(np.arange(4000)), 16_000)
     assert run_cli("compress", folder, "--out", tmp_path / "a.cw") == 1
     assert "x.m4a is MPEG-4 audio, which cannot be read" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import mmap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def compress(
             "original_bytes": sum(path.stat().st_size for path, _ in signals),
             **written._asdict(),
             "lossless": lossless,
-            "notes": {str(path): [note for part in notes[path] for note in part] for path, _ in signals},
+            "notes": {str(path): said for path, _ in signals if (said := [*chain(*notes[path])])},
         }
         break
     return outcome

@@ -40,26 +40,25 @@ class Outcome:
 def media_files(inputs: Sequence[Path], outcome: Outcome, medium: Medium) -> list[tuple[Path, str]]:
     """Path and name of each file of a medium among files and folders; a file of another medium becomes a failure.
 
-    In folders, only files with the suffixes of the medium are listed, those that cannot be read among them; a folder
-    without any becomes a failure, as does a part of it that cannot be listed. A file that is given twice is listed
-    once.
+    In folders, only files with the suffixes of the medium are listed, including those of formats that cannot be read, so
+    that none is lost in silence; a folder without any becomes a failure, as does a part of it that cannot be listed. A
+    file that is given twice is listed once.
 
     The name of a file is that of the path without its folder, and of a file in a folder the path below this folder. If
     two files then have the same name, all names are paths below the deepest folder that holds all inputs.
     """
     other_media = {
-        suffix: other.singular for other in MEDIA.values() if other is not medium for suffix in other.suffixes
+        suffix: other.singular for other in MEDIA.values() if other is not medium for suffix in other.known_suffixes
     }
     found = dict[str, tuple[Path, str]]()
     for path in inputs:
         if os.path.isdir(path):
-            suffixes = medium.suffixes | medium.unreadable.keys()
-            below = sorted(names_below(path, suffixes, outcome.failures.__setitem__))
+            below = sorted(names_below(path, medium.known_suffixes, outcome.failures.__setitem__))
             if not below:
                 outcome.failures.setdefault(str(path), f"{path} holds no {medium.plural}.")
             for name in below:
                 found.setdefault(os.path.abspath(path / name), (path / name, name))
-        elif (noun := other_media.get(path.suffix.lower())) and path.suffix.lower() not in medium.suffixes:
+        elif (noun := other_media.get(path.suffix.lower())) and path.suffix.lower() not in medium.known_suffixes:
             outcome.failures[str(path)] = (
                 f"{path} is {noun} by its suffix, but this is for {medium.plural}; leave it out."
             )
@@ -152,7 +151,7 @@ def load_for(inputs: Sequence[Path], model: str | Path | None) -> Model:
     """
     if model is not None:
         return load(model)
-    suffixes = frozenset().union(*(medium.suffixes | medium.unreadable.keys() for medium in MEDIA.values()))
+    suffixes = frozenset().union(*(medium.known_suffixes for medium in MEDIA.values()))
     # Problems in folders are reported when the files of the medium are listed.
     names = (names_below(path, suffixes, _ignore) if os.path.isdir(path) else [str(path)] for path in inputs)
     medium = medium_of_files(map(Path, chain.from_iterable(names)))

@@ -32,7 +32,7 @@ def medium_of_files(paths: Iterable[Path]) -> Medium:
     for path in paths:
         first = first or path
         for medium in MEDIA.values():
-            if path.suffix.lower() in medium.suffixes:
+            if path.suffix.lower() in medium.known_suffixes:
                 found.setdefault(medium.name, path)
                 break
     if len(found) > 1:
@@ -40,8 +40,4 @@ def medium_of_files(paths: Iterable[Path]) -> Medium:
         raise UsageError(f"The inputs are {examples}; give those of one kind, or a model.")
     if found:
         return MEDIA[next(iter(found))]
-    for medium in MEDIA.values():
-        if first and (name := medium.unreadable.get(first.suffix.lower())):
-            known = ", ".join(sorted(medium.suffixes))
-            raise UsageError(f"{first} is {name}, which cannot be read; convert it to one of {known}.")
     raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")

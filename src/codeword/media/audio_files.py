@@ -85,7 +85,9 @@ def opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, AudioHeader]]:
         raise DataError(f"There is no file {path}; check the path.") from error
     except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: the suffix is one of headerless audio.
         if name := _unreadable(path):
-            raise DataError(f"{path} is {name}, which cannot be read; convert it, for example to FLAC.") from error
+            raise DataError(
+                f"{path} is {name}, which cannot be read; convert it to WAV, FLAC, Ogg, Opus, MP3 or AIFF."
+            ) from error
         raise DataError(f"{path} cannot be read as audio ({_reason(error)}); remove it or fetch it again.") from error
     with file:
         try:

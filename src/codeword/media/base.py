@@ -66,6 +66,11 @@ class Medium(ABC):
     shard_items: int = 1000
     hub_feature: str = ""
 
+    @property
+    def known_suffixes(self) -> frozenset[str]:
+        """The suffixes of all files of this kind, including those that cannot be read."""
+        return self.suffixes | self.unreadable.keys()
+
     @abstractmethod
     def fits(self, config: TokenizerConfig) -> bool:
         """True if the channels, values and sample rate of a tokenizer are those of this medium's files."""
