@@ -10,6 +10,7 @@ import soundfile
 
 from codeword.errors import DataError
 from codeword.media.cut_files import is_cut
+from codeword.media.mp3 import mp3_samples
 
 AUDIO_SUFFIXES = frozenset(
     {".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg", ".opus", ".rf64", ".snd"}
@@ -39,6 +40,9 @@ _RATES = range(1000, 768_001)
 
 # Largest possible compression: FLAC stores a constant block of 65,535 samples in 14 bytes.
 _FRAMES_PER_BYTE = 8192
+
+# Samples of one frame of MP3.
+_MP3_FRAME = 1152
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,15 @@ def cut_short(path: Path) -> DataError:
 
 def _header(path: Path, file: soundfile.SoundFile) -> AudioHeader:
     """The header of an open file. Raises DataError if the file is too small for it, or its sample rate is unusual."""
-    header = AudioHeader(int(file.frames), int(file.samplerate), int(file.channels), file.format, file.subtype)
+    frames = int(file.frames)
+    if file.format == "MP3" and (samples := mp3_samples(path)):
+        if samples > frames + _MP3_FRAME:
+            raise DataError(
+                f"{path} is an MP3 file that does not say its length, and libsndfile reads only {frames:,} of its "
+                f"{samples:,} samples; convert it to WAV or FLAC."
+            )
+        frames = min(frames, samples)
+    header = AudioHeader(frames, int(file.samplerate), int(file.channels), file.format, file.subtype)
     if is_cut(path, header.frames):
         raise cut_short(path)
     if header.frames == 0:
