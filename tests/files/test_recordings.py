@@ -69,9 +69,9 @@ def test_the_commands_take_a_channel_and_refuse_it_for_pictures(
     ):
         assert run_cli(*command, "--channel", "2", "--json") == 0
         assert "channel 2 of 2 -> 16 kHz mono" in capsys.readouterr().out
-        assert run_cli(*command, "--channel", "3") == 1
+        assert run_cli(*command, "--channel", "3", "--force") == 1
         assert "has 2 channels, so no channel 3" in capsys.readouterr().err
-        assert run_cli(*command, "--channel", "0") == 2
+        assert run_cli(*command, "--channel", "0", "--force") == 2
         assert "no channel 0" in capsys.readouterr().err
     assert run_cli("compress", photo, "--out", tmp_path / "p.cw", "--channel", "1") == 2
     assert "The channels of images cannot be chosen; leave the channel out." in capsys.readouterr().err

@@ -40,9 +40,9 @@ class Outcome:
 def media_files(inputs: Sequence[Path], outcome: Outcome, medium: Medium) -> list[tuple[Path, str]]:
     """Path and name of each file of a medium among files and folders; a file of another medium becomes a failure.
 
-    In folders, only files with the suffixes of the medium are listed, including those of formats that cannot be read, so
-    that none is lost in silence; a folder without any becomes a failure, as does a part of it that cannot be listed. A
-    file that is given twice is listed once.
+    In folders, only files with the suffixes of the medium are listed, including those of formats that cannot be read,
+    so that none is lost in silence; a folder without any becomes a failure, as does a part of it that cannot be listed.
+    A file that is given twice is listed once.
 
     The name of a file is that of the path without its folder, and of a file in a folder the path below this folder. If
     two files then have the same name, all names are paths below the deepest folder that holds all inputs.
