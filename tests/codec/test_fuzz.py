@@ -23,6 +23,7 @@ from codeword.model import Model
 # A header may claim an image of 61 MiB, one byte a pixel here, and this test itself holds it more than once.
 MOST_GROWTH_MIB = 256
 SIZES = {1: [(500,), (3,), (130,)], 2: [(20, 15), (1, 7), (33, 2)]}
+SIDES: list[dict[str, bytes]] = [{"a": b"some bytes"}, {}, {"a": b"", "b": b"other bytes"}]
 KINDS = {
     "tables": CompressOptions(portable=True),
     "prior": CompressOptions(),
@@ -59,7 +60,7 @@ def base(ndim: int, kind: str) -> Base:
     codec, out = Codec(smallest(ndim)), io.BytesIO()
     several = [signal(codec.model, *size) for size in SIZES[ndim]]
     signals = [
-        Signal(f"{i}", tuple(x.shape[1:]), lambda x=x: [x])  # type: ignore[misc]
+        Signal(f"{i}", tuple(x.shape[1:]), lambda x=x: [x], lambda i=i: SIDES[i])  # type: ignore[misc]
         for i, x in enumerate(several)
     ]
     codec.write(out, signals, KINDS[kind])
@@ -71,12 +72,21 @@ def base(ndim: int, kind: str) -> Base:
         parts.append(content[place : place + length])
         place += length
     parts.append(container._copy)
-    return Base(codec, content, [found for _, found, _ in read(codec, content, salvage=False)], parts)
+    return Base(codec, content, [found.x for found in read(codec, content, salvage=False)], parts)
 
 
-def read(codec: Codec, content: bytes, *, salvage: bool) -> list[tuple[Entry, Tensor, list[int]]]:
+class Read(NamedTuple):
+    """One signal, as it was read."""
+
+    entry: Entry
+    x: Tensor
+    damaged: list[int]
+    side: dict[str, bytes]
+
+
+def read(codec: Codec, content: bytes, *, salvage: bool) -> list[Read]:
     return [
-        (found.entry, torch.cat(list(found.blocks), -1).long(), found.damage.blocks)
+        Read(found.entry, torch.cat(list(found.blocks), -1).long(), found.damage.blocks, found.side)
         for found in codec.read(Container(content, "a file"), salvage=salvage)
     ]
 
@@ -175,11 +185,13 @@ def try_one(rng: random.Random) -> None:
             found = read(right.codec, content, salvage=salvage)
         except CodewordError:
             continue
-        for entry, back, _ in found:
-            assert back.shape == (1, *entry.size)
-            assert 0 <= int(back.min()) <= int(back.max()) < 256
-        if way in DAMAGE and not any(damaged for _, _, damaged in found):
-            assert [back.tolist() for _, back, _ in found] == [x.tolist() for x in right.signals]
+        for one in found:
+            assert one.x.shape == (1, *one.entry.size)
+            assert 0 <= int(one.x.min()) <= int(one.x.max()) < 256
+        if way in DAMAGE:
+            assert all(one.side in ((side, {}) if salvage else (side,)) for one, side in zip(found, SIDES, strict=True))
+            if not any(one.damaged for one in found):
+                assert [one.x.tolist() for one in found] == [x.tolist() for x in right.signals]
 
 
 def try_many(count: int, seed: int) -> None:

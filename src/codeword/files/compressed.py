@@ -143,6 +143,8 @@ def decompress(
                 if blocks := signal.damage.blocks:
                     lost = {"lost": str(signal.damage), "damaged_blocks": blocks}
                     outcome.results[name] |= lost | {"block_size": list(signal.block_size)}
+                if signal.entry.has_side and not signal.side:
+                    outcome.results[name]["side_data"] = "lost"
     return outcome
 
 
