@@ -294,7 +294,7 @@ def _run_locally(job: Job, parts: Sequence[Part], workers: int) -> Iterator[Shar
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(parts)), mp_context=context, initializer=_prepare_worker)
     try:
-        for future in as_completed([pool.submit(make_shard, job, part) for part in parts]):
+        for future in as_completed([pool.submit(_make_shard_or_exit, job, part) for part in parts]):
             yield future.result()
     except BrokenProcessPool as error:
         raise CodewordError(
@@ -355,6 +355,13 @@ def _make_row(job: Job, row: dict[str, Any]) -> dict[str, Any]:
         return {"finished": make_shard(job, row["part"])}
     except CodewordError as error:
         return {"finished": error}
+
+
+def _make_shard_or_exit(job: Job, part: Part) -> ShardSummary:
+    try:
+        return make_shard(job, part)
+    except SystemExit:  # The pool would keep the exception as a result, and go on with the next shard.
+        os._exit(1)
 
 
 def _prepare_worker() -> None:

@@ -102,6 +102,8 @@ def names_below(
         try:
             with os.scandir(path) as listing:
                 entries = [entry for entry in listing if not entry.name.startswith(".")]
+        except FileNotFoundError:  # `root` does not exist, which the caller notices.
+            continue
         except OSError as error:
             report(path, f"{path} cannot be listed ({error.strerror}), so its files are left out.")
             continue
