@@ -28,13 +28,16 @@ def medium_of(config: TokenizerConfig) -> Medium:
 
 def medium_of_files(paths: Iterable[Path]) -> Medium:
     """The medium of the files with a known suffix. Raises UsageError if there is no such file, or several media."""
-    first, found = None, dict[str, Path]()
+    first, found, unreadable = None, dict[str, Path](), dict[str, Path]()
     for path in paths:
         first = first or path
         for medium in MEDIA.values():
             if path.suffix.lower() in medium.known_suffixes:
-                found.setdefault(medium.name, path)
+                (found if path.suffix.lower() in medium.suffixes else unreadable).setdefault(medium.name, path)
                 break
+    found = found or unreadable
+    if not found:
+        raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")
     if len(found) > 1:
         examples = " and ".join(f"{MEDIA[name].plural} ({path})" for name, path in found.items())
         raise UsageError(f"The inputs are {examples}; give those of one kind, or a model.")

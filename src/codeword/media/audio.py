@@ -3,7 +3,7 @@
 A wave is a float32 array in [-1, 1], a signal an integer tensor.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import ceil, gcd
 from pathlib import Path
 from typing import IO
@@ -26,7 +26,7 @@ from codeword.media.audio_files import (
     opened,
     read_header,
 )
-from codeword.media.base import Medium, regroup
+from codeword.media.base import NO_SIDE, Medium, regroup
 from codeword.media.channels import Mono, Wave
 from codeword.media.cut_files import lacks_end
 from codeword.spectra.losses import log_mel_distance
@@ -112,7 +112,14 @@ class Audio(Medium):
         return tuple(notes)
 
     def write(
-        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False, replace: bool = True
+        self,
+        path: Path,
+        blocks: Iterable[Tensor],
+        config: TokenizerConfig,
+        *,
+        grey: bool = False,
+        replace: bool = True,
+        side: Mapping[str, bytes] = NO_SIDE,
     ) -> None:
         write_blocks(path, blocks, sample_rate=_rate(config), values=config.values, replace=replace)
 

@@ -14,6 +14,9 @@ from codeword.errors import UnsupportedError, UsageError
 Tensors = tuple[Tensor, ...]
 """Tensors with the same length along their first axis."""
 
+NO_SIDE: Mapping[str, bytes] = MappingProxyType({})
+"""The side data of a signal whose file holds nothing else."""
+
 
 def regroup(pieces: Iterable[Tensors], count: int) -> Iterator[Tensors]:
     """The rows of all pieces in the same order, in pieces of `count` rows, the last one shorter."""
@@ -96,11 +99,40 @@ class Medium(ABC):
             raise UsageError(f"The channels of {self.plural} cannot be chosen; leave the channel out.")
         return self
 
+    def read_lossless(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
+        """As `read`, for a lossless file, in which `side` stands for the rest of the file. Raises DataError."""
+        return self.read(path, config, notes)
+
+    def side(self, path: Path, config: TokenizerConfig) -> dict[str, bytes]:
+        """The parts of a file that a lossless file stores besides the signal, by name.
+
+        Raises:
+            DataError: the file cannot be read, or not all of it can be stored.
+        """
+        return {}
+
+    def lossless_notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
+        """As `notes`, for what neither `read_lossless` nor `side` keeps."""
+        return self.notes(path, config)
+
+    def lossless_sizes(self, path: Path, config: TokenizerConfig) -> dict[str, int]:
+        """The size in bytes that a signal has in each lossless format of other programs, by its name."""
+        return {}
+
     @abstractmethod
     def write(
-        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False, replace: bool = True
+        self,
+        path: Path,
+        blocks: Iterable[Tensor],
+        config: TokenizerConfig,
+        *,
+        grey: bool = False,
+        replace: bool = True,
+        side: Mapping[str, bytes] = NO_SIDE,
     ) -> None:
         """Write a signal given in the blocks of `read`; with `grey` all channels are equal.
+
+        `side` is that of a lossless file.
 
         Raises:
             CodewordError: the path cannot be written, or a file exists there and `replace` is False.

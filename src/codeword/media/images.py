@@ -1,7 +1,7 @@
 """Image files: every format of Pillow is read as uint8 RGB; the size in the header is checked before decoding."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import log10
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from codeword.config import TokenizerConfig
 from codeword.errors import DataError, UsageError
-from codeword.media.base import Medium
+from codeword.media import extras
+from codeword.media.base import NO_SIDE, Medium
 from codeword.media.mosaic import mosaic
 from codeword.store import write_atomically
 
@@ -28,6 +29,13 @@ _ROTATED = {5, 6, 7, 8}
 # Pillow detects these formats but decodes them only with plugins, or, for EPS, by running Ghostscript.
 _NOT_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 
+try:
+    import pillow_heif
+except ImportError:
+    pass
+else:
+    pillow_heif.register_heif_opener()
+
 Image.init()
 _FORMATS = sorted(Image.OPEN.keys() - _NOT_PIXELS)
 
@@ -35,6 +43,18 @@ IMAGE_SUFFIXES = frozenset(
     suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS or name == "MPO"
 )
 """Lower-case suffixes, with the dot, of the files that `read_image` can read."""
+
+_RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
+_HEIF = (".heic", ".heics", ".heif", ".heifs", ".hif")
+_UNREADABLE = {
+    ".exr": "OpenEXR",
+    ".jxl": "JPEG XL",
+    **dict.fromkeys((".svg", ".svgz"), "SVG"),
+    # Pillow takes the small preview of some of them for the picture.
+    **dict.fromkeys(_RAW, "the raw data of a camera"),
+    **dict.fromkeys(_HEIF if "HEIF" not in _FORMATS else (), "HEIC"),
+}
+_HEIF_BRANDS = (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")
 
 
 def read_image(path: str | Path) -> Tensor:
@@ -58,11 +78,16 @@ def read_image_size(path: str | Path) -> tuple[int, int]:
     return _open(Path(path), _upright_size)
 
 
-def write_image(path: str | Path, image: Tensor, *, replace: bool = True) -> None:
+def write_image(
+    path: str | Path, image: Tensor, *, replace: bool = True, side: Mapping[str, bytes] = NO_SIDE
+) -> None:
     """Write a uint8 (3, H, W) or (1, H, W) image atomically; the suffix decides on the format.
+
+    `side` is the side data of a PNG: transparency and metadata.
 
     Raises:
         UsageError: no writable format has this suffix, or the tensor is no image.
+        DataError: the side data is damaged, or that of another image.
         CodewordError: the disk is full, or the path cannot be written to.
     """
     path = Path(path)
@@ -74,9 +99,10 @@ def write_image(path: str | Path, image: Tensor, *, replace: bool = True) -> Non
     name = Image.registered_extensions().get(path.suffix.lower())
     if name not in Image.SAVE or name in _NOT_PIXELS:
         raise UsageError(f"{path}: images cannot be written as {path.suffix or 'a file without suffix'!r}; try .png.")
+    picture, metadata = extras.with_side_data(_to_pillow(image), side)
     encoded = io.BytesIO()
     try:
-        _to_pillow(image).save(encoded, name)
+        picture.save(encoded, name, **metadata)
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{path}: {name} cannot hold an image of {image.shape[2]} x {image.shape[1]} ({error}); try .png."
@@ -89,7 +115,7 @@ class Images(Medium):
 
     name, singular, plural, ndim = "images", "an image", "images", 2
     axes, cell_axes = ("height", "width"), ("rows", "columns")
-    suffixes, formats = IMAGE_SUFFIXES, ("png",)
+    suffixes, formats, unreadable = IMAGE_SUFFIXES, ("png",), _UNREADABLE
     pretrained, hub_feature = "images", "Image"
 
     def fits(self, config: TokenizerConfig) -> bool:
@@ -101,13 +127,35 @@ class Images(Medium):
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         yield read_image(path)
 
+    def notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
+        return _open(path, lambda image: extras.notes(image, path))
+
+    def read_lossless(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
+        yield _open(path, lambda image: _to_tensor(extras.exact_colours(image)))
+
+    def side(self, path: Path, config: TokenizerConfig) -> dict[str, bytes]:
+        return _open(path, lambda image: extras.side_data(image, path))
+
+    def lossless_notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
+        return ()  # All that an image holds is stored or refused.
+
+    def lossless_sizes(self, path: Path, config: TokenizerConfig) -> dict[str, int]:
+        return _open(path, extras.lossless_sizes)
+
     def write(
-        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, grey: bool = False, replace: bool = True
+        self,
+        path: Path,
+        blocks: Iterable[Tensor],
+        config: TokenizerConfig,
+        *,
+        grey: bool = False,
+        replace: bool = True,
+        side: Mapping[str, bytes] = NO_SIDE,
     ) -> None:
         image = torch.cat(list(blocks), -1)
         if grey:
             image = image.float().mean(0, keepdim=True).round()
-        write_image(path, image.to(torch.uint8), replace=replace)
+        write_image(path, image.to(torch.uint8), replace=replace, side=side)
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         decoded, expected = read_image(reconstruction), read_image(original)
@@ -145,7 +193,10 @@ def _open(path: Path, decode: Callable[[Image.Image], T]) -> T:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty; remove it or fetch it again.")
-        with Image.open(path, formats=_FORMATS) as image:
+        if name := _UNREADABLE.get(path.suffix.lower()):
+            raise _unreadable(path, name)
+        # Not by its path: Pillow would map the file into memory, which mixes up the rows of turned TIFF files.
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _too_large(path, f"{image.width} x {image.height} pixels")
             return decode(image)
@@ -155,6 +206,9 @@ def _open(path: Path, decode: Callable[[Image.Image], T]) -> T:
         # Opening raises these if Pillow's own limit is exceeded (the warning if warnings are errors).
         raise _too_large(path, "far too many pixels") from error
     except UnidentifiedImageError as error:
+        with path.open("rb") as file:
+            if "HEIF" not in _FORMATS and file.read(12)[4:].startswith(_HEIF_BRANDS):  # Some phones name them .jpg.
+                raise _unreadable(path, "HEIC") from error
         raise DataError(f"{path} is not an image, in spite of its suffix; remove it or fetch it again.") from error
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; check the path.") from error
@@ -163,10 +217,20 @@ def _open(path: Path, decode: Callable[[Image.Image], T]) -> T:
         raise DataError(f"{path} cannot be read as an image ({error}); remove it or fetch it again.") from error
 
 
+def _unreadable(path: Path, format: str) -> DataError:
+    install = ", or `pip install 'codeword[heic]'`" if format == "HEIC" else ""
+    return DataError(
+        f"{path} is {format}, which cannot be read; convert it, for example to PNG{install} (PNG, JPEG, WebP, AVIF, "
+        f"GIF, TIFF, BMP and other formats of Pillow are read)."
+    )
+
+
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width after the Exif orientation is applied."""
     size = (image.height, image.width)
-    return size[::-1] if image.getexif().get(ExifTags.Base.Orientation) in _ROTATED else size
+    # Pillow itself turns the size of a TIFF.
+    rotated = image.getexif().get(ExifTags.Base.Orientation) in _ROTATED and image.format != "TIFF"
+    return size[::-1] if rotated else size
 
 
 def _too_large(path: Path, size: str) -> DataError:
@@ -189,7 +253,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
         raise ValueError("it holds values that are not finite")
     if image.mode != "F" and low >= 0 and high <= 65535:  # Pillow's mode I is 32-bit but usually holds 16-bit data.
         low, high = 0, 65535
-    scaled = (values - low) * (255 / max(high - low, np.finfo(np.float64).tiny))
+    scaled = (values - low) * (255 / ((high - low) or 1))  # All values may be equal.
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
