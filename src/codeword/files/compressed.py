@@ -55,8 +55,9 @@ def compress(
         progress: receives the numbers of finished and of all blocks.
 
     Returns:
-        The sizes of the inputs and of the compressed file in bytes, notes on what reading changed in each input, and
-        the files that could not be read.
+        The sizes of the inputs and of the compressed file in bytes, notes on what reading changed in each input, the
+        lossless format of other programs in which the same signals are smaller than in a lossless file
+        ("smaller_as"), and the files that could not be read.
 
     Raises:
         UsageError, UnsupportedError, ModelError: an argument is wrong, or the model does not support it; `out` exists;
@@ -69,14 +70,15 @@ def compress(
     medium = medium_of(config).with_channel(channel)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
     options = CompressOptions(portable, lossless, codes, label)
+    read, notes_of = (medium.read_lossless, medium.lossless_notes) if lossless else (medium.read, medium.notes)
     signals: list[tuple[Path, Signal]] = []
     files, notes = media_files(inputs, outcome, medium), dict[Path, tuple[tuple[str, ...], list[str]]]()
     check_outputs([out], inputs=[path for path, _ in files], force=force)
     for path, name in files:
         with outcome.record_failure(path, DataError):
-            size, found = medium.size(path, config), list[str]()
-            notes[path] = medium.notes(path, config), found
-            signals.append((path, Signal(name, size, partial(medium.read, path, config, found))))
+            size, side, found = medium.size(path, config), medium.side(path, config) if lossless else {}, list[str]()
+            notes[path] = notes_of(path, config), found
+            signals.append((path, Signal(name, size, partial(read, path, config, found), partial(dict, side))))
     while signals:
         content = io.BytesIO()
         try:
@@ -93,8 +95,19 @@ def compress(
             "lossless": lossless,
             "notes": {str(path): said for path, _ in signals if (said := [*chain(*notes[path])])},
         }
+        if lossless:
+            sizes = [medium.lossless_sizes(path, config) for path, _ in signals]
+            outcome.results[str(out)] |= _smaller_as(sizes, written.bytes)
         break
     return outcome
+
+
+def _smaller_as(sizes: list[dict[str, int]], ours: int) -> dict[str, dict[str, int]]:
+    """The smallest of the formats that hold every signal, with its bytes together, if it is smaller than our file."""
+    formats = set(sizes[0]).intersection(*sizes)
+    totals = {name: sum(size[name] for size in sizes) for name in formats}
+    smallest = min(totals, key=totals.__getitem__, default="")
+    return {"smaller_as": {smallest: totals[smallest]}} if totals.get(smallest, ours) < ours else {}
 
 
 def decompress(
@@ -135,8 +148,8 @@ def decompress(
         signals = Codec(loaded).read(container, salvage=salvage, progress=progress)
         for name, signal in zip(names, signals, strict=True):
             with outcome.record_failure(name, UsageError), outcome.record_failure(name, DataError):
-                target = targets.path(name)
-                medium.write(target, signal.blocks, loaded.tokenizer.config, grey=signal.entry.grey, replace=force)
+                target, grey = targets.path(name), signal.entry.grey
+                medium.write(target, signal.blocks, loaded.tokenizer.config, grey=grey, replace=force, side=signal.side)
                 outcome.results[name] = {"out": str(target), "size": list(signal.entry.size)}
                 if name != signal.entry.name:
                     outcome.results[name]["stored_name"] = signal.entry.name

@@ -41,6 +41,4 @@ def medium_of_files(paths: Iterable[Path]) -> Medium:
     if len(found) > 1:
         examples = " and ".join(f"{MEDIA[name].plural} ({path})" for name, path in found.items())
         raise UsageError(f"The inputs are {examples}; give those of one kind, or a model.")
-    if found:
-        return MEDIA[next(iter(found))]
-    raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")
+    return MEDIA[next(iter(found))]
