@@ -121,3 +121,19 @@ def test_a_mosaic_holds_every_image(count: int, columns: int | None) -> None:
     sheet = mosaic(images, columns=columns)
     assert set(range(count)) <= set(sheet.unique().tolist())
     assert all(int((sheet == i).sum()) == 60 for i in range(count))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_values_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, value]], dtype=np.float32)).save(tmp_path / "bad.tiff")
+    with pytest.raises(DataError, match="it holds values that are not finite"):
+        read_image(tmp_path / "bad.tiff")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5)])
+@pytest.mark.parametrize("value", [-7, 0, 1e-30, 70_000, 3e38])
+def test_pictures_of_one_value_are_read(value: float, size: tuple[int, int], dtype: type, tmp_path: Path) -> None:
+    value = value if dtype is np.float32 else np.clip(value, -(1 << 31), (1 << 31) - 1)
+    Image.fromarray(np.full(size, value, dtype)).save(tmp_path / "flat.tiff")
+    assert read_image(tmp_path / "flat.tiff").unique().tolist() == [0]

@@ -58,6 +58,15 @@ def test_reading_gives_the_picture_and_says_what_it_leaves_out(name: str, tmp_pa
     assert MEDIUM.lossless_notes(path, CONFIG) == ()
 
 
+def test_damage_after_the_first_page_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "pages.tiff"
+    RGB.save(path, save_all=True, append_images=[RGB])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - RGB.width * RGB.height * 3 - 20])
+    assert np.array_equal(read_image(path).permute(1, 2, 0).numpy(), PIXELS)
+    assert MEDIUM.notes(path, CONFIG) == ("left out: other parts of the file, which are damaged",)
+
+
 @pytest.mark.parametrize("name", [name for name, picture in PICTURES.items() if picture.exact])
 def test_lossless_keeps_colours_and_transparency(name: str, tmp_path: Path) -> None:
     path = tmp_path / name

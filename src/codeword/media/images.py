@@ -78,9 +78,7 @@ def read_image_size(path: str | Path) -> tuple[int, int]:
     return _open(Path(path), _upright_size)
 
 
-def write_image(
-    path: str | Path, image: Tensor, *, replace: bool = True, side: Mapping[str, bytes] = NO_SIDE
-) -> None:
+def write_image(path: str | Path, image: Tensor, *, replace: bool = True, side: Mapping[str, bytes] = NO_SIDE) -> None:
     """Write a uint8 (3, H, W) or (1, H, W) image atomically; the suffix decides on the format.
 
     `side` is the side data of a PNG: transparency and metadata.
@@ -128,7 +126,10 @@ class Images(Medium):
         yield read_image(path)
 
     def notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
-        return _open(path, lambda image: extras.notes(image, path))
+        try:
+            return _open(path, lambda image: extras.notes(image, path))
+        except DataError:  # The first picture can be good in spite of it.
+            return ("left out: other parts of the file, which are damaged",)
 
     def read_lossless(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         yield _open(path, lambda image: _to_tensor(extras.exact_colours(image)))
