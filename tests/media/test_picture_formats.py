@@ -16,7 +16,7 @@ from tiny.codec_models import model
 from tiny.pictures import ALPHA, PICTURES, PIXELS, PROFILE, RGB, RGBA, XMP, exif
 
 from codeword.errors import DataError
-from codeword.media import MEDIA, extras, images
+from codeword.media import MEDIA, extras, images, medium_of_files
 from codeword.media.images import read_image, read_image_size
 
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -211,3 +211,8 @@ def test_formats_that_are_not_read_are_named(suffix: str, says: str, tmp_path: P
     RGB.save(path, "TIFF")
     with pytest.raises(DataError, match=rf"{says}.* cannot be read; .*\(PNG, JPEG, WebP, .* are read\)"):
         read_image(path)
+
+
+def test_formats_that_are_not_read_do_not_mix_media() -> None:
+    assert medium_of_files([Path("a.svg"), Path("b.wav")]).name == "audio"
+    assert medium_of_files([Path("a.svg")]).name == "images"
