@@ -90,6 +90,23 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
         load_recipe(path)
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 20_000, "{a = " * 2000])
+def test_numbers_and_lists_that_are_too_long_are_refused(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "long.toml"
+    path.write_text(f"seed = {value}")
+    with pytest.raises(RecipeError, match=r"long\.toml is not valid TOML"):
+        load_recipe(path)
+    with pytest.raises(RecipeError, match="seed: (Input should be a valid|Unable to parse)"):
+        load_recipe("demo-images", overrides=[f"seed={value}"])
+
+
+def test_a_message_is_short_however_much_is_wrong() -> None:
+    for overrides in (["x" * 9000 + "=1"], ["[" * 9000], ["seed.x=" + "1" * 99], [f"x{i}=1" for i in range(999)]):
+        with pytest.raises(RecipeError) as caught:
+            load_recipe("demo-images", overrides=overrides)
+        assert len(str(caught.value)) < 1000
+
+
 @given(st.text(max_size=40))
 def test_any_override_is_taken_or_refused_in_our_words(text: str) -> None:
     with suppress(RecipeError):

@@ -11,10 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from codeword.config.base import Config
 from codeword.config.recipe import Recipe
-from codeword.errors import RecipeError
+from codeword.errors import RecipeError, reason
 
 T = TypeVar("T")
 
+_MOST_CLAUSES = 20
 _SHIPPED = resources.files("codeword") / "recipes"
 
 
@@ -37,8 +38,8 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
     text, place = _recipe_text(name_or_path)
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{place} is not valid TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:  # A number of many digits, or lists in lists, are such errors too.
+        raise RecipeError(f"{place} is not valid TOML: {reason(error)}.") from error
     for override in overrides:
         _apply(tree, override)
     tree.setdefault("name", Path(name_or_path).stem)
@@ -54,7 +55,9 @@ def validate(model: type[T], tree: Any, *, place: str) -> T:
     try:
         return TypeAdapter(model).validate_python(tree)
     except ValidationError as error:
-        raise RecipeError(f"{place}: {'; '.join(_explain(error))}.") from error
+        clauses = _explain(error)
+        more = f"; and {len(clauses) - _MOST_CLAUSES:,} more" if len(clauses) > _MOST_CLAUSES else ""
+        raise RecipeError(f"{place}: {'; '.join(clauses[:_MOST_CLAUSES])}{more}.") from error
 
 
 def validate_json(model: type[T], text: str | bytes, *, place: str) -> T:
@@ -88,18 +91,18 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise RecipeError(
-            f"The override {override!r} is not of the form field.name=value, for example "
+            f"The override {override!r:.80} is not of the form field.name=value, for example "
             f"tokenizer.quantizer.codebook_sizes=[1024]."
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()
     for key in keys[:-1]:
         branch = tree.setdefault(key, {})
         if not isinstance(branch, dict):
             raise RecipeError(
-                f"The override {override!r} fails: {key} holds {branch!r}, which has no fields of its own."
+                f"The override {override!r:.80} fails: {key} holds {branch!r:.80}, which has no fields of its own."
             )
         tree = branch
     tree[keys[-1]] = value
@@ -115,7 +118,7 @@ def _explain(error: ValidationError) -> list[str]:
 
 def _clause(detail: Any) -> str:
     # pydantic adds the tag of a choice to the path, which the recipe does not contain.
-    place = ".".join(str(part) for part in detail["loc"] if part not in _KINDS) or "the whole"
+    place = ".".join(f"{part!s:.80}" for part in detail["loc"] if part not in _KINDS) or "the whole"
     if detail["type"] == "extra_forbidden":
         return f"{place} is not a known field"
     if detail["type"] == "missing":
