@@ -144,8 +144,8 @@ def _key(name: str) -> str:
 
 
 def _content(archive: Path, member: _Member, source: str, *, max_bytes: int) -> Iterator[bytes]:
-    """The content of a member in chunks. Raises DataError if it is larger than `max_bytes` or incomplete."""
-    if member.size_bytes > max_bytes:
+    """The content of a member in chunks. Raises DataError if its size is not in 0..`max_bytes`, or it is incomplete."""
+    if not 0 <= member.size_bytes <= max_bytes:
         raise DataError(f"{source} has a {member.suffix} of {member.size_bytes:,} bytes; {max_bytes:,} are allowed.")
     try:
         file = archive.open("rb")
