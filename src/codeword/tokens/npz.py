@@ -75,7 +75,9 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
                 raise DataError(
                     f"{path} has format {stored_format}, but {FORMAT} is needed; write it again with `codeword encode`."
                 )
-            names, sizes, stored_sizes = file["names"], file["sizes"], tuple(int(n) for n in file["codebook_sizes"])
+            # Converted here, because numpy reads names that are no text.
+            names = [str(name) for name in file["names"]]
+            sizes, stored_sizes = file["sizes"], tuple(int(n) for n in file["codebook_sizes"])
             arrays = [file[f"codes_{i}"] for i in range(len(names))]
     except DataError:
         raise
@@ -93,7 +95,7 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
     if sizes.ndim != 2 or len(sizes) != len(names) or sizes.dtype.kind != "i":
         raise DataError(f"{path}: its sizes {sizes.shape} do not fit its {len(names)} names.")
     return [
-        _signal(path, str(name), tuple(int(n) for n in size), codes, codebook_sizes=stored_sizes, hop=hop)
+        _signal(path, name, tuple(int(n) for n in size), codes, codebook_sizes=stored_sizes, hop=hop)
         for name, size, codes in zip(names, sizes, arrays, strict=True)
     ]
 
