@@ -33,6 +33,13 @@ def model(tokenizer: Tokenizer, ndim: int) -> Model:
     return Model(tokenizer.eval(), build_prior(config).eval())
 
 
+def test_aliases_that_are_no_list_are_refused(model: Model, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    (tmp_path / "aliases.json").write_text('{"fingerprints": 1}')
+    with pytest.raises(ModelError, match="holds no list of fingerprints"):
+        Model.load(tmp_path)
+
+
 def test_a_model_comes_back_equal(model: Model, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "model", card="# A card")
     loaded = Model.load(tmp_path / "model")

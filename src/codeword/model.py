@@ -63,7 +63,9 @@ class Model:
         tokenizer = Tokenizer.from_pretrained(own)
         prior = load_prior(folder / PRIOR) if (folder / PRIOR / CONFIG_FILE).is_file() else uniform(tokenizer)
         known = read_json(folder / ALIASES_FILE) if (folder / ALIASES_FILE).is_file() else {}
-        return cls(tokenizer, prior, tuple(map(str, known.get("fingerprints", ()))))
+        if not isinstance(aliases := known.get("fingerprints", []), list):
+            raise ModelError(f"{folder / ALIASES_FILE} holds no list of fingerprints; fetch or save the model again.")
+        return cls(tokenizer, prior, tuple(map(str, aliases)))
 
     def is_named_by(self, fingerprint: str) -> bool:
         """True if this model's fingerprint, or that of an earlier format, begins with `fingerprint`."""
