@@ -62,6 +62,15 @@ def test_orientation_is_applied(tmp_path: Path) -> None:
     assert read_image(tmp_path / "turned.png").shape == (3, 7, 9)
 
 
+def test_a_turned_tiff_has_the_size_and_the_pixels_of_a_turned_png(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for suffix in (".png", ".tiff"):
+        COLOURS.save(tmp_path / f"turned{suffix}", exif=exif)
+    assert read_image_size(tmp_path / "turned.tiff") == (7, 9)
+    assert read_image(tmp_path / "turned.tiff").equal(read_image(tmp_path / "turned.png"))
+
+
 def bomb(path: Path, side: int) -> None:
     """A valid PNG of a hundred bytes that claims side x side pixels."""
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
