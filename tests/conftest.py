@@ -28,6 +28,11 @@ torch.set_num_threads(1)
 SIZES = {1: (24,), 2: (16, 12)}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cases", type=int, default=50_000, help="the number of hostile inputs in tests/attack")
+    parser.addoption("--case", help="one hostile input of tests/attack, as its failure names it: reader:number")
+
+
 @pytest.fixture(params=[1, 2], ids=["1-D", "2-D"])
 def ndim(request: pytest.FixtureRequest) -> int:
     """Every law that is about rank runs at both."""

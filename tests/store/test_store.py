@@ -3,7 +3,6 @@
 import json
 import os
 import struct
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ SMALL = TokenizerConfig(
     trunk=ConvTrunkConfig(width=4, residual_width=2, residual_blocks=1),
     quantizer=FiniteScalarQuantizerConfig(channel_levels=(3, 3), dim=4),
 )
+
 
 COMPACT = SMALL.model_copy(update={"trunk": ConvTrunkConfig(width=16, residual_width=2, residual_blocks=1)})
 
@@ -96,21 +96,6 @@ def test_damaged_and_hostile_folders_are_refused(tmp_path: Path) -> None:
         Tokenizer.from_pretrained(folder)
     (fresh() / WEIGHTS_FILE).write_bytes(struct.pack("<Q", 1 << 62))
     with pytest.raises(ModelError, match="not a readable safetensors file"):
-        Tokenizer.from_pretrained(folder)
-
-
-@given(position=st.floats(0, 1), flip=st.integers(1, 255), cut=st.booleans(), compact=st.booleans())
-def test_a_mutated_file_loads_or_is_refused(
-    position: float, flip: int, cut: bool, compact: bool, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("model")
-    Tokenizer(COMPACT if compact else SMALL).save_pretrained(folder, compact=compact)
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        content = bytearray((folder / name).read_bytes())
-        at = min(int(position * len(content)), len(content) - 1)
-        content[at] ^= flip
-        (folder / name).write_bytes(content[:at] if cut else content)
-    with suppress(ModelError):
         Tokenizer.from_pretrained(folder)
 
 
