@@ -1,5 +1,6 @@
 """The tokenizer: encoder, quantizer, decoder and likelihood, for signals of any rank."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
@@ -8,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codeword.arguments import check_codes, check_labels, check_signals, check_size
 from codeword.config import TokenizerConfig
+from codeword.errors import UsageError
 from codeword.likelihoods import build_likelihood
 from codeword.nn.conv import channels_last
 from codeword.nn.frontend import build_frontend, build_head
@@ -84,19 +87,27 @@ class Tokenizer(Pretrained):
         return tuple(-(-n // self.hop) for n in size)
 
     def forward(self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None) -> Pass:
-        """One training pass over x (B, C, *S), which updates the codebook with draws from `generator`."""
-        analysis = self.analyse(x, label, generator=generator)
+        """One training pass over x (B, C, *S), which updates the codebook with draws from `generator`.
+
+        It takes its arguments as they are; the other methods check theirs and raise UsageError.
+        """
+        analysis = self._analyse(x, label, generator=generator)
         signal_loss = self.likelihood.loss(analysis.features, x)
         return Pass(analysis.quantized.codes, signal_loss, analysis.quantized.loss.mean())
 
     def analyse(self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None) -> Analysis:
-        """Encode, quantize and decode x (B, C, *S) with label (B,), and keep all results."""
-        quantized = self.quantizer(self._vectors(x), generator=generator)
-        return Analysis(quantized, self._features(quantized.vectors, label, tuple(x.shape[2:])))
+        """Encode, quantize and decode x (B, C, *S) with label (B,), and keep all results. Raises UsageError."""
+        x = check_signals(x, self.config)
+        return self._analyse(x, self._labels(label, len(x)), generator=generator)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """(B, C, *S) integers to codes (B, *G, K) int64."""
+        """(B, C, *S) integers, a tensor or an array, to codes (B, *G, K) int64. Raises UsageError."""
+        return self.encode_unchecked(check_signals(x, self.config))
+
+    @torch.no_grad()
+    def encode_unchecked(self, x: Tensor) -> Tensor:
+        """As `encode`, for training: a check of the range in each step would make the CPU wait for a GPU."""
         return self.quantizer.encode(self._vectors(x))
 
     @torch.no_grad()
@@ -105,6 +116,9 @@ class Tokenizer(Pretrained):
 
         A residual quantizer also takes the leading codes of a cell. `label` (B,) conditions a conditional decoder on
         the class: another speaker's label converts the voice.
+
+        Raises:
+            UsageError: the codes are not those of signals of this size, or there is no such class.
         """
         signal = self.likelihood.mean(self.features(codes, label, size=size)).round().long()
         # If features are frames, the last frame may end after the signal.
@@ -113,14 +127,43 @@ class Tokenizer(Pretrained):
         return signal
 
     def features(self, codes: Tensor, label: Tensor | None = None, *, size: tuple[int, ...] | None = None) -> Tensor:
-        """Codes (B, *G, K) to the decoder's features (B, F, *S), the parameters of the likelihood."""
+        """Codes (B, *G, K) to the decoder's features (B, F, *S), the likelihood's parameters. Raises UsageError."""
+        codes = self.check_codes(codes, size=size)
         size = size or tuple(n * self.hop for n in codes.shape[1:-1])
-        return self._features(self.quantizer.decode(codes), label, size)
+        return self._features(self.quantizer.decode(codes), self._labels(label, codes.shape[0]), size)
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Log p(x | codes of x) of x (B, C, *S), in nats (B,), without the cost of the codes."""
-        return self.likelihood.log_prob(self.features(self.encode(x), label, size=tuple(x.shape[2:])), x)
+        """Log p(x | codes of x) of x (B, C, *S), in nats (B,), without the cost of the codes. Raises UsageError."""
+        x = check_signals(x, self.config)
+        features = self.features(self.encode_unchecked(x), label, size=tuple(x.shape[2:]))
+        return self.likelihood.log_prob(features, x)
+
+    def check_codes(self, codes: Tensor, *, size: Sequence[int] | None = None, batched: bool = True) -> Tensor:
+        """Return codes (B, *G, K), or (*G, K) if not `batched`, as int64 if this tokenizer can decode them to `size`.
+
+        Raises:
+            UsageError: they are not integers below the codebook sizes, or not those of a signal of this size.
+        """
+        quantizer, ndim = self.quantizer, self.config.ndim
+        codes = check_codes(
+            codes, quantizer.codebook_sizes, ndim=ndim, leading=len(quantizer.served_codes) > 1, batched=batched
+        )
+        if size is not None:
+            grid, needed = tuple(codes.shape[-1 - ndim : -1]), self.grid(check_size(size, ndim=ndim))
+            if grid != needed:
+                raise UsageError(
+                    f"A signal of size {list(size)} has a grid of {list(needed)} cells, but the codes have a grid of "
+                    f"{list(grid)}; give the size of the encoded signal."
+                )
+        return codes
+
+    def _labels(self, label: Tensor | None, batch: int) -> Tensor | None:
+        return check_labels(label, batch=batch, classes=self.classes)
+
+    def _analyse(self, x: Tensor, label: Tensor | None, *, generator: torch.Generator | None) -> Analysis:
+        quantized = self.quantizer(self._vectors(x), generator=generator)
+        return Analysis(quantized, self._features(quantized.vectors, label, tuple(x.shape[2:])))
 
     def _vectors(self, x: Tensor) -> Tensor:
         signal = self.likelihood.centred(x)

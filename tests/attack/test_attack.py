@@ -37,4 +37,3 @@ def test_many_hostile_inputs(reader: Reader, part: int, request: pytest.FixtureR
 
 def test_the_shares_are_all() -> None:
     assert sum(reader.share for reader in READERS.values()) == pytest.approx(1)
-

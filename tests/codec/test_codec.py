@@ -289,7 +289,7 @@ def test_options_that_the_model_does_not_support_are_errors(ndim: int) -> None:
     for codec, options, message in cases:
         with pytest.raises((UsageError, UnsupportedError), match=message):
             codec.compress(x, options)
-    with pytest.raises(UsageError, match="nothing to compress"):
+    with pytest.raises(UsageError, match="without values"):
         one_rate.compress(x[:, :0])
     with pytest.raises(UnsupportedError, match="lossless needs"):
         Codec(speech()).compress(signal(speech(), 40), CompressOptions(lossless=True))

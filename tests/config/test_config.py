@@ -96,7 +96,7 @@ def test_numbers_and_lists_that_are_too_long_are_refused(value: str, tmp_path: P
     path.write_text(f"seed = {value}")
     with pytest.raises(RecipeError, match=r"long\.toml is not valid TOML"):
         load_recipe(path)
-    with pytest.raises(RecipeError, match="seed: (Input should be a valid|Unable to parse)"):
+    with pytest.raises(RecipeError, match=r"seed: (Input should be a valid|Unable to parse)"):
         load_recipe("demo-images", overrides=[f"seed={value}"])
 
 

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 import torch
 from torch import Tensor
 
+from codeword.arguments import check_class, check_signals
 from codeword.codec.coders import SymbolCoder, ValueCoder, build_coder, choose_coder
 from codeword.codec.format import (
     FINGERPRINT_BYTES,
@@ -117,6 +118,7 @@ class Codec:
 
         Raises UsageError, UnsupportedError.
         """
+        x = check_signals(x, self.tokenizer.config, batched=False)
         out = io.BytesIO()
         self.write(out, [Signal("", tuple(x.shape[1:]), lambda: [x])], options)
         return out.getvalue()
@@ -243,12 +245,7 @@ class Codec:
 
     def _check_label(self, label: int | None) -> None:
         """Raises UsageError if the prior or the decoder has classes, but not this one, or if neither has classes."""
-        classes = min((n for n in (self.tokenizer.classes, self.model.prior.classes) if n), default=0)
-        if label is not None and not 0 <= label < classes:
-            raise UsageError(
-                f"This model has {classes} classes, so there is no class {label}; leave the label out, or give a "
-                f"smaller number."
-            )
+        check_class(label, min((n for n in (self.tokenizer.classes, self.model.prior.classes) if n), default=0))
 
     def _blocks(self, size: tuple[int, ...], *, lossless: bool) -> tuple[Blocks, ...]:
         """The division of a signal's cells into blocks, and in a lossless file that of its values."""

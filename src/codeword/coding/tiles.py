@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codeword.errors import UnsupportedError, UsageError
+from codeword.errors import UnsupportedError
 from codeword.nn.conv import reach
 from codeword.tokenizer import Tokenizer
 
@@ -64,12 +64,8 @@ def decode_tiles(
         UnsupportedError: as `encode_tiles`.
     """
     _check_convolutional(tokenizer)
+    codes = tokenizer.check_codes(codes, size=size, batched=False)
     hop, grid, config = tokenizer.hop, tuple(codes.shape[:-1]), tokenizer.config
-    if grid != tokenizer.grid(size):
-        raise UsageError(
-            f"A signal of size {list(size)} has a grid of {list(tokenizer.grid(size))} cells, but the codes have a "
-            f"grid of {list(grid)}; give the size of the encoded signal."
-        )
     device = tokenizer.device
     labels = None if label is None else torch.tensor([label], device=device)
     x = torch.empty(config.channels, *size, dtype=torch.uint8 if config.values <= 256 else torch.int64)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codeword.arguments import check_class, check_signals, check_size
 from codeword.coding import decode_signal, encode_signal, leading_codes
 from codeword.errors import DataError, UsageError
 from codeword.files.paths import (
@@ -43,13 +44,26 @@ def read(path: StrPath, model: StrPath | None = None, *, channel: int | None = N
 
 
 def encode(model: Model | Tokenizer, x: Tensor) -> Tensor:
-    """Encode a signal (C, *S) of any size to codes (*G, K) int64, in bounded memory."""
-    return encode_signal(_tokenizer(model), x)
+    """Encode a signal (C, *S) of integers, of any size, to codes (*G, K) int64, in bounded memory.
+
+    Raises:
+        UsageError: x is not such a tensor or array, or its integers are not in the range of the model.
+    """
+    tokenizer = _tokenizer(model)
+    return encode_signal(tokenizer, check_signals(x, tokenizer.config, batched=False))
 
 
 def decode(model: Model | Tokenizer, codes: Tensor, *, size: Sequence[int], label: int | None = None) -> Tensor:
-    """Decode codes (*G, K) to a signal (C, *S) of size *S, conditioned on the class `label`. Raises UsageError."""
-    return torch.cat(list(decode_signal(_tokenizer(model), codes, size=tuple(size), label=label)), -1)
+    """Decode codes (*G, K) to a signal (C, *S) of size *S, conditioned on the class `label`.
+
+    Raises:
+        UsageError: the codes are not those of a signal of this size, or there is no such class.
+    """
+    tokenizer = _tokenizer(model)
+    check_class(label, tokenizer.classes)
+    size = check_size(size, ndim=tokenizer.config.ndim)
+    codes = tokenizer.check_codes(codes, size=size, batched=False)
+    return torch.cat(list(decode_signal(tokenizer, codes, size=size, label=label)), -1)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from codeword.arguments import check_codes, check_labels, check_size
 from codeword.config import PriorModelConfig
-from codeword.errors import UnsupportedError
+from codeword.errors import UnsupportedError, UsageError
 from codeword.nn.walk import Choose
 from codeword.store import Pretrained
 
@@ -43,13 +44,22 @@ class Prior(Pretrained):
         """Symbols per signal."""
         return prod(self.grid) * len(self.codebook_sizes)
 
-    @abstractmethod
     def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        """Codes (B, *G, K) and labels (B,) to log-probabilities (B,) in nats, all symbols in parallel."""
+        """Codes (B, *G, K) and labels (B,) to log-probabilities (B,) in nats, all symbols in parallel.
+
+        Raises:
+            UsageError: the codes or the labels are not integers of this shape and range.
+        """
+        codes = check_codes(codes, self.codebook_sizes, ndim=len(self.grid))
+        return self._log_prob(codes, check_labels(label, batch=len(codes), classes=self.classes))
 
     def forward(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        """The training loss (): nats per symbol."""
-        return -self.log_prob(codes, label).mean() / codes[0].numel()
+        """The training loss (): nats per symbol. The arguments are not checked."""
+        return -self._log_prob(codes, label).mean() / codes[0].numel()
+
+    @abstractmethod
+    def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
+        """`log_prob` of arguments that were checked."""
 
     @abstractmethod
     def start(self, batch: int, label: Tensor | None = None) -> Any:
@@ -81,9 +91,13 @@ def walk(
 
     Raises:
         UnsupportedError: this prior walks no such grid.
+        UsageError: `batch`, `label` or `grid` is of the wrong type or out of range.
     """
-    grid = grid or prior.grid
-    if grid != prior.grid and not (prior.any_grid and len(grid) == len(prior.grid) and min(grid) > 0):
+    if not isinstance(batch, int) or batch < 1:
+        raise UsageError(f"batch is {batch!r}; expected a whole number above 0.")
+    label = check_labels(label, batch=batch, classes=prior.classes)
+    grid = prior.grid if grid is None else check_size(grid, ndim=len(prior.grid), name="grid")
+    if grid != prior.grid and not prior.any_grid:
         raise UnsupportedError(
             f"This prior walks grids of {_named(prior.grid)} cells and was asked for {_named(grid)}; leave that out."
         )

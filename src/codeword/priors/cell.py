@@ -54,7 +54,7 @@ class CellPrior(Prior):
     def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:
         """Append cell number `cell`, given its embedding (B, W)."""
 
-    def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+    def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
         total = torch.zeros(len(codes), device=codes.device)
         for k, logits in enumerate(self.all_logits(codes, label)):
             nll = F.cross_entropy(logits.flatten(0, -2), codes[..., k].flatten(), reduction="none")

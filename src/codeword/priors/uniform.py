@@ -19,7 +19,7 @@ class Uniform(Prior):
         super().__init__(config)
         self.classes = 0
 
-    def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+    def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
         cells = codes[0, ..., 0].numel()
         return torch.full((len(codes),), -cells * sum(log(n) for n in self.codebook_sizes), device=codes.device)
 
