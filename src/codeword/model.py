@@ -8,13 +8,22 @@ from pathlib import Path
 from codeword.config import PriorModelConfig, UniformPriorConfig
 from codeword.errors import ModelError, command
 from codeword.priors import Prior, build_prior, load_prior
-from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locate, read_json, staged, upload, write_atomically, write_json
+from codeword.store import (
+    CONFIG_FILE,
+    RECIPE_FILE,
+    WEIGHTS_FILE,
+    locate,
+    read_json,
+    staged,
+    upload,
+    write_atomically,
+    write_json,
+)
 from codeword.tokenizer import Tokenizer
 
 TOKENIZER, PRIOR = "tokenizer", "prior"
 CARD_FILE = "README.md"
 ALIASES_FILE = "aliases.json"
-RECIPE_FILE = "recipe.json"
 
 _FILES = (ALIASES_FILE, *(f"{part}{name}" for part in ("", f"{PRIOR}/") for name in (CONFIG_FILE, WEIGHTS_FILE)))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from codeword import store
 from codeword.config import Config, PriorModelConfig, TokenizerConfig, UniformPriorConfig, validate
 from codeword.errors import UsageError
-from codeword.model import ALIASES_FILE, PRIOR, RECIPE_FILE, TOKENIZER
+from codeword.model import ALIASES_FILE, PRIOR, TOKENIZER
 from codeword.quantizers import build_quantizer
 
 _KEYS = {"levels": "codebook_sizes", "prefixes": "served_codes", "whole": "all_codes_probability"}
@@ -45,7 +45,7 @@ def upgrade(folder: Path, out: Path) -> list[str]:
     for path in sorted(out.rglob("*")):
         if path.name == store.CONFIG_FILE and _is_old(path):
             store.write_json(path, {"format": store.FORMAT, **_renamed_keys(store.read_json(path))})
-        elif path.name == RECIPE_FILE:
+        elif path.name == store.RECIPE_FILE:
             store.write_json(path, _renamed_keys(store.read_json(path)))
         elif path.suffix == ".safetensors":
             tensors = {_renamed(name): tensor for name, tensor in store.read_stored(path).items()}

@@ -1,18 +1,5 @@
 """Compressed files: the range-coded codes of signals."""
 
-from codeword.codec.codec import Codec, CompressOptions, DecodedSignal, Progress, UnreadableSignal, Written
-from codeword.codec.format import Container, Entry, Header
-from codeword.codec.layout import Signal
+import lazy_loader
 
-__all__ = [
-    "Codec",
-    "CompressOptions",
-    "Container",
-    "DecodedSignal",
-    "Entry",
-    "Header",
-    "Progress",
-    "Signal",
-    "UnreadableSignal",
-    "Written",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

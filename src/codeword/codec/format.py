@@ -35,7 +35,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from codeword.errors import DataError, UsageError
-from codeword.media.images import MAX_PIXELS
+from codeword.media.facts import MAX_PIXELS
 
 MAGIC = b"\x93CWORD\r\n"
 VERSION = 2

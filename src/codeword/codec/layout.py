@@ -84,7 +84,8 @@ class Blocks:
         """Mask (n, *Q) bool of the blocks from `start` to `stop`, True for the cells on the grid."""
         numbers = torch.arange(start, len(self) if stop is None else stop)
         mask = torch.ones(len(numbers), *self.block, dtype=torch.bool)
-        indices = torch.unravel_index(numbers, self.counts)
+        # By numpy, because unravel_index of torch imports sympy.
+        indices = map(torch.from_numpy, np.unravel_index(numbers.numpy(), self.counts))
         for axis, (index, q, n) in enumerate(zip(indices, self.block, self.grid, strict=True)):
             on_grid = index[:, None] * q + torch.arange(q) < n
             mask &= on_grid.view(-1, *[q if a == axis else 1 for a in range(len(self.block))])

@@ -3,26 +3,6 @@
 A file that cannot be used becomes a failure in the outcome, and the command continues with the other files.
 """
 
-from codeword.files.coded import DecodeOptions, convert, decode, decode_files, encode, encode_files, read, reconstruct
-from codeword.files.compressed import compress, decompress, describe_compressed
-from codeword.files.paths import Outcome, Targets, check_format, check_outputs, class_number, media_files
+import lazy_loader
 
-__all__ = [
-    "DecodeOptions",
-    "Outcome",
-    "Targets",
-    "check_format",
-    "check_outputs",
-    "class_number",
-    "compress",
-    "convert",
-    "decode",
-    "decode_files",
-    "decompress",
-    "describe_compressed",
-    "encode",
-    "encode_files",
-    "media_files",
-    "read",
-    "reconstruct",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

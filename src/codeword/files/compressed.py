@@ -1,16 +1,14 @@
 """Many files to one compressed file and back."""
 
 import io
-import mmap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from codeword.codec import Codec, CompressOptions, Container, Progress, Signal, UnreadableSignal
+from codeword.codec import Codec, CompressOptions, Progress, Signal, UnreadableSignal
 from codeword.errors import DataError, UsageError
+from codeword.files.describing import open_container
 from codeword.files.paths import (
     Outcome,
     StrPath,
@@ -159,33 +157,3 @@ def decompress(
                 if signal.entry.has_side and not signal.side:
                     outcome.results[name]["side_data"] = "lost"
     return outcome
-
-
-def describe_compressed(path: Path) -> dict[str, Any]:
-    """The header of a compressed file as a JSON object. Raises DataError."""
-    with open_container(path) as container:
-        header = container.header
-        return {
-            "holds": "compressed signals",
-            "bytes": len(container.content),
-            "model": header.fingerprint.hex(),
-            "coder": header.coder,
-            "lossless": header.lossless,
-            "codes_of_a_cell": header.codes,
-            "sample_rate": header.sample_rate,
-            "signals": dict(
-                zip(distinct(e.name for e in header.entries), (list(e.size) for e in header.entries), strict=True)
-            ),
-        }
-
-
-@contextmanager
-def open_container(path: Path) -> Iterator[Container]:
-    """Open a compressed file as a memory map. Raises DataError."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield Container(content, str(path))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}; check the path.") from error
-    except ValueError as error:  # An empty file cannot be mapped.
-        raise DataError(f"{path} is empty; copy it again.") from error

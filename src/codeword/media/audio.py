@@ -29,6 +29,7 @@ from codeword.media.audio_files import (
 from codeword.media.base import NO_SIDE, Medium, regroup
 from codeword.media.channels import Mono, Wave
 from codeword.media.cut_files import lacks_end
+from codeword.media.facts import AXES
 from codeword.spectra.losses import log_mel_distance
 from codeword.store import atomic_file
 
@@ -60,7 +61,7 @@ class Audio(Medium):
     """Recordings of any length, sample rate and number of channels, read in blocks of one channel."""
 
     name, singular, plural, ndim = "audio", "a recording", "recordings", 1
-    axes, cell_axes, dimension = ("samples",), ("cells",), "sample"
+    axes, cell_axes, dimension = AXES[1], ("cells",), "sample"
     suffixes, formats = AUDIO_SUFFIXES, ("wav", "flac")
     unreadable = UNREADABLE_SUFFIXES
     pretrained, hub_feature = "speech", "Audio"

@@ -15,13 +15,11 @@ from codeword.config import TokenizerConfig
 from codeword.errors import DataError, UsageError
 from codeword.media import extras
 from codeword.media.base import NO_SIDE, Medium
+from codeword.media.facts import AXES, MAX_PIXELS
 from codeword.media.mosaic import mosaic
 from codeword.store import write_atomically
 
 T = TypeVar("T")
-
-# More than most cameras have. As RGB these are 192 MB, so several threads can decode at the same time.
-MAX_PIXELS = 64_000_000
 
 # Orientations of Exif with a rotation by 90 degrees.
 _ROTATED = {5, 6, 7, 8}
@@ -112,7 +110,7 @@ class Images(Medium):
     """RGB images of any size; samples are written side by side into one picture."""
 
     name, singular, plural, ndim = "images", "an image", "images", 2
-    axes, cell_axes = ("height", "width"), ("rows", "columns")
+    axes, cell_axes = AXES[2], ("rows", "columns")
     suffixes, formats, unreadable = IMAGE_SUFFIXES, ("png",), _UNREADABLE
     pretrained, hub_feature = "images", "Image"
 

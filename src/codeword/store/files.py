@@ -14,6 +14,7 @@ from codeword.errors import CodewordError, ModelError, UsageError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+RECIPE_FILE = "recipe.json"
 MAX_CONFIG_BYTES = 1 << 20
 
 

@@ -10,15 +10,13 @@ from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from codeword.config import Config, validate
-from codeword.errors import ModelError, RecipeError
-from codeword.store.files import CONFIG_FILE, WEIGHTS_FILE, read_json, staged, write_json
+from codeword.config import Config
+from codeword.store.configs import FORMAT, read_config
+from codeword.store.files import CONFIG_FILE, WEIGHTS_FILE, staged, write_json
 from codeword.store.hub import locate, upload
 from codeword.store.tensors import compacted, digest_tensors, read_tensors, write_tensors
-
-FORMAT = 2
-"""Number of the format of `config.json` and of the tensors' names; `codeword upgrade` converts format 1."""
 
 
 class Pretrained(nn.Module):
@@ -62,7 +60,7 @@ class Pretrained(nn.Module):
         """
         folder = locate(folder_or_repo, (CONFIG_FILE, WEIGHTS_FILE))
         config = read_config(folder, cls.config_class)
-        with torch.device("meta"):
+        with torch.device("meta"), _NoInitialisation():
             model = cls(config)
         model.load_state_dict(read_tensors(folder / WEIGHTS_FILE, model.state_dict()), assign=True)
         return model.eval()
@@ -84,14 +82,11 @@ class Pretrained(nn.Module):
         return upload(self.save_pretrained, repo, private=private)
 
 
-def read_config(folder: Path, config_class: type[Config]) -> Any:
-    """Read and validate the `config.json` of a model folder. Raises ModelError."""
-    path = folder / CONFIG_FILE
-    tree = read_json(path)
-    if (found := tree.pop("format", 1)) != FORMAT:
-        way_out = "convert it with `codeword upgrade`" if found == 1 else "update Codeword"
-        raise ModelError(f"{path} has format {found}, and this version of Codeword reads {FORMAT}; {way_out}.")
-    try:
-        return validate(config_class, tree, place=str(path))
-    except RecipeError as error:
-        raise ModelError(str(error)) from error
+class _NoInitialisation(TorchFunctionMode):
+    """Leave new parameters as they are; on the meta device, `normal_` would import the compiler of torch (1 s)."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # The functions of torch.nn.init give their tensor to a mode by name.
+        kwargs = kwargs or {}
+        initialises = getattr(func, "__module__", "") == "torch.nn.init"
+        return kwargs["tensor"] if initialises and "tensor" in kwargs else func(*args, **kwargs)

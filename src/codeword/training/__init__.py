@@ -1,6 +1,5 @@
 """Training: one loop for every task, and the run folder that it fills."""
 
-from codeword.training.run import Run
-from codeword.training.stages import train
+import lazy_loader
 
-__all__ = ["Run", "train"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

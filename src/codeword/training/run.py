@@ -1,18 +1,21 @@
-"""A run: the folder that holds one recipe's models, logs, checkpoints and results."""
+"""A run: the folder that holds one recipe's models, logs, checkpoints and results.
+
+The modules on torch are imported where they are used, so that a run is described without torch.
+"""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeword.config import Recipe, validate_json
-from codeword.data.base import Split
 from codeword.errors import ModelError, TrainingError, UsageError, command
-from codeword.model import RECIPE_FILE
-from codeword.priors import Prior, load_prior
-from codeword.store import CONFIG_FILE, write_atomically, write_json
-from codeword.tokenizer import Tokenizer
-from codeword.training.environment import environment
+from codeword.store import CONFIG_FILE, RECIPE_FILE, write_atomically, write_json
+
+if TYPE_CHECKING:
+    from codeword.data.base import Split
+    from codeword.priors import Prior
+    from codeword.tokenizer import Tokenizer
 
 
 class Run:
@@ -79,6 +82,8 @@ class Run:
                     f"{command('resume', folder)}, or choose another folder."
                 )
         else:
+            from codeword.training.environment import environment
+
             write_json(run.environment_path, environment())
             write_json(run.recipe_path, recipe.model_dump(mode="json"))
         return run
@@ -87,7 +92,7 @@ class Run:
         """The file for the training state of `part` ("encoder", "tokenizer" or "prior")."""
         return self.folder / "checkpoints" / f"{part}.safetensors"
 
-    def path_of_evaluation(self, split: Split, limit: int | None) -> Path:
+    def path_of_evaluation(self, split: "Split", limit: int | None) -> Path:
         """The file for an evaluation of `split`: `evaluation_path` for the whole test split, else one of its own.
 
         The report and the model card read `evaluation_path`, so that no partial evaluation replaces it.
@@ -113,13 +118,17 @@ class Run:
             stored = {}
         return {name: str(stored.get(name, "unknown")) for name in ("commit", "codeword", "torch", "machine")}
 
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> "Tokenizer":
         """The trained tokenizer. Raises UsageError if its training is not finished."""
+        from codeword.tokenizer import Tokenizer
+
         self._must_exist(self.tokenizer_path)
         return Tokenizer.from_pretrained(self.tokenizer_path)
 
-    def prior(self) -> Prior:
+    def prior(self) -> "Prior":
         """The trained prior. Raises UsageError if its training is not finished."""
+        from codeword.priors import load_prior
+
         self._must_exist(self.prior_path)
         return load_prior(self.prior_path)
 

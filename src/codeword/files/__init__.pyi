@@ -1,0 +1,17 @@
+from .coded import DecodeOptions as DecodeOptions
+from .coded import convert as convert
+from .coded import decode as decode
+from .coded import decode_files as decode_files
+from .coded import encode as encode
+from .coded import encode_files as encode_files
+from .coded import read as read
+from .coded import reconstruct as reconstruct
+from .compressed import compress as compress
+from .compressed import decompress as decompress
+from .describing import describe_compressed as describe_compressed
+from .paths import Outcome as Outcome
+from .paths import Targets as Targets
+from .paths import check_format as check_format
+from .paths import check_outputs as check_outputs
+from .paths import class_number as class_number
+from .paths import media_files as media_files

@@ -1,0 +1,41 @@
+"""Compressed files before their model is loaded."""
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from codeword.codec import Container
+from codeword.errors import DataError
+from codeword.store import distinct
+
+
+def describe_compressed(path: Path) -> dict[str, Any]:
+    """The header of a compressed file as a JSON object. Raises DataError."""
+    with open_container(path) as container:
+        header = container.header
+        return {
+            "holds": "compressed signals",
+            "bytes": len(container.content),
+            "model": header.fingerprint.hex(),
+            "coder": header.coder,
+            "lossless": header.lossless,
+            "codes_of_a_cell": header.codes,
+            "sample_rate": header.sample_rate,
+            "signals": dict(
+                zip(distinct(e.name for e in header.entries), (list(e.size) for e in header.entries), strict=True)
+            ),
+        }
+
+
+@contextmanager
+def open_container(path: Path) -> Iterator[Container]:
+    """Open a compressed file as a memory map. Raises DataError."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            yield Container(content, str(path))
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}; check the path.") from error
+    except ValueError as error:  # An empty file cannot be mapped.
+        raise DataError(f"{path} is empty; copy it again.") from error

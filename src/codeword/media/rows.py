@@ -1,0 +1,42 @@
+"""All media, one row each, and the medium of a tokenizer or a file."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from codeword.config import TokenizerConfig
+from codeword.errors import UnsupportedError, UsageError
+from codeword.media.audio import Audio
+from codeword.media.base import Medium
+from codeword.media.images import Images
+
+MEDIA: dict[str, Medium] = {medium.name: medium for medium in (Images(), Audio())}
+"""All media by name; a new medium is added here."""
+
+
+def medium_of(config: TokenizerConfig) -> Medium:
+    """The medium of a tokenizer's signals. Raises UnsupportedError if no file format holds such signals."""
+    for medium in MEDIA.values():
+        if medium.ndim == config.ndim and medium.fits(config):
+            return medium
+    raise UnsupportedError(
+        f"This tokenizer's signals (rank {config.ndim}, {config.channels} channels of {config.values} values, sample "
+        f"rate {config.sample_rate}) have no file format here; use it from Python."
+    )
+
+
+def medium_of_files(paths: Iterable[Path]) -> Medium:
+    """The medium of the files with a known suffix. Raises UsageError if there is no such file, or several media."""
+    first, found, unreadable = None, dict[str, Path](), dict[str, Path]()
+    for path in paths:
+        first = first or path
+        for medium in MEDIA.values():
+            if path.suffix.lower() in medium.known_suffixes:
+                (found if path.suffix.lower() in medium.suffixes else unreadable).setdefault(medium.name, path)
+                break
+    found = found or unreadable
+    if not found:
+        raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")
+    if len(found) > 1:
+        examples = " and ".join(f"{MEDIA[name].plural} ({path})" for name, path in found.items())
+        raise UsageError(f"The inputs are {examples}; give those of one kind, or a model.")
+    return MEDIA[next(iter(found))]

@@ -1,0 +1,2 @@
+from .run import Run as Run
+from .stages import train as train
