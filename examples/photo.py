@@ -1,10 +1,10 @@
 """A photo next to its versions by Codeword, JPEG and WebP of the same size in bytes.
 
-`python examples/photo.py photo.jpg out.png`, and for a part of it only, its left, top, right and bottom edge in pixels.
+`python examples/photo.py photo.jpg` writes comparison.png; `--out` names another file, and `--box` a part of the photo.
 """
 
+import argparse
 import io
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from codeword.pretrained import load_pretrained
 GAP, CAPTION = 10, 26
 
 
-def main(source: Path, out: Path, *box: int) -> None:
+def main(source: Path, out: Path, box: tuple[int, ...] | None) -> None:
     """Write a picture of the four, with their sizes and PSNR; of each only what lies in `box`, if there is one."""
     photo = read_image(source)
     codec = Codec(load_pretrained("images"))
@@ -28,7 +28,7 @@ def main(source: Path, out: Path, *box: int) -> None:
     shown.append(captioned("Codeword", len(compressed), as_image(codec.decompress(compressed).numpy()), original))
     for name in ("JPEG", "WebP"):
         shown.append(captioned(name, *closest(original, name, len(compressed)), original))
-    shown = [(caption, image.crop(box or None)) for caption, image in shown]
+    shown = [(caption, image.crop(box)) for caption, image in shown]
     width, height = shown[0][1].size
     page = Image.new("RGB", (4 * width + 3 * GAP, height + CAPTION), "white")
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 16)
@@ -63,4 +63,9 @@ def closest(original: Image.Image, name: str, size: int) -> tuple[int, Image.Ima
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("comparison.png"))
+    parser.add_argument("--box", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="in pixels")
+    arguments = parser.parse_args()
+    main(arguments.photo, arguments.out, arguments.box and tuple(arguments.box))

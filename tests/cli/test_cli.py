@@ -13,7 +13,9 @@ from PIL import Image
 from tiny.cli import run_cli
 from tiny.recipes import TINY
 
-from codeword.config import load_recipe
+from codeword.config import load_recipe, shipped_recipes
+from codeword.model import Model, uniform
+from codeword.pretrained import load_pretrained
 from codeword.training import Run, train
 
 
@@ -51,6 +53,36 @@ def test_help_and_import_are_fast() -> None:
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli("recipes", "--json") == 0
     assert {"cifar10", "cifar10-bits", "demo-images"} <= json.loads(capsys.readouterr().out).keys()
+
+
+def test_a_printed_recipe_is_the_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in shipped_recipes():
+        assert run_cli("recipes", "show", name) == 0
+        (tmp_path / "printed.toml").write_text(capsys.readouterr().out)
+        assert load_recipe(tmp_path / "printed.toml") == load_recipe(name)
+    assert run_cli("recipes", "show", "cifar10", "--set", "seed=3") == 0
+    assert "\nseed = 3\n" in capsys.readouterr().out
+
+
+def test_models_without_a_run_are_sampled_exported_and_described(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli("export", "images", "--out", tmp_path / "model", "--compact") == 0
+    assert Model.load(tmp_path / "model").fingerprint == load_pretrained("images").fingerprint
+    assert run_cli("export", tmp_path / "model", "--out", tmp_path / "large") == 0
+    assert Model.load(tmp_path / "large").fingerprint == load_pretrained("images").fingerprint
+    for place, name in (("images", "a.png"), (tmp_path / "model", "b.png")):
+        assert run_cli("sample", place, "-n", "1", "--out", tmp_path / name) == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    capsys.readouterr()
+    for place in ("images", tmp_path / "model"):
+        assert run_cli("info", place, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["holds"] == "tokenizer"
+    Model(load_pretrained("images").tokenizer, uniform(load_pretrained("images").tokenizer)).save_pretrained(
+        tmp_path / "uniform"
+    )
+    assert run_cli("sample", tmp_path / "uniform", "--out", tmp_path / "c.png") == 2
+    assert "has no trained prior to draw from" in capsys.readouterr().err
 
 
 def test_train_prints_results_on_stdout_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,7 +212,8 @@ def test_info_tells_runs_and_models_apart(run: Run, capsys: pytest.CaptureFixtur
         (["train", "cifar10", "--out", "x", "--set", "seed=-1"], 2, "seed: Input should be greater than or equal to 0"),
         (["evaluate", "nowhere"], 2, "There is no run at nowhere"),
         (["decode", "nowhere", "codes.npz", "--out", "x"], 1, "There is no model folder 'nowhere'"),
-        (["info", "nowhere"], 2, "There is no run at nowhere"),
+        (["info", "nowhere"], 2, "There is no file or folder nowhere"),
+        (["recipes", "show", "nothing"], 2, "There is no recipe 'nothing'"),
         (["frobnicate"], 2, "frobnicate"),
         (["data", "fetch", "imagenet"], 2, "no data set 'imagenet'"),
         (["train", "cifar10", "--out", "x", "--set", "data.root=/nowhere"], 1, "codeword data fetch cifar10"),

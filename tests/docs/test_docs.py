@@ -2,7 +2,9 @@
 
 import ast
 import re
+import runpy
 import shlex
+import sys
 import tomllib
 from contextlib import suppress
 from functools import cache
@@ -74,6 +76,17 @@ def test_python_runs(fence: Fence, workplace: Path, monkeypatch: pytest.MonkeyPa
     else:
         monkeypatch.chdir(workplace)
         exec(code, {"__name__": "__main__"})
+
+
+def test_the_example_of_a_photo_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = re.search(r"`python (examples/photo\.py [^`]+)`", (ROOT / "README.md").read_text())
+    assert command
+    script, *words = command[1].split()
+    monkeypatch.chdir(workplace)
+    monkeypatch.setattr(sys, "argv", [script, *words])
+    runpy.run_path(str(ROOT / script), run_name="__main__")
+    with Image.open("comparison.png") as image:
+        assert image.width > 4 * 56
 
 
 def missing_names(tree: ast.Module) -> list[str]:

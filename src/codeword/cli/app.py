@@ -22,6 +22,8 @@ app = App(
 )
 data = App(name="data", help="Fetch and check data sets.")
 app.command(data)
+recipes = App(name="recipes", help="List the recipes that come with Codeword, or show one.")
+app.command(recipes)
 
 RESULTS = Group("Results", sort_key=1)
 Json = Annotated[bool, Parameter(name="--json", negative="", group=RESULTS)]
@@ -52,8 +54,8 @@ def demo(*, out: Path = Path("demo"), json: Json = False) -> None:
         show.say(f"A report is at {page.resolve()}")
 
 
-@app.command
-def recipes(*, json: Json = False) -> None:
+@recipes.default
+def list_recipes(*, json: Json = False) -> None:
     """List the recipes that come with Codeword.
 
     Args:
@@ -62,6 +64,21 @@ def recipes(*, json: Json = False) -> None:
     from codeword.config import load_recipe, shipped_recipes
 
     show.pairs({name: load_recipe(name).description for name in shipped_recipes()}, as_json=json)
+
+
+@recipes.command(name="show")
+def show_recipe(recipe: str, *, set_: Set = None, json: Json = False) -> None:
+    """Print a complete recipe as TOML, with the default of each field that it leaves out.
+
+    Args:
+        recipe: A shipped recipe's name or a TOML file.
+        set_: Override one field, as in seed=3; repeat for more.
+        json: Print a JSON object.
+    """
+    from codeword.config import load_recipe, recipe_toml
+
+    resolved = load_recipe(recipe, overrides=set_ or [])
+    print(resolved.model_dump_json(indent=2) if json else recipe_toml(resolved), end="\n" if json else "")
 
 
 @data.command
@@ -195,7 +212,7 @@ def report(run: Path, *, seed: int = 0) -> None:
 
 @app.command
 def sample(
-    run: Path,
+    model: Path,
     *,
     n: Annotated[int | None, Parameter(name=["-n", "--count"])] = None,
     label: str | None = None,
@@ -210,7 +227,7 @@ def sample(
     """Draw codes from the prior and decode them: images into one picture, recordings into a folder.
 
     Args:
-        run: The run folder.
+        model: A run, a model folder, or images or speech for a model in the package.
         n: Number of samples; by default 64 images or 8 recordings.
         label: A class (a speaker) that conditions prior and decoder, by name or number; by default none.
         seconds: Length of each recording, if the prior draws any length; by default as in training.
@@ -221,12 +238,14 @@ def sample(
         out: The PNG file, or the folder for recordings.
         force: Replace files that exist.
     """
-    from codeword.cli.sampling import sample as sample_run
+    from codeword.cli.sampling import sample as sample_model
     from codeword.priors import Sampler
 
     draw = Sampler(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
-        written = sample_run(run, n, label, draw, seconds=seconds, seed=seed, out=out, force=force, progress=progress)
+        written = sample_model(
+            model, n, label, draw, seconds=seconds, seed=seed, out=out, force=force, progress=progress
+        )
     for path in written:
         print(show.printable(str(path)))
 
@@ -269,10 +288,11 @@ def upgrade(model: Path, *, out: Path, json: Json = False) -> None:
 
 @app.command
 def info(model: Path, *, json: Json = False) -> None:
-    """Describe a run, a model folder or a compressed file.
+    """Describe a run, a model or a compressed file.
 
     Args:
-        model: A run, tokenizer or prior folder, or what `codeword compress` wrote.
+        model: A run, model, tokenizer or prior folder, images or speech for a model in the package, or what `codeword
+            compress` wrote.
         json: Print a JSON object.
     """
     from codeword.cli.info import describe

@@ -208,21 +208,22 @@ def decompress(
 
 @app.command
 def export(
-    run: Path, *, out: Path, compact: Flag = False, onnx: Flag = False, force: Flag = False, json: Json = False
+    model: AnyModel, *, out: Path, compact: Flag = False, onnx: Flag = False, force: Flag = False, json: Json = False
 ) -> None:
     """Write a finished run as a model folder with its model card, to load, share, or upload to the Hugging Face Hub.
 
+    The last evaluation of a run is in its card. Another model is written without a card, smaller or with ONNX files.
+
     Args:
-        run: The run folder; its last evaluation is in the card.
         out: The folder to write, which must be new or empty.
         force: Write into a folder that holds something, and replace its model.
         compact: Round large weights to 8 bits a number, for a quarter of the size.
         onnx: Also write OUT/onnx/encoder.onnx and decoder.onnx, checked against PyTorch (needs codeword[onnx]).
         json: Print a JSON object of size, fingerprint and differences.
     """
-    from codeword.cli.exporting import export_run
+    from codeword.cli.exporting import export_model
 
-    show.pairs(export_run(run, out, compact=compact, onnx=onnx, force=force), as_json=json)
+    show.pairs(export_model(model, out, compact=compact, onnx=onnx, force=force), as_json=json)
 
 
 @app.command

@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from codeword.config import PriorModelConfig, TokenizerConfig
-from codeword.errors import ModelError
+from codeword.errors import ModelError, UsageError
 from codeword.files import describe_compressed
+from codeword.pretrained import folder_of
 from codeword.store import CONFIG_FILE, read_config
 from codeword.training import Run
 
 
 def describe(place: Path) -> dict[str, Any]:
-    """Contents of a run, a model folder or a compressed file, in plain values. Raises CodewordError."""
+    """Contents of a run, a model or a compressed file, in plain values. Raises CodewordError."""
+    place = folder_of(place)
+    if not place.exists():
+        raise UsageError(f"There is no file or folder {place}; check the path.")
     if place.is_file():
         return describe_compressed(place)
     if (place / CONFIG_FILE).is_file():

@@ -1,4 +1,4 @@
-"""Drawing new signals from a run's prior."""
+"""Drawing new signals from a model's prior."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,13 +13,14 @@ from codeword.data.files.tree import abbreviate
 from codeword.errors import DataError, UsageError
 from codeword.files import check_outputs
 from codeword.media import medium_of
+from codeword.pretrained import load
 from codeword.priors import Sampler, seeded, walk
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run
 
 
 def sample(
-    folder: Path,
+    place: Path,
     n: int | None,
     label: str | None,
     draw: Sampler,
@@ -36,8 +37,10 @@ def sample(
     """
     if n is not None and n < 1:
         raise UsageError(f"-n must be 1 or more, not {n}.")
-    run = Run.open(folder)
-    tokenizer, prior = run.tokenizer(), run.prior()
+    model = load(place)
+    tokenizer, prior = model.tokenizer, model.prior
+    if prod(prior.grid) == 1:
+        raise UsageError(f"{place} has no trained prior to draw from; train one, or give another model.")
     medium = medium_of(tokenizer.config)
     n = n or medium.samples
     paths = medium.sample_paths(out, n)
@@ -47,7 +50,7 @@ def sample(
     else:
         size = medium.size_of(seconds, tokenizer.config)
     grid = tokenizer.grid(size)
-    number = None if label is None else _class_number(run, tokenizer, label, prior.classes)
+    number = None if label is None else _class_number(place, tokenizer, label, prior.classes)
     symbols = prod(grid) * len(prior.codebook_sizes)
     codes = walk(
         prior,
@@ -64,17 +67,17 @@ def sample(
     return paths
 
 
-def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> int:
+def _class_number(place: Path, tokenizer: Tokenizer, label: str, classes: int) -> int:
     """The number of the class with the name `label`, or, if no class has this name, the number that `label` is."""
     if classes == tokenizer.classes == 0:
-        raise UsageError(f"{run.folder} has no classes, neither in its prior nor its decoder; leave --label out.")
+        raise UsageError(f"{place} has no classes, neither in its prior nor its decoder; leave --label out.")
     names, count = tokenizer.config.classes, max(classes, tokenizer.classes)
     numbered = label.isdecimal() and int(label) < count
-    if not names:
+    if not names and Run(place).recipe_path.is_file():
         from codeword.data import open_dataset
 
         try:
-            names = open_dataset(run.recipe().data, "valid").classes
+            names = open_dataset(Run(place).recipe().data, "valid").classes
         except DataError:
             if not numbered:
                 raise
@@ -83,6 +86,5 @@ def _class_number(run: Run, tokenizer: Tokenizer, label: str, classes: int) -> i
         return names.index(label)
     if numbered:
         return int(label)
-    raise UsageError(
-        f"There is no class {label!r}; there are {abbreviate(names, most=20)} (or numbers 0 to {count - 1})."
-    )
+    known = f"{abbreviate(names, most=20)} (or numbers 0 to {count - 1})" if names else f"numbers 0 to {count - 1}"
+    raise UsageError(f"There is no class {label!r}; there are {known}.")

@@ -13,3 +13,4 @@ from codeword.config.recipe import *
 from codeword.config.targets import *
 from codeword.config.tokenizer import *
 from codeword.config.trunk import *
+from codeword.config.writing import *

@@ -2,14 +2,17 @@
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codeword.errors import ModelError
-from codeword.model import Model
+
+if TYPE_CHECKING:
+    from codeword.model import Model
 
 NAMES = ("images", "speech")
 
 
-def load(name_or_path: str | Path) -> Model:
+def load(name_or_path: str | Path) -> "Model":
     """Load a model: one in the package by name, a run, a model folder, or `owner/name` on the Hugging Face Hub.
 
     Raises:
@@ -19,7 +22,9 @@ def load(name_or_path: str | Path) -> Model:
         >>> load("images").tokenizer.hop
         4
     """
-    in_package = str(name_or_path) in NAMES and not Path(name_or_path).exists()
+    from codeword.model import Model  # Not above, because the names are needed without torch too.
+
+    in_package = folder_of(name_or_path) != Path(name_or_path)
     return load_pretrained(str(name_or_path)) if in_package else Model.load(name_or_path)
 
 
@@ -28,15 +33,21 @@ def pretrained_folder(name: str) -> Path:
     return Path(__file__).parent / name
 
 
+def folder_of(name_or_path: str | Path) -> Path:
+    """The folder of the model in the package with this name, or, if there is a file or no such model, the path."""
+    path = Path(name_or_path)
+    return pretrained_folder(str(path)) if str(path) in NAMES and not path.exists() else path
+
+
 @cache
-def load_pretrained(name: str) -> Model:
+def load_pretrained(name: str) -> "Model":
     """Load a model in the package, one of `NAMES`, once per process. Raises ModelError."""
     if name not in NAMES:
         raise ModelError(f"No model {name!r} comes with this version of Codeword; there are {', '.join(NAMES)}.")
-    return Model.load(pretrained_folder(name))
+    return load(pretrained_folder(name))
 
 
-def pretrained_with(fingerprint: bytes) -> Model:
+def pretrained_with(fingerprint: bytes) -> "Model":
     """The model in the package whose fingerprint begins with these bytes. Raises ModelError."""
     for name in NAMES:
         model = load_pretrained(name)

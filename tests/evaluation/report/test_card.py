@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny.tokenizers import SPEECH, waveform
 
-from codeword.cli.exporting import export_run
+from codeword.cli.exporting import export_model
 from codeword.config import (
     Cifar10Config,
     DataConfig,
@@ -21,7 +21,7 @@ from codeword.config import (
     WaveNetConfig,
     load_recipe,
 )
-from codeword.errors import UsageError
+from codeword.errors import ModelError, UsageError
 from codeword.evaluation import Evaluation, Metric
 from codeword.evaluation.report.card import card
 from codeword.evaluation.results import Rate
@@ -107,7 +107,7 @@ def test_a_card_holds_what_the_model_depends_on_and_what_was_measured(tmp_path: 
 
 def test_the_example_in_a_card_runs(tmp_path: Path) -> None:
     run = pictures(tmp_path / "run", Cifar10Config())
-    export_run(run.folder, tmp_path / "model", compact=False, onnx=False)
+    export_model(run.folder, tmp_path / "model", compact=False, onnx=False, force=False)
     example = (tmp_path / "model" / CARD_FILE).read_text().partition("```python\n")[2].partition("```")[0]
     x = torch.randint(256, (2, 3, 9, 8))
     names = {"x": x}
@@ -158,7 +158,7 @@ def test_an_exported_run_is_a_whole_model(speech: Run, tmp_path: Path, compact: 
     speech_model = Model(speech.tokenizer(), speech.prior())
     evaluated(speech)
     out = tmp_path / "model"
-    written = export_run(speech.folder, out, compact=compact, onnx=False)
+    written = export_model(speech.folder, out, compact=compact, onnx=False, force=False)
     loaded = Model.load(out)
     assert written["fingerprint"] == loaded.fingerprint
     assert (loaded.fingerprint == speech_model.fingerprint) is not compact
@@ -174,10 +174,10 @@ def test_an_exported_run_is_a_whole_model(speech: Run, tmp_path: Path, compact: 
 
 def test_export_writes_over_nothing_and_leaves_nothing_half_done(speech: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="already holds something"):
-        export_run(speech.folder, speech.folder, compact=False, onnx=False)
-    with pytest.raises(UsageError, match="There is no run"):
-        export_run(tmp_path / "gone", tmp_path / "model", compact=False, onnx=False)
+        export_model(speech.folder, speech.folder, compact=False, onnx=False, force=False)
+    with pytest.raises(ModelError, match="There is no model folder"):
+        export_model(tmp_path / "gone", tmp_path / "model", compact=False, onnx=False, force=False)
     (speech.prior_path / CONFIG_FILE).unlink()
     with pytest.raises(UsageError, match="no trained prior"):
-        export_run(speech.folder, tmp_path / "model", compact=False, onnx=False)
+        export_model(speech.folder, tmp_path / "model", compact=False, onnx=False, force=False)
     assert os.listdir(tmp_path) == ["run"]
