@@ -34,7 +34,7 @@ def test_compress_and_decompress_say_what_they_did(photo: Path, tmp_path: Path) 
     assert packed.results[str(tmp_path / "photo.cw")]["signals"] == 1
     assert list(packed.failures) == [str(missing)]
     unpacked = codeword.decompress(tmp_path / "photo.cw", tmp_path / "back.png")
-    assert unpacked.results["photo.png"] == {"out": str(tmp_path / "back.png"), "size": [50, 70]}
+    assert unpacked.results["photo.png"] == {"out": str(tmp_path / "back.png"), "size": {"height": 50, "width": 70}}
     model = codeword.load("images")
     codes = codeword.encode(model, codeword.read(photo))
     expected = codeword.decode(model, codes, size=(50, 70))

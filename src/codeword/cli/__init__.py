@@ -24,10 +24,10 @@ EXIT_CODES = {Interrupted: 130, RecipeError: 2, UsageError: 2, UnsupportedError:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 failed, 2 misused, 130 interrupted, 143 terminated.
 
-    An error is one sentence on stderr; `--debug` anywhere adds the traceback.
+    An error is one sentence on stderr; `--json` puts it on stdout as an object too, and `--debug` adds the traceback.
     """
     options = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in options
+    debug, as_json = "--debug" in options, "--json" in options
     options = [option for option in options if option != "--debug"]
     _be_quiet()
     try:
@@ -36,9 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        code = _explain(error)
+        message, code = _explain(error)
+        show.error(message, as_json=as_json)
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        show.error("Interrupted.", as_json=as_json)
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -60,24 +61,22 @@ def _termination_as_exit() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception) -> tuple[str, int]:
+    """The sentence for a person, and the exit code."""
     match error:
         case CodewordError():
-            show.say(f"Error: {error}")
-            return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+            return str(error), next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         case CycloptsError():
-            show.say(f"Error: {error} `codeword --help` lists the commands and their options.")
-            return 2
+            return f"{error} `codeword --help` lists the commands and their options.", 2
         case OSError():
             where = f" ({error.filename})" if error.filename else ""
-            show.say(f"Error: {error.strerror or error}{where}; run again with --debug to see where.")
-            return 1
+            return f"{error.strerror or error}{where}; run again with --debug to see where.", 1
         case _:
-            show.say(
-                f"Error: something unexpected happened ({type(error).__name__}: {error}). "
-                f"Please report it with what --debug prints."
+            return (
+                f"something unexpected happened ({type(error).__name__}: {error}). "
+                f"Please report it with what --debug prints.",
+                1,
             )
-            return 1
 
 
 def _be_quiet() -> None:

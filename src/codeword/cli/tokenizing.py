@@ -6,7 +6,7 @@ from pathlib import Path
 
 from codeword.coding import decode_signal
 from codeword.errors import UsageError
-from codeword.files import Outcome, Targets, check_format
+from codeword.files import Outcome, Targets, check_format, describe_size
 from codeword.media import medium_of
 from codeword.pretrained import load
 from codeword.tokens import check_model, info_of, list_items, read_manifest, read_shard, shard_path, shard_paths
@@ -87,7 +87,8 @@ def detokenize(
                         target = targets.path(row.id)
                         blocks = decode_signal(model.tokenizer, row.codes, size=row.size)
                         medium.write(target, blocks, model.tokenizer.config, replace=force)
-                        outcome.results[row.id] = {"out": str(target), "size": list(row.size)}
+                        size = describe_size(row.size, model.tokenizer.config.sample_rate)
+                        outcome.results[row.id] = {"out": str(target), **size}
         progress(count, len(paths))
     return outcome
 

@@ -9,6 +9,7 @@ from .coded import reconstruct as reconstruct
 from .compressed import compress as compress
 from .compressed import decompress as decompress
 from .describing import describe_compressed as describe_compressed
+from .describing import describe_size as describe_size
 from .paths import Outcome as Outcome
 from .paths import Targets as Targets
 from .paths import check_format as check_format

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from codeword.arguments import check_class, check_signals, check_size
 from codeword.coding import decode_signal, encode_signal, leading_codes
 from codeword.errors import DataError, UsageError
+from codeword.files.describing import describe_size
 from codeword.files.paths import (
     Outcome,
     StrPath,
@@ -93,9 +95,9 @@ def reconstruct(model: StrPath, inputs: list[Path], out: Path, options: DecodeOp
     for path, name in files:
         with outcome.record_failure(path):
             target = targets.path(name)
-            notes = coder.transcode(path, target)
+            result = coder.transcode(path, target)
             distances = coder.medium.compare(path, target, coder.tokenizer.config)
-            outcome.results[str(path)] = {"out": str(target), **distances, "notes": notes}
+            outcome.results[str(path)] = {**result, **distances}
     return outcome
 
 
@@ -108,8 +110,7 @@ def convert(model: StrPath, inputs: list[Path], out: Path, options: DecodeOption
     for path, name in files:
         with outcome.record_failure(path):
             target = targets.path(name)
-            notes = coder.transcode(path, target)
-            outcome.results[str(path)] = {"out": str(target), "speaker": options.speaker, "notes": notes}
+            outcome.results[str(path)] = {**coder.transcode(path, target), "speaker": options.speaker}
     return outcome
 
 
@@ -123,7 +124,8 @@ def encode_files(model: StrPath, inputs: list[Path], out: Path, options: DecodeO
         with outcome.record_failure(path):
             size, codes, notes = coder.encode(path)
             coded.append(CodedSignal(name, size, codes))
-            outcome.results[str(path)] = {"grid": list(codes.shape), "notes": notes}
+            cells = dict(zip(coder.medium.cell_axes, codes.shape[:-1], strict=True))
+            outcome.results[str(path)] = {"cells": cells, "codes_of_a_cell": codes.shape[-1], "notes": notes}
     if coded:
         codebook_sizes = coder.tokenizer.quantizer.codebook_sizes[: coder.codes]
         write_codes(out, coded, codebook_sizes=codebook_sizes, replace=options.force)
@@ -153,7 +155,8 @@ def decode_files(model: StrPath, codes_file: Path, out: Path, options: DecodeOpt
                 )
             target = targets.path(name)
             coder.decode(signal.codes, target, signal.size)
-            outcome.results[name] = {"out": str(target), "size": list(signal.size)}
+            size = describe_size(signal.size, tokenizer.config.sample_rate)
+            outcome.results[name] = {"out": str(target), **size}
     return outcome
 
 
@@ -185,11 +188,11 @@ class _FileCoder:
         blocks = decode_signal(self.tokenizer, codes[..., : self.codes], size=size, label=self.label)
         self.medium.write(target, blocks, self.tokenizer.config, replace=self.force)
 
-    def transcode(self, path: Path, target: Path) -> list[str]:
-        """Encode the file `path` and decode it to `target`; returns the notes on `path`."""
+    def transcode(self, path: Path, target: Path) -> dict[str, Any]:
+        """Encode the file `path` and decode it to `target`; returns the output, its size and the notes on `path`."""
         size, codes, notes = self.encode(path)
         self.decode(codes, target, size)
-        return notes
+        return {"out": str(target), **describe_size(size, self.tokenizer.config.sample_rate), "notes": notes}
 
 
 def _tokenizer(model: Model | Tokenizer) -> Tokenizer:

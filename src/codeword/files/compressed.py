@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codeword.codec import Codec, CompressOptions, Progress, Signal, UnreadableSignal
 from codeword.errors import DataError, UsageError
-from codeword.files.describing import open_container
+from codeword.files.describing import describe_size, open_container
 from codeword.files.paths import (
     Outcome,
     StrPath,
@@ -88,6 +88,8 @@ def compress(
         write_atomically(out, content.getvalue(), replace=force)
         outcome.results[str(out)] = {
             "signals": len(signals),
+            "medium": medium.plural,
+            "inputs": {str(path): describe_size(signal.size, config.sample_rate) for path, signal in signals},
             "original_bytes": sum(path.stat().st_size for path, _ in signals),
             **written._asdict(),
             "lossless": lossless,
@@ -148,12 +150,13 @@ def decompress(
             with outcome.record_failure(name, UsageError), outcome.record_failure(name, DataError):
                 target, grey = targets.path(name), signal.entry.grey
                 medium.write(target, signal.blocks, loaded.tokenizer.config, grey=grey, replace=force, side=signal.side)
-                outcome.results[name] = {"out": str(target), "size": list(signal.entry.size)}
+                size = describe_size(signal.entry.size, loaded.tokenizer.config.sample_rate)
+                outcome.results[name] = {"out": str(target), **size}
                 if name != signal.entry.name:
                     outcome.results[name]["stored_name"] = signal.entry.name
                 if blocks := signal.damage.blocks:
                     lost = {"lost": str(signal.damage), "damaged_blocks": blocks}
-                    outcome.results[name] |= lost | {"block_size": list(signal.block_size)}
+                    outcome.results[name] |= lost | {"block": describe_size(signal.block_size, None)["size"]}
                 if signal.entry.has_side and not signal.side:
                     outcome.results[name]["side_data"] = "lost"
     return outcome

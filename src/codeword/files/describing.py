@@ -1,14 +1,21 @@
 """Compressed files before their model is loaded."""
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from codeword.codec import Container
 from codeword.errors import DataError
+from codeword.media.facts import AXES
 from codeword.store import distinct
+
+
+def describe_size(size: Sequence[int], sample_rate: int | None) -> dict[str, Any]:
+    """The size *S of a signal by the names of its axes, and its length in seconds if it has a sample rate."""
+    named: dict[str, Any] = {"size": dict(zip(AXES[len(size)], size, strict=True))}
+    return named if sample_rate is None else named | {"seconds": size[0] / sample_rate}
 
 
 def describe_compressed(path: Path) -> dict[str, Any]:
@@ -23,9 +30,10 @@ def describe_compressed(path: Path) -> dict[str, Any]:
             "lossless": header.lossless,
             "codes_of_a_cell": header.codes,
             "sample_rate": header.sample_rate,
-            "signals": dict(
-                zip(distinct(e.name for e in header.entries), (list(e.size) for e in header.entries), strict=True)
-            ),
+            "signals": {
+                name: describe_size(entry.size, header.sample_rate)
+                for name, entry in zip(distinct(e.name for e in header.entries), header.entries, strict=True)
+            },
         }
 
 
