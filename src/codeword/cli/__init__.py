@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from types import FrameType
 
 from cyclopts import CycloptsError
@@ -27,8 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     An error is one sentence on stderr; `--json` puts it on stdout as an object too, and `--debug` adds the traceback.
     """
     options = list(sys.argv[1:] if arguments is None else arguments)
-    debug, as_json = "--debug" in options, "--json" in options
-    options = [option for option in options if option != "--debug"]
+    debug = "--debug" in options
+    # Standard output carries nothing but the data of a pipe.
+    as_json = "--json" in options and "--out=-" not in options and ("--out", "-") not in pairwise(options)
+    # The parser takes a single hyphen for an option, and ./- is the same path.
+    options = ["./-" if option == "-" else option for option in options if option != "--debug"]
     _be_quiet()
     try:
         with _termination_as_exit():

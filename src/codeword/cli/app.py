@@ -292,9 +292,11 @@ def info(model: Path, *, json: Json = False) -> None:
 
     Args:
         model: A run, model, tokenizer or prior folder, images or speech for a model in the package, or what `codeword
-            compress` wrote.
+            compress` wrote, or - for that on standard input.
         json: Print a JSON object.
     """
     from codeword.cli.info import describe
+    from codeword.files import piped
 
-    show.pairs(describe(model), as_json=json)
+    with piped([model]) as pipes:
+        show.pairs(describe(*pipes.inputs), as_json=json)

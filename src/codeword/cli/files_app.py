@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -149,23 +150,26 @@ def compress(
     speaker: Speaker = None,
     channel: Channel = None,
     force: Force = False,
+    medium: str | None = None,
     json: Json = False,
 ) -> None:
     """Compress images or recordings of any size into one file, with the model that comes with Codeword or your own.
 
     Args:
-        out: The compressed file, .cw by convention.
+        out: The compressed file, .cw by convention, or - for standard output. An input may be -, standard input.
         lossless: Keep every pixel (or mu-law sample), not only the codes.
         portable: Code without the prior's network: somewhat larger, but readable on every machine.
+        medium: The medium of standard input, images or audio; by default its content decides.
         json: Print a JSON object of the bytes.
     """
     _share_processors()
     from codeword import files
 
-    with show.bar("compressing") as progress:
+    suffix = partial(files.media_suffix, medium=medium)
+    with files.piped(inputs, out, suffix=suffix) as pipes, show.bar("compressing") as progress:
         done = files.compress(
-            inputs,
-            out,
+            pipes.inputs,
+            pipes.out,
             model=model,
             lossless=lossless,
             portable=portable,
@@ -175,7 +179,8 @@ def compress(
             force=force,
             progress=progress,
         )
-    sys.exit(show.outcome(done, as_json=json))
+        done = pipes.finish(done)
+    sys.exit(show.outcome(done, as_json=json, on_stderr=out == files.STREAM))
 
 
 @app.command
@@ -193,17 +198,23 @@ def decompress(
     """Turn a compressed file back into images or recordings.
 
     Args:
-        file: The file that `codeword compress` wrote.
-        out: A file, if it holds one signal, or a folder.
+        file: The file that `codeword compress` wrote, or - for standard input.
+        out: A file, if it holds one signal, or - for standard output, or a folder.
         salvage: Decode the intact parts of a damaged file; lost parts become silence (or grey).
         json: Print a JSON object of the written files and of the lost parts.
     """
     _share_processors()
     from codeword import files
 
-    with show.bar("decompressing") as progress:
-        done = files.decompress(file, out, model=model, salvage=salvage, format=format_, force=force, progress=progress)
-    sys.exit(show.outcome(done, as_json=json))
+    with files.piped([file], out) as pipes, show.bar("decompressing") as progress:
+        (source,) = pipes.inputs
+        if out == files.STREAM:
+            files.check_one_signal(source)
+        done = files.decompress(
+            source, pipes.out, model=model, salvage=salvage, format=format_, force=force, progress=progress
+        )
+        done = pipes.finish(done)
+    sys.exit(show.outcome(done, as_json=json, on_stderr=out == files.STREAM))
 
 
 @app.command

@@ -194,14 +194,15 @@ def validation(last: dict[str, dict[str, Any]], *, as_json: bool) -> None:
         print(f"{part}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
-def outcome(done: "Outcome", *, as_json: bool) -> int:
-    """Results on stdout and failures on stderr; the exit code: 1 if anything failed."""
+def outcome(done: "Outcome", *, as_json: bool, on_stderr: bool = False) -> int:
+    """Results on stdout, or on stderr, and failures on stderr; the exit code: 1 if anything failed."""
+    place = sys.stderr if on_stderr else sys.stdout
     if as_json:
-        print(json.dumps({"results": done.results, "failures": done.failures}, indent=2))
+        print(json.dumps({"results": done.results, "failures": done.failures}, indent=2), file=place)
     else:
         for name, result in done.results.items():
             lines = result_lines(name, result) if isinstance(result, Mapping) else [f"{_text(result)} {name}"]
-            print(*map(printable, lines), sep="\n")
+            print(*map(printable, lines), sep="\n", file=place)
     for sentence in done.failures.values():
         say(f"Error: {sentence}")
     return 1 if done.failures else 0

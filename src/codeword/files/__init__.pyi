@@ -16,3 +16,7 @@ from .paths import check_format as check_format
 from .paths import check_outputs as check_outputs
 from .paths import class_number as class_number
 from .paths import media_files as media_files
+from .piping import STREAM as STREAM
+from .piping import check_one_signal as check_one_signal
+from .piping import media_suffix as media_suffix
+from .piping import piped as piped
