@@ -45,7 +45,12 @@ def test_what_is_no_place_for_a_file_stays_as_it_is(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/null")
     (tmp_path / "folder").mkdir()
-    for name, says in (("pipe", "a device or a pipe"), ("device", "a device or a pipe"), ("folder", "is a folder")):
+    for name, says in (
+        ("pipe", "a device or a pipe"),
+        ("device", "a device or a pipe"),
+        ("folder", "is a folder"),
+        ("pipe/file", "pipe is not a folder"),
+    ):
         with pytest.raises(UsageError, match=says):
             write_atomically(tmp_path / name, b"new")
     assert (tmp_path / "pipe").is_fifo()

@@ -125,10 +125,11 @@ def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[Path] = (), force
     """Raises UsageError if an output would replace one of the `inputs`, a folder or a device, or, without `force`, a
     file.
     """
-    existing = [path for path in outputs if os.path.exists(path)]
-    originals = {_identity(path) for path in inputs if os.path.exists(path)} if existing else ()
-    for path in existing:
-        if _identity(path) in originals:
+    outputs = list(outputs)
+    anything = any(map(os.path.exists, outputs))
+    originals = {_identity(path) for path in inputs if os.path.exists(path)} if anything else ()
+    for path in outputs:
+        if originals and os.path.exists(path) and _identity(path) in originals:
             raise UsageError(f"{path} is an input, which would be overwritten; write to another path.")
         check_place(path, replace=force)
 

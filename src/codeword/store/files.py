@@ -19,13 +19,18 @@ MAX_CONFIG_BYTES = 1 << 20
 
 
 def check_place(path: Path, *, replace: bool) -> None:
-    """Raises UsageError if a file at `path` would replace a folder, a device, a pipe, or, without `replace`, a file."""
+    """Raises UsageError if a file at `path` would replace a folder, a device, a pipe, or, without `replace`, a file.
+
+    The same if the path leads through a file.
+    """
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder, but a file is written; give the path of a file.")
     if os.path.exists(path) and not os.path.isfile(path):
         raise UsageError(f"{path} is a device or a pipe, which a file would replace; give the path of a file.")
     if os.path.exists(path) and not replace:
         raise UsageError(f"{path} exists already; choose another path, or set `force` to replace it.")
+    if os.path.exists(path.parent) and not os.path.isdir(path.parent):
+        raise UsageError(f"Could not write {path} ({path.parent} is not a folder); choose another path.")
 
 
 @contextmanager
