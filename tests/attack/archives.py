@@ -17,7 +17,7 @@ from tiny.codec_models import build, signal
 from torch import Tensor
 
 from codeword.codec import Codec, CompressOptions, Container, Entry, Signal
-from codeword.codec.format import SEGMENT_BYTES, Header, Segment, write_header, write_segment
+from codeword.codec.format import SEGMENT_BYTES, FileWriter, Header, Segment
 from codeword.config import ConvTrunkConfig, GaussianConfig, PixelCNNConfig, ResidualQuantizerConfig, TokenizerConfig
 from codeword.errors import CodewordError
 from codeword.files import decompress
@@ -33,15 +33,28 @@ KINDS = {
 TEXTS = [name for name in NAMES if "\udc80" not in name] + ["a/b.png", "a/b.jpg", "0"]
 
 
+SIDES: list[dict[str, bytes]] = [{"a": b"some bytes"}, {}, {"a": b"", "b": b"other bytes"}]
+
+
 class Base(NamedTuple):
-    """A valid file with its header and its segments, and the signals in it."""
+    """A valid file with its header, its segments and what is after them, and the signals in it."""
 
     codec: Codec
     content: bytes
     signals: list[Tensor]
     head: bytes
     segments: list[bytes]
+    tail: bytes
     header: Header
+
+
+class Read(NamedTuple):
+    """One signal, as it was read."""
+
+    entry: Entry
+    x: Tensor
+    damaged: list[int]
+    side: dict[str, bytes]
 
 
 @cache
@@ -64,24 +77,24 @@ def base(ndim: int, kind: str, channels: int = 1) -> Base:
     codec, out = Codec(smallest(ndim, channels)), io.BytesIO()
     several = [signal(codec.model, *size) for size in SIZES[ndim]]
     signals = [
-        Signal(f"{i}", tuple(x.shape[1:]), lambda x=x: [x])  # type: ignore[misc]
+        Signal(f"{i}", tuple(x.shape[1:]), lambda x=x: [x], lambda i=i: SIDES[i])  # type: ignore[misc]
         for i, x in enumerate(several)
     ]
     codec.write(out, signals, KINDS[kind])
     content = out.getvalue()
     container = Container(content, "a file")
     place, segments = container._first, []
-    while place < len(content):
+    while place < len(content) - len(container._copy):
         length = SEGMENT_BYTES + int.from_bytes(content[place + 6 : place + 10], "little")
         segments.append(content[place : place + length])
         place += length
-    right = [found for _, found, _ in read(codec, content, salvage=False)]
-    return Base(codec, content, right, content[: container._first], segments, container.header)
+    right = [found.x for found in read(codec, content, salvage=False)]
+    return Base(codec, content, right, content[: container._first], segments, container._copy, container.header)
 
 
-def read(codec: Codec, content: bytes, *, salvage: bool) -> list[tuple[Entry, Tensor, list[int]]]:
+def read(codec: Codec, content: bytes, *, salvage: bool) -> list[Read]:
     return [
-        (found.entry, torch.cat(list(found.blocks), -1).long(), found.damaged)
+        Read(found.entry, torch.cat(list(found.blocks), -1).long(), found.damage.blocks, found.side)
         for found in codec.read(Container(content, "a file"), salvage=salvage)
     ]
 
@@ -89,9 +102,10 @@ def read(codec: Codec, content: bytes, *, salvage: bool) -> list[tuple[Entry, Te
 def forged(header: Header, segments: list[Segment]) -> bytes:
     """A file with the right checks of whatever is in it."""
     out = io.BytesIO()
-    write_header(out, header)
-    for number, segment in enumerate(segments):
-        write_segment(out, number, segment)
+    with FileWriter() as writer:
+        for segment in segments:
+            writer.add(segment)
+        writer.finish(out, header)
     return out.getvalue()
 
 
@@ -107,7 +121,7 @@ def rearrange(rng: random.Random, base: Base) -> bytes:
     """Whole segments twice, elsewhere, or not at all."""
     segments = base.segments
     chosen = rng.choices(segments, k=rng.randrange(2 * len(segments)))
-    return base.head + b"".join(rng.choice([chosen, rng.sample(segments, len(segments)), segments[::-1]]))
+    return base.head + b"".join(rng.choice([chosen, rng.sample(segments, len(segments)), segments[::-1]])) + base.tail
 
 
 def hostile_segments(rng: random.Random, base: Base) -> bytes:
@@ -166,11 +180,13 @@ def attack_archive(rng: random.Random, work: Path) -> int:
         except CodewordError as error:
             check_refusal(error)
             continue
-        for entry, back, _ in found:
-            assert back.shape == (1, *entry.size)
-            assert 0 <= int(back.min()) <= int(back.max()) < 256
-        if way in DAMAGE and not any(damaged for _, _, damaged in found):
-            assert [back.tolist() for _, back, _ in found] == [x.tolist() for x in right.signals]
+        for one in found:
+            assert one.x.shape == (1, *one.entry.size)
+            assert 0 <= int(one.x.min()) <= int(one.x.max()) < 256
+        if way in DAMAGE and not any(one.damaged for one in found):
+            assert [one.x.tolist() for one in found] == [x.tolist() for x in right.signals]
+        if way in (damage, rearrange):
+            assert all(one.side in ((side, {}) if salvage else (side,)) for one, side in zip(found, SIDES, strict=True))
     return len(content)
 
 
