@@ -166,7 +166,7 @@ def test_missing_files_folders_and_no_samples_are_one_sentence(tmp_path: Path) -
         read(tmp_path / "x.wav")
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
 def test_samples_that_are_no_numbers_are_refused(bad: float, tmp_path: Path) -> None:
     wave = noise(1000)
     wave[500] = bad

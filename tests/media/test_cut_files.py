@@ -123,3 +123,19 @@ def test_forged_headers_are_one_sentence_or_read(tmp_path: Path) -> None:
             (tmp_path / "x").write_bytes(forged)
             with suppress(CodewordError):
                 read_audio(tmp_path / "x", sample_rate=16_000, values=65536)
+
+
+def test_an_au_file_of_less_than_its_header_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.au"
+    path.write_bytes(write(path, "AU", "PCM_16")[:10])
+    with pytest.raises(DataError, match="cut short|cannot be read"):
+        audio_length(path, 16_000)
+
+
+def test_an_mp3_file_with_bytes_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.mp3"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 2000), 8000, format="MP3")
+    content = path.read_bytes()
+    path.write_bytes(content[:144] + content[108:])
+    with pytest.raises(DataError, match="cut short"):
+        audio_length(path, 8000)

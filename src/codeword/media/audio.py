@@ -45,6 +45,9 @@ _CONTAINERS = {".wav": "WAV", ".flac": "FLAC"}
 # Samples of all channels that are read at a time.
 _READ_SAMPLES = 1 << 18
 
+# Full scale is 1. Filters of samples near the largest float32 give infinity.
+_LARGEST = 1e9
+
 # Levels in dB of a mix below its loudest channel. The mean of two equal channels without a common sound loses 3 dB, of
 # one channel and a silent one 6 dB. A loss of 10 dB is said; at 20 dB only one part in 100 of the sound is left.
 _SAID_LOSS_DB = 10
@@ -383,8 +386,9 @@ def _waves(
             raise cut_short(path)
         first += len(frames)
         wave = mono(frames)
-        if not np.isfinite(wave).all():
+        if not (np.abs(wave) <= _LARGEST).all():  # Also if one is not a number.
             raise DataError(
-                f"{path} holds samples that are not finite numbers; export it again, for example with 16 bits."
+                f"{path} holds samples that are not finite or above {_LARGEST:g}; export it again, for example with 16 "
+                f"bits."
             )
         yield wave if resampler is None else resampler.resample_chunk(wave, last=first >= last)

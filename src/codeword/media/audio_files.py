@@ -96,7 +96,8 @@ def opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, AudioHeader]]:
     with file:
         try:
             yield file, _header(path, file)
-        except (soundfile.SoundFileError, OSError) as error:
+        except (soundfile.SoundFileError, OSError, ValueError) as error:
+            # ValueError: in damaged MP3 libsndfile moves behind the end, and soundfile asks for less than no samples.
             raise DataError(f"{path} is cut short or damaged ({_reason(error)}); fetch it again.") from error
 
 

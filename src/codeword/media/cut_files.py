@@ -63,7 +63,9 @@ def is_cut(path: Path, frames: int) -> bool:
                 samples = _NIST_SAMPLES.search(file.read(1020))
                 return samples is not None and int(samples[1]) > frames
             case b".snd" | b"dns.":
-                start, length = struct.unpack(">2I" if magic == b".snd" else "<2I", file.read(8))
+                if len(header := file.read(8)) < 8:
+                    return True
+                start, length = struct.unpack(">2I" if magic == b".snd" else "<2I", header)
                 return not _is_unknown(length) and start + length > size
             case _ if magic in _CHUNKS:
                 return _end_of_sound(file, _CHUNKS[magic], size) > size
