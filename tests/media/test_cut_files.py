@@ -128,7 +128,7 @@ def test_forged_headers_are_one_sentence_or_read(tmp_path: Path) -> None:
 def test_an_au_file_of_less_than_its_header_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "x.au"
     path.write_bytes(write(path, "AU", "PCM_16")[:10])
-    with pytest.raises(DataError, match="cut short|cannot be read"):
+    with pytest.raises(DataError, match="cut short"):
         audio_length(path, 16_000)
 
 
