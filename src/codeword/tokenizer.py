@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import NamedTuple
 
 import torch
@@ -65,7 +64,7 @@ class Tokenizer(Pretrained):
         self.config = config
         self.classes = len(config.classes)
         self.frontend = build_frontend(config.frontend, channels=config.channels, sample_rate=config.sample_rate)
-        self.hop = self.frontend.hop * prod(config.trunk.strides)
+        self.hop = config.hop
         self.quantizer = build_quantizer(config.quantizer)
         self.likelihood = build_likelihood(
             config.likelihood, channels=config.channels, values=config.values, sample_rate=config.sample_rate

@@ -2,12 +2,18 @@
 
 from math import prod
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.codec.layout import Blocks, FileBlocks, pad_batch
+from codeword.codec.layout import Blocks, FileBlocks, Layout, pad_batch
+from codeword.config import ConvTrunkConfig, PixelCNNConfig, PriorModelConfig, TokenizerConfig
+from codeword.errors import UnsupportedError
 from codeword.media.base import regroup
+from codeword.model import Model
+from codeword.priors import build_prior
+from codeword.tokenizer import Tokenizer
 
 
 @st.composite
@@ -64,3 +70,20 @@ def test_regrouped_pieces_hold_the_same_rows(lengths: list[int], count: int) -> 
 
 def test_padding_is_zeros_behind() -> None:
     assert pad_batch(torch.ones(2, 3, 2), 5).sum((1, 2)).tolist() == [6, 6, 0, 0, 0]
+
+
+def test_lossless_blocks_too_large_for_memory_are_refused() -> None:
+    """At most 512 x 512 pixels: the grid of the prior sets the size of a block, and the hop is 8."""
+    tokenizer = Tokenizer(TokenizerConfig(trunk=ConvTrunkConfig(width=4, strides=(2, 2, 2))))
+    for cells, fits in ((64, True), (65, False)):
+        tiny = PixelCNNConfig(layers=1, width=4, head_width=4)
+        config = PriorModelConfig(
+            architecture=tiny, grid=(64, cells), codebook_sizes=tokenizer.quantizer.codebook_sizes
+        )
+        large = Model(tokenizer, build_prior(config))
+        if fits:
+            assert Layout.of(large, blocks=1, lossless=True).batch_size == 1
+        else:
+            with pytest.raises(UnsupportedError, match="needs too much memory"):
+                Layout.of(large, blocks=1, lossless=True)
+        Layout.of(large, blocks=1, lossless=False)

@@ -211,6 +211,8 @@ def test_a_model_that_was_only_half_saved_is_saved_again(undisturbed: Run, tmp_p
 def test_a_tokenizer_of_another_shape_than_the_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"tokenizer\.channels=3"):
         train(tiny("tokenizer.channels=1"), tmp_path / "run")
+    with pytest.raises(RecipeError, match="signals of 65536 cells, but a prior is for at most 16384"):
+        train(tiny("data.size=256", "tokenizer.trunk.strides=[1]"), tmp_path / "large")
     assert not (tmp_path / "run").exists()
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from codeword.codec.format import Header, Side
 from codeword.coding import decode_signal, deterministic, deterministic_steps, encode_blocks
 from codeword.coding.tiles import decode_tiles
+from codeword.errors import UnsupportedError
 from codeword.media.base import Tensors, regroup
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
@@ -30,7 +31,7 @@ _CELLS_1D, _CELLS_ND = 512, 16
 _VALUES_1D, _VALUES_ND = 16_384, 64
 
 _MAX_BATCH = 64
-_MAX_POSITIONS = 1 << 16
+_MAX_POSITIONS, _MAX_BLOCK_POSITIONS = 1 << 16, 1 << 18
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,13 @@ class Layout:
         max_batch = _MAX_BATCH
         if lossless and not model.tokenizer.likelihood.sequential:
             # The logits of all positions of a batch are in memory at the same time.
-            max_batch = max(1, min(max_batch, _MAX_POSITIONS // prod(n * hop for n in block)))
+            positions = prod(n * hop for n in block)
+            if positions > _MAX_BLOCK_POSITIONS:
+                raise UnsupportedError(
+                    f"Lossless coding of blocks of {positions} values, the size that the prior was trained on, needs "
+                    f"too much memory; store the codes alone, or train a prior on smaller signals."
+                )
+            max_batch = max(1, min(max_batch, _MAX_POSITIONS // positions))
         batch_size = min(max_batch, 1 << max(0, blocks - 1).bit_length())
         # One block per segment limits the loss in a damaged recording; for images, fewer segments save more bytes.
         return cls(block, batch_size, 1 if len(block) == 1 else batch_size)

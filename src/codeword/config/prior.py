@@ -1,10 +1,20 @@
 """Priors."""
 
+from math import prod
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from codeword.config.base import CodebookSizes, Config, Dilations, Kernel, Width
+
+# The walk computes every cell of the grid, also for a smaller signal, and no weight confirms their number.
+MOST_CELLS = 1 << 14
+
+
+def _few_cells(grid: tuple[int, ...]) -> tuple[int, ...]:
+    if (cells := prod(grid)) > MOST_CELLS:
+        raise ValueError(f"a grid of {cells} cells is too large; at most {MOST_CELLS} are allowed")
+    return grid
 
 
 class UniformPriorConfig(Config):
@@ -49,6 +59,8 @@ class PriorModelConfig(Config):
     """A prior and the shape of its codes; the contents of a prior's `config.json`."""
 
     architecture: PriorConfig
-    grid: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=3)]
+    grid: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=3), AfterValidator(_few_cells)
+    ]
     codebook_sizes: CodebookSizes
     classes: Annotated[int, Field(ge=0, le=1 << 20)] = 0

@@ -50,7 +50,7 @@ class ResidualQuantizerConfig(CodebookConfig):
     dim: Width = 256
     lookup_dim: Width | None = 64
     """Dimension of the searched space; None searches the `dim` vectors themselves."""
-    served_codes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    served_codes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=64)] = ()
     """Numbers of leading codes that also decode: training draws one of them, or all codes, for each signal."""
     all_codes_probability: Fraction = 0.25
     """Fraction of training signals that keep all codes, if there are `served_codes`."""

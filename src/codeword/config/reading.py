@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,21 +52,29 @@ def validate(model: type[T], tree: Any, *, place: str) -> T:
     Raises:
         RecipeError: names each wrong field by its dotted path, its value and the correct values.
     """
+    return _explained(place, lambda: TypeAdapter(model).validate_python(tree))
+
+
+def validate_json(model: type[T], text: str | bytes, *, place: str) -> T:
+    """`validate`, from JSON text, where each value must have its own type: no number may be a text.
+
+    Raises:
+        RecipeError: as `validate`.
+    """
     try:
-        return TypeAdapter(model).validate_python(tree)
+        json.loads(text)  # Its errors are clearer than those of pydantic.
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"{place} is not valid JSON: {error}.") from error
+    return _explained(place, lambda: TypeAdapter(model).validate_json(text, strict=True))
+
+
+def _explained(place: str, read: Callable[[], T]) -> T:
+    try:
+        return read()
     except ValidationError as error:
         clauses = _explain(error)
         more = f"; and {len(clauses) - _MOST_CLAUSES:,} more" if len(clauses) > _MOST_CLAUSES else ""
         raise RecipeError(f"{place}: {'; '.join(clauses[:_MOST_CLAUSES])}{more}.") from error
-
-
-def validate_json(model: type[T], text: str | bytes, *, place: str) -> T:
-    """`validate`, from JSON text. Raises RecipeError."""
-    try:
-        tree = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{place} is not valid JSON: {error}.") from error
-    return validate(model, tree, place=place)
 
 
 def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:

@@ -1,12 +1,17 @@
 """Tokenizers and their likelihoods."""
 
+from math import prod
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codeword.config.base import Config, Dilations, HopSamples, Mels, NonNegative, Width, WindowSamples
+from codeword.config.base import Config, Dilations, HopSamples, Mels, NonNegative, Width, WindowSamples, check_overlap
 from codeword.config.quantizer import QuantizerConfig, VectorQuantizerConfig
 from codeword.config.trunk import ConvTrunkConfig, FrontendConfig, HeadConfig, SamplesConfig, TrunkConfig
+
+# No weight confirms these: every signal is padded to whole cells, and long ones are decoded with this context.
+_MOST_VALUES_PER_CELL = 1 << 16
+_MOST_REACH = 1 << 17
 
 
 class GaussianConfig(Config):
@@ -47,6 +52,13 @@ class SpectrogramConfig(Config):
     mels: Mels = 80
     iterations: Annotated[int, Field(ge=0, le=1000)] = 32
 
+    @model_validator(mode="after")
+    def _windows_are_bounded(self) -> Self:
+        check_overlap(self.n_fft, self.hop)
+        if (reach := (self.iterations + 1) * self.n_fft) > _MOST_REACH:
+            raise ValueError(f"iterations + 1 times n_fft is {reach}; at most {_MOST_REACH} samples are allowed")
+        return self
+
 
 class WaveNetDecoderConfig(Config):
     """An autoregressive decoder: the distribution of each sample given all samples before it and the codes."""
@@ -85,6 +97,11 @@ class TokenizerConfig(Config):
     classes: tuple[str, ...] = ()
     """Names of the classes of a conditional decoder; training takes them from the data."""
 
+    @property
+    def hop(self) -> int:
+        """Number of values per cell along each axis."""
+        return int(getattr(self.frontend, "hop", 1)) * prod(self.trunk.strides)
+
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         audio = [f"tokenizer.{name}" for name in ("frontend", "head") if getattr(self, name).kind != "samples"]
@@ -95,6 +112,11 @@ class TokenizerConfig(Config):
             (self.ndim, self.channels) != (1, 1) or self.values > 1024
         ):
             raise ValueError("a wavenet likelihood needs ndim = 1, channels = 1 and at most 1024 values; 256 is mu-law")
+        if self.hop**self.ndim > _MOST_VALUES_PER_CELL:
+            raise ValueError(
+                f"trunk.strides and frontend.hop make cells of {self.hop} values along each of {self.ndim} axes; at "
+                f"most {_MOST_VALUES_PER_CELL} values per cell are allowed"
+            )
         analysis = getattr(self.frontend, "hop", 1)
         synthesis = getattr(self.head, "hop", 1) * getattr(self.likelihood, "hop", 1)
         if analysis != synthesis:

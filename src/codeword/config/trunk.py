@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codeword.config.base import Config, Depth, HopSamples, Kernel, Mels, Stride, Width, WindowSamples
+from codeword.config.base import Config, Depth, HopSamples, Kernel, Mels, Stride, Width, WindowSamples, check_overlap
 
 
 class ConvTrunkConfig(Config):
@@ -72,6 +72,11 @@ class LogMelConfig(Config):
     normalise: bool = False
     """Normalise each band over the whole recording, which removes loudness and microphone but rules out streaming."""
 
+    @model_validator(mode="after")
+    def _few_windows_overlap(self) -> Self:
+        check_overlap(self.n_fft, self.hop)
+        return self
+
 
 class ISTFTConfig(Config):
     """Synthesis: magnitudes and phases of frames to a waveform, by an inverse short-time Fourier transform."""
@@ -86,6 +91,7 @@ class ISTFTConfig(Config):
             raise ValueError(
                 f"n_fft must be even, at least twice hop and differ from it by an even number; try {4 * self.hop}"
             )
+        check_overlap(self.n_fft, self.hop)
         return self
 
 

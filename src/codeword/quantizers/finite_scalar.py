@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword.config import FiniteScalarQuantizerConfig
+from codeword.errors import ModelError
 from codeword.quantizers.base import Quantized, Quantizer, straight_through
 
 
@@ -21,11 +22,12 @@ class FiniteScalarQuantizer(Quantizer):
     def __init__(self, config: FiniteScalarQuantizerConfig) -> None:
         super().__init__()
         channels = config.channel_levels
-        self.dim, self.codebook_sizes = config.dim, (prod(channels),)
+        self.config, self.dim, self.codebook_sizes = config, config.dim, (prod(channels),)
         self.project_in = nn.Linear(config.dim, len(channels))
         self.project_out = nn.Linear(len(channels), config.dim)
         self.register_buffer("channel_levels", torch.tensor(channels))
-        self.register_buffer("place_values", torch.tensor([prod(channels[:i]) for i in range(len(channels))]))
+        self.register_buffer("place_values", torch.tensor(_place_values(channels)))
+        self.register_load_state_dict_post_hook(_confirm)  # type: ignore[no-untyped-call]
 
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
         with torch.autocast(z.device.type, enabled=False):
@@ -60,3 +62,16 @@ class FiniteScalarQuantizer(Quantizer):
 
     def _pack(self, digits: Tensor) -> Tensor:
         return (digits.long() * self.place_values).sum(-1, keepdim=True)
+
+
+def _place_values(channel_levels: tuple[int, ...]) -> list[int]:
+    return [prod(channel_levels[:i]) for i in range(len(channel_levels))]
+
+
+def _confirm(quantizer: nn.Module, _: object) -> None:
+    """Raise ModelError if loaded weights have other levels than the config: codes would lie beyond the codebook."""
+    assert isinstance(quantizer, FiniteScalarQuantizer)
+    levels, place_values = quantizer.channel_levels.tolist(), quantizer.place_values.tolist()
+    wanted = quantizer.config.channel_levels
+    if (levels, place_values) != (list(wanted), _place_values(wanted)):
+        raise ModelError(f"The weights are for channel_levels {levels}, but the config has {list(wanted)}; fetch both.")

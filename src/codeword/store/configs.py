@@ -1,9 +1,10 @@
 """The `config.json` of a model folder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from codeword.config import Config, validate
+from codeword.config import Config, validate_json
 from codeword.errors import ModelError, RecipeError
 from codeword.store.files import CONFIG_FILE, read_json
 
@@ -19,6 +20,6 @@ def read_config(folder: Path, config_class: type[Config]) -> Any:
         way_out = "convert it with `codeword upgrade`" if found == 1 else "update Codeword"
         raise ModelError(f"{path} has format {found}, and this version of Codeword reads {FORMAT}; {way_out}.")
     try:
-        return validate(config_class, tree, place=str(path))
+        return validate_json(config_class, json.dumps(tree), place=str(path))
     except RecipeError as error:
         raise ModelError(str(error)) from error

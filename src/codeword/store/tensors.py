@@ -48,7 +48,7 @@ def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """Read a safetensors file that must hold exactly the names, shapes and types of `expected`.
 
     Raises:
-        ModelError: the file is missing, cut short, corrupt, or does not fit.
+        ModelError: the file is missing, cut short, corrupt, does not fit, or a number in it is not finite.
     """
     with _opened(path) as file:
         names = set(file.keys())
@@ -65,12 +65,15 @@ def read_tensors(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
             else:
                 _must_be(file, path, name, (tuple(like.shape),), like.dtype)
         # Clones, because the file is mapped: replacing it later must not change the loaded weights.
-        return {
+        tensors = {
             name: restore(file.get_tensor(name), file.get_tensor(name + _SCALE), f"{path}: {name + _SCALE}")
             if name in compact
             else file.get_tensor(name).clone()
             for name in expected
         }
+    if wrong := {name for name, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()}:
+        raise ModelError(f"{path}: {_some(wrong)} holds numbers that are not finite; fetch or save it again.")
+    return tensors
 
 
 def _must_be(file: Any, path: Path, name: str, shapes: Collection[tuple[int, ...]], dtype: torch.dtype) -> None:

@@ -1,6 +1,7 @@
 """The stages of a recipe: the encoder if it has targets, then the tokenizer, then the prior over its codes."""
 
 from contextlib import nullcontext
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-from codeword.config import LearnedPriorConfig, PriorModelConfig, Recipe, TrainingConfig, load_recipe
+from codeword.config import MOST_CELLS, LearnedPriorConfig, PriorModelConfig, Recipe, TrainingConfig, load_recipe
 from codeword.data import Dataset, open_dataset
 from codeword.data.recordings import Recordings
 from codeword.errors import RecipeError, UsageError
@@ -159,6 +160,12 @@ def _must_fit(recipe: Recipe, data: Dataset) -> None:
             f"The recipe's tokenizer takes {recipe.tokenizer.channels} channels of rank {recipe.tokenizer.ndim}, but "
             f"its data has {channels} of rank {len(size)}; set tokenizer.channels={channels} and "
             f"tokenizer.ndim={len(size)}."
+        )
+    cells = prod(-(-n // recipe.tokenizer.hop) for n in size)
+    if cells > MOST_CELLS:
+        raise RecipeError(
+            f"The data has signals of {cells} cells, but a prior is for at most {MOST_CELLS}; train on smaller "
+            f"signals, or with larger tokenizer.trunk.strides."
         )
     if recipe.tokenizer.conditional and not data.classes:
         raise RecipeError(
