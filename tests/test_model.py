@@ -13,12 +13,14 @@ import pytest
 import torch
 from tiny.http_server import QuietHandler, serving
 
+from codeword.codec import Codec
 from codeword.config import PixelCNNConfig, PriorModelConfig
 from codeword.errors import ModelError
 from codeword.model import CARD_FILE, PRIOR, TOKENIZER, Model, uniform
 from codeword.priors import build_prior
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE
 from codeword.tokenizer import Tokenizer
+from codeword.training import Run
 
 REPO, COMMIT = "owner/name", "0123456789abcdef0123456789abcdef01234567"
 
@@ -75,6 +77,19 @@ def test_a_compact_model_is_stable_and_small(model: Model, tmp_path: Path) -> No
         assert path.read_bytes() == (tmp_path / "twice" / name).read_bytes()
         sizes[name.name] = path.stat().st_size / (tmp_path / "whole" / name).stat().st_size
     assert sizes[WEIGHTS_FILE] < 0.9
+
+
+def test_each_object_says_what_it_is_in_one_line(model: Model, tmp_path: Path) -> None:
+    tokenizer, prior, codec = repr(model.tokenizer), repr(model.prior), repr(Codec(model))
+    signals = f"{model.tokenizer.config.ndim}-D signals, channels 3, values 256, hop 4, codebooks [16, 8]"
+    assert tokenizer == f"Tokenizer({signals})"
+    assert repr(model) == f"Model({signals}, PixelCNN prior, fingerprint {model.fingerprint[:8]})"
+    assert codec == f"Codec({model!r})"
+    assert prior == f"PixelCNN(grid {' x '.join(map(str, model.prior.grid))}, codebooks [16, 8], 0 classes)"
+    assert repr(Run(tmp_path)) == f"Run('{tmp_path}', trained: nothing yet)"
+    model.tokenizer.save_pretrained(tmp_path / TOKENIZER)
+    model.prior.save_pretrained(tmp_path / PRIOR)
+    assert repr(Run(tmp_path)) == f"Run('{tmp_path}', trained: tokenizer and prior)"
 
 
 def test_a_prior_of_other_codes_is_refused(model: Model) -> None:

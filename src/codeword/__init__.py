@@ -13,11 +13,20 @@
     codeword.compress(["photo.jpg"], "photo.cw")
     codeword.decompress("photo.cw", "photo.png")
 
-Everything here is imported when it is first used, so that `import codeword` costs nothing.
+    load, read, encode, decode      models, signals of files, codes
+    compress, decompress            files; Codec, CompressOptions for signals in memory
+    train, evaluate, report         a Recipe (load_recipe) to a Run, its measures, its page
+    Model, Tokenizer                a tokenizer with its prior; signals to codes and back
+    Prior, walk, Sampler            p(codes), and drawing from it (build_prior, load_prior)
+    CodewordError                   UsageError, UnsupportedError, RecipeError, DataError, ModelError, TrainingError
+
+`help(codeword.encode)` shows one of them. Everything is imported when it is first used, so that `import codeword` costs
+nothing.
 """
 
 import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+# Without `__all__`, for which `help` would show every line of every class.
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)

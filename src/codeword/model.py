@@ -56,6 +56,10 @@ class Model:
                 f"tokenizer has {list(ours)} on {self.tokenizer.config.ndim}; give the prior trained over its codes."
             )
 
+    def __repr__(self) -> str:
+        prior = type(self.prior).__name__
+        return f"Model({self.tokenizer.summary}, {prior} prior, fingerprint {self.fingerprint[:8]})"
+
     @classmethod
     def load(cls, place: str | Path) -> "Model":
         """Load from a run, a model folder, or a Hugging Face Hub repository, in evaluation mode on the CPU.

@@ -77,6 +77,17 @@ class Tokenizer(Pretrained):
         # One more row, for the null class.
         self.class_embedding = nn.Embedding(self.classes + 1, dim) if self.classes else None
 
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """A few words on the signals and codes."""
+        config, sizes = self.config, list(self.quantizer.codebook_sizes)
+        rate = f", {config.sample_rate} Hz" if config.sample_rate else ""
+        signals = f"{config.ndim}-D signals, channels {config.channels}, values {config.values}{rate}"
+        return f"{signals}, hop {self.hop}, codebooks {sizes}"
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device

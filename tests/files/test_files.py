@@ -1,5 +1,6 @@
 """The library on files: the same as the commands, from Python."""
 
+import pydoc
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ def test_models_load_by_name_and_by_place(tmp_path: Path) -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    assert all(getattr(codeword, name) is not None for name in codeword.__all__)
+    assert {"Model", "encode", "decode", "train"} <= set(dir(codeword))
+    assert all(getattr(codeword, name) is not None for name in dir(codeword))
+    assert pydoc.render_doc(codeword).count("\n") < 80
     with pytest.raises(AttributeError, match="attribute nothing"):
         codeword.nothing  # noqa: B018

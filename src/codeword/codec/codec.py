@@ -113,6 +113,9 @@ class Codec:
         self.model, self.tokenizer = model, model.tokenizer
         self.fingerprint = bytes.fromhex(model.fingerprint)[:FINGERPRINT_BYTES]
 
+    def __repr__(self) -> str:
+        return f"Codec({self.model!r})"
+
     def compress(self, x: Tensor, options: CompressOptions = DEFAULTS) -> bytes:
         """Compress one signal (C, *S) of integers in [0, tokenizer.config.values) to the bytes of a file.
 

@@ -39,6 +39,10 @@ class Prior(Pretrained):
         super().__init__(config)
         self.grid, self.codebook_sizes, self.classes = config.grid, config.codebook_sizes, config.classes
 
+    def __repr__(self) -> str:
+        sizes = list(self.codebook_sizes)
+        return f"{type(self).__name__}(grid {_named(self.grid)}, codebooks {sizes}, {self.classes} classes)"
+
     @property
     def symbols(self) -> int:
         """Symbols per signal."""

@@ -49,6 +49,10 @@ class Run:
         """The way out of an error where a training is not finished."""
         return f"resume its training (resume=True, or {command('resume', self.folder)})"
 
+    def __repr__(self) -> str:
+        trained = [path.name for path in (self.tokenizer_path, self.prior_path) if self.holds(path)]
+        return f"Run({str(self.folder)!r}, trained: {' and '.join(trained) or 'nothing yet'})"
+
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
         """An existing run.
