@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import resource
 import select
 import shutil
 import signal
@@ -22,6 +23,8 @@ from pathlib import Path
 from codeword.errors import CodewordError
 
 HANGS_AFTER_S = 120
+# A case that asks for more is named, and does not take the memory of the machine.
+MOST_BYTES_MORE = 4 << 30
 _PEAK_RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
@@ -129,6 +132,9 @@ def _run_all(reader: Reader, numbers: list[int], base: Path, sink: int) -> None:
     os.chdir(here)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Libraries in C print what they find.
     tempfile.tempdir = str(temporary)
+    if size_mib := _memory("VmSize"):
+        most = int(size_mib * 2**20) + MOST_BYTES_MORE
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     os.environ["XDG_CACHE_HOME"] = str(work / "cache")
     untouched = _files(base)
     for index, number in enumerate(numbers):

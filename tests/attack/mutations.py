@@ -111,7 +111,7 @@ def another(rng: random.Random, tree: Any, values: list[Any] = VALUES) -> Any:
         return [*items[:place], another(rng, items[place], values), *items[place + rng.randrange(2) :]]
     if rng.random() < 0.02:
         return deep(rng, tree)
-    if isinstance(tree, int) and rng.random() < 0.3:
+    if isinstance(tree, int) and abs(tree) < 1 << 64 and rng.random() < 0.3:
         return rng.choice([tree + 1, tree - 1, tree * 2, -tree, float(tree), str(tree), bool(tree)])
     return rng.choice(values)
 

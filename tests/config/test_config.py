@@ -101,7 +101,13 @@ def test_numbers_and_lists_that_are_too_long_are_refused(value: str, tmp_path: P
 
 
 def test_a_message_is_short_however_much_is_wrong() -> None:
-    for overrides in (["x" * 9000 + "=1"], ["[" * 9000], ["seed.x=" + "1" * 99], [f"x{i}=1" for i in range(999)]):
+    for overrides in (
+        ["x" * 9000 + "=1"],
+        ["[" * 9000],
+        ["seed.x=" + "1" * 99],
+        ["data.kind=" + "x" * 9000],
+        [f"x{i}=1" for i in range(999)],
+    ):
         with pytest.raises(RecipeError) as caught:
             load_recipe("demo-images", overrides=overrides)
         assert len(str(caught.value)) < 1000

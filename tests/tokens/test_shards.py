@@ -214,3 +214,16 @@ def test_pages_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(shards_module, "MAX_CODES", 1 << 20)
     with pytest.raises(DataError, match="claims 2,097,152 values of codes"):
         read_shard(path)
+
+
+def test_rows_of_a_group_are_not_believed(tmp_path: Path) -> None:
+    path, about = tmp_path / "shard.parquet", info(codebook_sizes=(2,), hop=1)
+    write_shard(path, Shard(about, rows(about, [(1, 1)] * 70)))
+    content = path.read_bytes()
+    # The number of rows of the only group comes after the file's own, both as 70 in zigzag; it takes two bytes.
+    at = content.rindex(varint(140))
+    more = content[:at] + varint(2 << 40) + content[at + 2 :]
+    footer_bytes = int.from_bytes(content[-8:-4], "little") + len(more) - len(content)
+    write_with_digest(path, more[:-8] + footer_bytes.to_bytes(4, "little") + more[-4:])
+    with pytest.raises(DataError, match="its row groups have other rows than it says"):
+        read_shard(path)

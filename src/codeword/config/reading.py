@@ -131,7 +131,7 @@ def _clause(detail: Any) -> str:
         return f"{place} is not a known field"
     if detail["type"] == "missing":
         return f"{place} is missing"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = detail["msg"].removeprefix("Value error, ")[:400]  # It may quote the value.
     found = detail.get("input")
     shown = "" if isinstance(found, dict | Config) else f" (found {found!r:.80})"
     return f"{place}: {message}{shown}"

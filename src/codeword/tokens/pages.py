@@ -15,7 +15,7 @@ _WRITER = b"parquet-cpp-arrow"
 
 # Field numbers in parquet.thrift: of the footer, a row group, a column chunk, its metadata, a page and a data page.
 _ROWS, _GROUPS, _CREATED_BY = 3, 4, 6
-_COLUMNS = 1
+_COLUMNS, _GROUP_ROWS = 1, 3
 _META = 3
 _PATH, _COMPRESSED, _DATA_OFFSET, _DICTIONARY_OFFSET = 3, 7, 9, 11
 _PAGE_UNPACKED, _PAGE_PACKED, _DATA_PAGE, _DATA_PAGE_V2 = 2, 3, 5, 8
@@ -54,6 +54,9 @@ def read_claims(content: bytes) -> Claims:
     footer = _struct(io.BytesIO(content[-8 - footer_bytes : -8]))
     if not footer[_CREATED_BY].startswith(_WRITER):
         raise ValueError("another library wrote it, and Arrow locates the pages of such files differently")
+    # Arrow allocates memory for the rows of each group.
+    if sum(group[_GROUP_ROWS] for group in footer[_GROUPS]) != footer[_ROWS]:
+        raise ValueError("its row groups have other rows than it says")
     chunks = [_chunk(content, column[_META]) for group in footer[_GROUPS] for column in group[_COLUMNS]]
     return Claims(footer[_ROWS], len(footer[_GROUPS]), chunks)
 
