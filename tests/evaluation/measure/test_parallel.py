@@ -1,5 +1,6 @@
 """Recordings measured in threads: one order, one thread for each calculation, each recording read and encoded once."""
 
+import threading
 from collections import Counter
 
 import pytest
@@ -102,11 +103,13 @@ def test_every_calculation_has_one_thread_and_no_gradients_and_the_caller_has_it
 
 
 def test_an_error_of_one_recording_ends_all() -> None:
-    done: list[int] = []
+    done, never = list[int](), threading.Event()
 
     def fail(i: int) -> None:
         done.append(i)
-        raise DataError(f"recording {i} is broken")
+        if i == 0:
+            raise DataError("recording 0 is broken")
+        never.wait(0.1)  # Without it, this thread may take all items before the other one hears of the error.
 
     with pytest.raises(DataError, match="recording 0"), threads(1) as pool:
         pool.map(fail, 1000)
