@@ -173,6 +173,8 @@ def run_one(reader: Reader, number: int, work: Path) -> None:
             size_bytes = reader.attack(rng, work)
     finally:
         seconds, growth = time.process_time() - started, _memory("VmHWM") - before
+    if not size_bytes:  # Refused.
+        size_bytes = sum(path.lstat().st_size for path in work.rglob("*") if path.is_file())
     most_s = reader.seconds + reader.us_per_byte * size_bytes / 1e6
     most_mib = reader.mib + reader.bytes_per_byte * size_bytes / 2**20
     assert seconds < most_s, f"{size_bytes} bytes took {seconds:.1f} s, more than {most_s:.1f} s"
