@@ -1,9 +1,9 @@
 """Gated causal convolutions: the layers of PixelCNN, one stack for each axis of the grid."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codeword.nn.arithmetic import FLOATS, Floats
 from codeword.nn.conv import CONV, same
 
 
@@ -14,6 +14,8 @@ class GatedLayer(nn.Module):
     its own place: the stacks of those axes see the rest, and their output is `above`. The input of the first layer is
     shifted by one, so that a place does not see itself.
     """
+
+    arithmetic: Floats = FLOATS
 
     def __init__(self, ndim: int, axis: int, width: int, kernel: int) -> None:
         super().__init__()
@@ -37,17 +39,11 @@ class GatedLayer(nn.Module):
 
     def finish(self, h: Tensor, drive: Tensor) -> tuple[Tensor, Tensor | None]:
         """The gate, the residual connection and the skip."""
-        out = self.project_out(gate(drive))
+        out = self.project_out(self.arithmetic.gate(drive))
         if not self.last:
-            return h + out, None
+            return self.arithmetic.signal_(h + out), None
         residual, skip = out.chunk(2, 1)
-        return h + residual, skip
-
-
-def gate(drive: Tensor, dim: int = 1) -> Tensor:
-    """The tanh of one half of the channels times the sigmoid of the other. (B, 2W, ...) to (B, W, ...)."""
-    signal, openness = drive.chunk(2, dim)
-    return torch.tanh(signal) * torch.sigmoid(openness)
+        return self.arithmetic.signal_(h + residual), skip
 
 
 def shift(h: Tensor, axis: int) -> Tensor:

@@ -4,13 +4,25 @@ from pathlib import Path
 
 from codeword.config import PixelCNNConfig, PriorModelConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Prior, walk
+from codeword.priors.exact import make_exact
 from codeword.priors.pixelcnn import PixelCNN
 from codeword.priors.sampler import Sampler, seeded
 from codeword.priors.uniform import Uniform
 from codeword.priors.wavenet import WaveNet
 from codeword.store import read_config
 
-__all__ = ["PixelCNN", "Prior", "Sampler", "Uniform", "WaveNet", "build_prior", "load_prior", "seeded", "walk"]
+__all__ = [
+    "PixelCNN",
+    "Prior",
+    "Sampler",
+    "Uniform",
+    "WaveNet",
+    "build_prior",
+    "load_prior",
+    "make_exact",
+    "seeded",
+    "walk",
+]
 
 
 def build_prior(config: PriorModelConfig) -> Prior:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import LearnedPriorConfig, PriorModelConfig
+from codeword.nn.arithmetic import FLOATS, SIGNAL, Floats, Sum
 from codeword.priors.base import Prior
 
 
@@ -29,6 +30,8 @@ class CellPrior(Prior):
     codes before. With classes, the network is conditioned on the label; number `classes` is the null class, which
     gives the unconditional p(codes).
     """
+
+    arithmetic: Floats = FLOATS
 
     def __init__(self, config: PriorModelConfig, *, width: int, features: int, head_width: int) -> None:
         super().__init__(config)
@@ -54,6 +57,13 @@ class CellPrior(Prior):
     def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:
         """Append cell number `cell`, given its embedding (B, W)."""
 
+    def sums(self) -> Iterator[Sum]:
+        """All sums of the network, with views of its weights."""
+        yield Sum(addends=_columns(self.embed))
+        yield Sum(((self.head.weight, SIGNAL),), (self.head.bias[:, None], *_columns(self.within)))
+        for output in self.outputs:
+            yield Sum(((cast(nn.Linear, output).weight, SIGNAL),), (cast(nn.Linear, output).bias[:, None],))
+
     def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
         total = torch.zeros(len(codes), device=codes.device)
         for k, logits in enumerate(self.all_logits(codes, label)):
@@ -67,7 +77,7 @@ class CellPrior(Prior):
         for k, output in enumerate(self.outputs):
             if k:
                 hidden = hidden + self.within[k - 1](codes[..., k - 1])
-            yield output(F.relu(hidden)).float()
+            yield output(self.arithmetic.signal_(F.relu(hidden))).float()
 
     def logits(self, state: CellState, i: int) -> Tensor:
         cell, k = divmod(i, len(self.codebook_sizes))
@@ -75,7 +85,7 @@ class CellPrior(Prior):
             state.hidden = self._hidden(self._walk_cell(state, cell))
             state.cell = []
         assert state.hidden is not None
-        return cast(Tensor, self.outputs[k](F.relu(state.hidden)))
+        return cast(Tensor, self.outputs[k](self.arithmetic.signal_(F.relu(state.hidden))))
 
     def push(self, state: CellState, i: int, symbols: Tensor) -> None:
         cell, k = divmod(i, len(self.codebook_sizes))
@@ -86,14 +96,19 @@ class CellPrior(Prior):
             self._enter(state, cell, self._embedded(torch.stack(state.cell, -1)))
 
     def _hidden(self, features: Tensor) -> Tensor:
-        return cast(Tensor, self.head(F.relu(features)))
+        return cast(Tensor, self.head(self.arithmetic.signal_(F.relu(features))))
 
     def _embedded(self, codes: Tensor) -> Tensor:
         """Codes (..., K) to the sum of their embeddings (..., W)."""
-        return torch.stack([table(codes[..., k]) for k, table in enumerate(self.embed)]).sum(0)
+        return self.arithmetic.signal_(torch.stack([table(codes[..., k]) for k, table in enumerate(self.embed)]).sum(0))
 
     def _label(self, label: Tensor | None, batch: int) -> Tensor:
         device = self.head.weight.device
         if label is None or self.classes == 0:
             return torch.full((batch,), self.classes, device=device)
         return label.to(device)
+
+
+def _columns(tables: nn.ModuleList) -> tuple[Tensor, ...]:
+    """The weights of embeddings, as addends (channels, n)."""
+    return tuple(cast(nn.Embedding, table).weight.t() for table in tables)

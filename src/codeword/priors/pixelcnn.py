@@ -1,33 +1,50 @@
 """Gated PixelCNN over codes, with an exact parallel log-probability and a cached walk."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from itertools import chain
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import PixelCNNConfig, PriorModelConfig
-from codeword.nn.causal import GatedLayer, gate, shift
+from codeword.nn.arithmetic import GATE, SIGNAL, Sum
+from codeword.nn.causal import GatedLayer, shift
 from codeword.nn.conv import channels_last
 from codeword.priors.cell import CellPrior, CellState
+
+
+class _Layer(NamedTuple):
+    """Weights of one layer of a walk, as matrices of channels last: (inputs, outputs).
+
+    Those of the openness hold a factor 1/2, and those that read twice the gate another one, as in `DilatedWalk`.
+    """
+
+    window: Tensor
+    bias: Tensor
+    above: Tensor | None
+    project_out: Tensor
+    project_bias: Tensor
 
 
 @dataclass(kw_only=True)
 class PixelCNNState(CellState):
     """Cached activations, so that a symbol costs one column of the network instead of the whole grid.
 
-    For an upper stack, the padded input (B, W, *slab) of each layer. For the last stack, whose slab is a single cell,
-    the padded line (B, G + reach, W) of each layer, its convolution as a matrix in `weights`, and `drives` (G, B, 2W):
-    the part of its pre-activation that does not depend on the current line. `outputs` are those of the upper stacks for
-    their current slabs.
+    For an upper stack, the padded input (B, *slab, W) of each layer, and in `outputs` the output of each layer for the
+    current slab. For the last stack, whose slab is a single cell, the padded line (B, G + reach, W) of each layer, the
+    part of its drive that does not depend on the current line in `drives` (G, B, 2W), and twice the gates of the
+    current cell (B, layers, W). `skip` and `skip_bias` give the sum of the skips from all gates.
     """
 
-    label: Tensor
+    layers: list[list[_Layer]]
     slabs: list[list[Tensor]]
     lines: list[Tensor]
-    weights: list[Tensor]
+    gates: Tensor
+    skip: Tensor
+    skip_bias: Tensor
     drives: list[Tensor] = field(default_factory=list)
     outputs: dict[int, list[Tensor]] = field(default_factory=dict)
 
@@ -68,22 +85,61 @@ class PixelCNN(CellPrior):
             above = outputs
         return skips.movedim(1, -1)
 
+    def sums(self) -> Iterator[Sum]:
+        yield from super().sums()
+        stacks, width = self._layers(), self.width
+        label_biases = self.label_bias.weight.t().chunk(self.ndim * len(stacks[0]))
+        skips = []
+        for layer, label_bias in zip(chain(*stacks), label_biases, strict=True):
+            weights, biases = zip(
+                *(_affine(part) for part in (layer.conv, layer.above) if part is not None), strict=True
+            )
+            yield Sum(tuple((weight, SIGNAL) for weight in weights), (label_bias, *(bias[:, None] for bias in biases)))
+            weight, bias = _affine(layer.project_out)
+            yield Sum(((weight[:width], GATE),), (bias[:width, None],), largest=SIGNAL.limit)
+            if layer.last:
+                skips.append((weight[width:], bias[width:, None]))
+        yield Sum(tuple((weight, GATE) for weight, _ in skips), tuple(bias for _, bias in skips))
+
     # The walk ------------------------------------------------------------------------------------
 
     def start(self, batch: int, label: Tensor | None = None) -> PixelCNNState:
-        device = self.head.weight.device
-        layers, reach = len(self._layers()[0]), self.reach
+        layers, reach, width, device = self._layers(), self.reach, self.width, self.head.weight.device
+        biases = self._biases(self._label(label, batch))
         slabs = []
         for axis in range(self.ndim - 1):
             later = [n + 2 * reach for n in self.grid[axis + 1 :]]
-            shape = (batch, self.width, *[1] * axis, self.grid[axis] + reach, *later)
-            slabs.append([torch.zeros(shape, device=device) for _ in range(layers)])
-        lines = [torch.zeros(batch, self.grid[-1] + reach, self.width, device=device) for _ in range(layers)]
-        weights = [
-            cast(Tensor, layer.conv.weight).flatten(2).transpose(1, 2).flatten(1).t().contiguous()
-            for layer in self._layers()[-1]
-        ]
-        return PixelCNNState(label=self._label(label, batch), slabs=slabs, lines=lines, weights=weights)
+            shape = (batch, self.grid[axis] + reach, *later, width)
+            slabs.append([torch.zeros(shape, device=device) for _ in layers[axis]])
+        skips, skip_biases = zip(*(_affine(layer.project_out) for layer in layers[-1]), strict=True)
+        return PixelCNNState(
+            layers=[
+                [self._walked(layer, bias) for layer, bias in zip(*parts, strict=True)]
+                for parts in zip(layers, biases, strict=True)
+            ],
+            slabs=slabs,
+            lines=[torch.zeros(batch, self.grid[-1] + reach, width, device=device) for _ in skips],
+            gates=torch.zeros(batch, len(skips), width, device=device),
+            skip=torch.cat([weight.flatten(1)[width:].t() / 2 for weight in skips]),
+            skip_bias=torch.stack([bias[width:] for bias in skip_biases]).sum(0),
+        )
+
+    def _walked(self, layer: GatedLayer, label_bias: Tensor) -> _Layer:
+        """The weights of a layer for the walk; `label_bias` (B, 2W) becomes part of the bias."""
+        half = torch.ones(2 * self.width, device=label_bias.device)
+        half[self.width :] = 0.5
+        (window, bias), (project_out, project_bias) = _affine(layer.conv), _affine(layer.project_out)
+        bias, above = label_bias + bias, None
+        if layer.above is not None:
+            weight, bias_above = _affine(layer.above)
+            bias, above = bias + bias_above, weight.flatten(1).t() * half
+        return _Layer(
+            (window.movedim(1, -1).flatten(1).t() * half).contiguous(),
+            bias * half,
+            above,
+            (project_out.flatten(1)[: self.width].t() / 2).contiguous(),
+            project_bias[: self.width],
+        )
 
     def _walk_cell(self, state: CellState, cell: int) -> Tensor:
         state, place = cast(PixelCNNState, state), self._place(cell)
@@ -97,16 +153,12 @@ class PixelCNN(CellPrior):
         for axis, inputs in enumerate(state.slabs):
             if place[axis] + 1 < self.grid[axis]:
                 later = [n + self.reach for n in place[axis + 1 :]]
-                here = inputs[0].movedim(1, -1)
-                for n in (*[0] * axis, place[axis] + 1 + self.reach, *later):
-                    here = here[:, n]
-                here.copy_(embedded)
+                inputs[0].movedim(0, -2)[(place[axis] + 1 + self.reach, *later)] = embedded
         if place[-1] + 1 < self.grid[-1]:
             state.lines[0][:, place[-1] + 1 + self.reach] = embedded
 
     def _begin_line(self, state: PixelCNNState, place: tuple[int, ...]) -> None:
         """Run the upper stacks for the line that starts at `place`, and clear the cache of the line before."""
-        biases = self._biases(state.label)
         above: list[Tensor] = []
         for axis, inputs in enumerate(state.slabs):
             # A slab spans all later axes, so it is computed once for all lines in it.
@@ -114,52 +166,60 @@ class PixelCNN(CellPrior):
                 if axis and place[axis] == 0:
                     for slab in inputs:
                         slab.zero_()
-                state.outputs[axis] = self._walk_slab(axis, inputs, place[axis], biases[axis], above)
-            above = [h.narrow(axis + 3, place[axis + 1], 1) for h in state.outputs[axis]]
-        outputs = state.outputs.get(self.ndim - 2, [])
+                state.outputs[axis] = self._walk_slab(state.layers[axis], inputs, place[axis], above)
+            above = state.outputs[axis]
+            if axis + 2 < self.ndim:
+                above = [h.select(1, place[axis + 1]) for h in above]
         state.drives = []
-        for n, (layer, bias) in enumerate(zip(self._layers()[-1], biases[-1], strict=True)):
+        for n, layer in enumerate(state.layers[-1]):
             state.lines[n].zero_()
-            drive = bias[:, :, None] + cast(Tensor, layer.conv.bias)[:, None]
+            drive = layer.bias[:, None].expand(-1, self.grid[-1], -1)
             if layer.above is not None:
-                drive = drive + layer.above(outputs[n]).flatten(2)
-            state.drives.append(drive.expand(-1, -1, self.grid[-1]).permute(2, 0, 1).contiguous())
+                drive = drive + above[n] @ layer.above
+            state.drives.append(drive.transpose(0, 1).contiguous())
 
-    def _walk_slab(
-        self, axis: int, inputs: list[Tensor], index: int, biases: Tensor, above: list[Tensor]
-    ) -> list[Tensor]:
-        """One slab of an upper stack; returns the output (B, W, *slab) of each of its layers."""
-        outputs = []
-        for n, (layer, bias) in enumerate(zip(self._layers()[axis], biases, strict=True)):
-            window = inputs[n].narrow(axis + 2, index, self.reach + 1)
-            drive = layer.conv(window) + bias.view(*bias.shape, *[1] * self.ndim)
+    def _walk_slab(self, layers: list[_Layer], inputs: list[Tensor], index: int, above: list[Tensor]) -> list[Tensor]:
+        """One slab of an upper stack; returns the output (B, *slab, W) of each of its layers.
+
+        Convolutions are matrix products here, because algorithms of convolution may transform their inputs, and these
+        transforms round.
+        """
+        outputs, reach = [], self.reach
+        interior: tuple[slice, ...] = (slice(None), *[slice(reach, -reach)] * (inputs[0].ndim - 3))
+        for n, layer in enumerate(layers):
+            window = inputs[n][:, index : index + reach + 1]
+            h = window[:, reach][interior]
+            rows = (*h.shape[:-1], -1)
+            for axis in range(2, window.ndim - 1):
+                window = window.unfold(axis, 2 * reach + 1, 1)
+            # (B, R, *slab, W, K, ...) to (B, *slab, R, K, ..., W).
+            slab = h.ndim - 2
+            window = window.movedim(1, slab + 1).movedim(slab + 2, -1).reshape(rows)
+            drive = window @ layer.window + layer.bias.view(len(h), *[1] * slab, -1)
             if layer.above is not None:
-                drive = drive + layer.above(above[n])
-            here = window.narrow(axis + 2, self.reach, 1)
-            inside = (slice(None),) * (axis + 3) + (slice(self.reach, -self.reach),) * (self.ndim - axis - 1)
-            h, _ = layer.finish(here[inside], drive)
-            outputs.append(h)
+                drive = drive + above[n] @ layer.above
+            gate = self._twice_gate(drive)
+            outputs.append(self.arithmetic.signal_(h + (gate @ layer.project_out + layer.project_bias)))
             if n + 1 < len(inputs):
-                inputs[n + 1].narrow(axis + 2, index + self.reach, 1)[inside] = h
+                inputs[n + 1][:, index + reach][interior] = outputs[n]
         return outputs
 
     def _walk_line(self, state: PixelCNNState, column: int) -> Tensor:
-        """One cell of the last stack, as plain matrix products; returns the sum of the skips (B, W)."""
-        skips: Tensor | None = None
-        layers = self._layers()[-1]
-        for n, layer in enumerate(layers):
+        """One cell of the last stack; returns the sum of the skips (B, W)."""
+        here = column + self.reach
+        for n, layer in enumerate(state.layers[-1]):
             line = state.lines[n]
-            window = line[:, column : column + self.reach + 1].flatten(1)
-            drive = torch.addmm(state.drives[n][column], window, state.weights[n])
-            out = F.linear(
-                gate(drive), cast(Tensor, layer.project_out.weight).flatten(1), cast(Tensor, layer.project_out.bias)
-            )
-            residual, skip = out.chunk(2, 1)
-            skips = skip if skips is None else skips + skip
-            if n + 1 < len(layers):
-                state.lines[n + 1][:, column + self.reach] = line[:, column + self.reach] + residual
-        assert skips is not None
-        return skips
+            drive = torch.addmm(state.drives[n][column], line[:, column : here + 1].flatten(1), layer.window)
+            state.gates[:, n] = gate = self._twice_gate(drive)
+            if n + 1 < len(state.lines):
+                h = torch.addmm(line[:, here] + layer.project_bias, gate, layer.project_out)
+                state.lines[n + 1][:, here] = self.arithmetic.signal_(h)
+        return torch.addmm(state.skip_bias, state.gates.flatten(1), state.skip)
+
+    def _twice_gate(self, drive: Tensor) -> Tensor:
+        """Drives (..., 2W) with the openness halved to twice the gates (..., W)."""
+        signal, openness = self.arithmetic.tanh_(drive).chunk(2, -1)
+        return self.arithmetic.twice_gate_(torch.addcmul(signal, signal, openness))
 
     # Small parts ---------------------------------------------------------------------------------
 
@@ -173,3 +233,8 @@ class PixelCNN(CellPrior):
 
     def _place(self, cell: int) -> tuple[int, ...]:
         return tuple(map(int, np.unravel_index(cell, self.grid)))
+
+
+def _affine(part: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight (outputs, inputs, *taps) and bias (outputs,) of a convolution, without gradient."""
+    return cast(Tensor, part.weight).detach(), cast(Tensor, part.bias).detach()

@@ -1,5 +1,6 @@
 """WaveNet over a sequence of codes, with an exact parallel log-probability and a cached walk."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -8,8 +9,11 @@ from torch import Tensor, nn
 
 from codeword.config import PriorModelConfig, WaveNetConfig
 from codeword.errors import RecipeError
+from codeword.nn.arithmetic import Grid, Sum
 from codeword.nn.dilated import DilatedStack, DilatedWalk, delay
 from codeword.priors.cell import CellPrior, CellState
+
+_CONDITION_BITS = 8
 
 
 @dataclass(kw_only=True)
@@ -47,6 +51,13 @@ class WaveNet(CellPrior):
         )
         self.label_embedding = nn.Embedding(self.classes + 1, width)
         nn.init.zeros_(self.label_embedding.weight)
+
+    def sums(self) -> Iterator[Sum]:
+        yield from super().sums()
+        table = self.label_embedding.weight
+        grid = Grid(_CONDITION_BITS, max(1, int(table.abs().max().ceil())))
+        yield Sum(addends=(table.t(),), finest=grid.bits)
+        yield from self.stack.sums(grid)
 
     def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
         h = delay(self._embedded(codes), 1)

@@ -1,0 +1,246 @@
+"""Laws of exact priors: close to the trained prior, and equal logits, bit for bit, however they are computed."""
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny.golden import GOLDEN
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from codeword.config import PixelCNNConfig, PriorConfig, PriorModelConfig, WaveNetConfig
+from codeword.errors import UnsupportedError
+from codeword.nn.arithmetic import FIXED_POINT, GATE, SIGNAL, Sum, round_sums, softmax_weights
+from codeword.priors import Prior, build_prior, make_exact, walk
+
+PRIORS: dict[str, tuple[PriorConfig, tuple[int, ...]]] = {
+    "pixelcnn-1d": (PixelCNNConfig(layers=3, width=8, kernel=5, head_width=12), (9,)),
+    "pixelcnn-2d": (PixelCNNConfig(layers=3, width=8, kernel=3, head_width=12), (4, 5)),
+    "pixelcnn-3d": (PixelCNNConfig(layers=2, width=8, kernel=3, head_width=12), (2, 3, 4)),
+    "wavenet": (WaveNetConfig(dilations=(1, 2, 4), width=8, skip_width=10, head_width=12), (9,)),
+}
+
+
+def build(name: str, *, spread: float = 1.0, seed: int = 0) -> Prior:
+    """A prior with random weights, `spread` times as wide as at the start of a training."""
+    architecture, grid = PRIORS[name]
+    torch.manual_seed(seed)
+    prior = build_prior(PriorModelConfig(architecture=architecture, grid=grid, codebook_sizes=(7, 5), classes=3)).eval()
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1).mul_(spread)
+    return prior
+
+
+def random_codes(prior: Prior, batch: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.stack([torch.randint(n, (batch, *prior.grid), generator=generator) for n in prior.codebook_sizes], -1)
+
+
+def walked_logits(prior: Prior, codes: Tensor, label: Tensor | None) -> list[Tensor]:
+    """The logits (B, n) of every symbol."""
+    flat, logits = codes.flatten(1), []
+    walk(prior, len(codes), lambda x, i: (logits.append(x.clone()), flat[:, i])[1], label=label)
+    return logits
+
+
+@pytest.mark.parametrize("name", PRIORS)
+@given(seed=st.integers(0, 1000), spread=st.sampled_from([0.5, 1.0, 3.0, 30.0]), labelled=st.booleans())
+def test_one_signal_alone_many_together_and_all_symbols_in_parallel_give_the_same_bits(
+    name: str, seed: int, spread: float, labelled: bool
+) -> None:
+    prior = make_exact(build(name, spread=spread, seed=seed))
+    codes, label = random_codes(prior, 5), torch.tensor([0, 1, 2, 1, 0]) if labelled else None
+    together = walked_logits(prior, codes, label)
+    alone = walked_logits(prior, codes[2:3], None if label is None else label[2:3])
+    assert all(torch.equal(a[2:3], b) for a, b in zip(together, alone, strict=True))
+    with torch.no_grad():
+        parallel = [x.flatten(1, -2) for x in prior.all_logits(codes, label)]  # type: ignore[union-attr, operator]
+    sizes = len(prior.codebook_sizes)
+    for i, logits in enumerate(together):
+        assert torch.equal(logits, parallel[i % sizes][:, i // sizes])
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_it_is_close_to_the_trained_prior(name: str) -> None:
+    prior = build(name)
+    codes = random_codes(prior, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(make_exact(prior).log_prob(codes), prior.log_prob(codes), rtol=0.01, atol=0.05)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_the_trained_prior_is_not_changed(name: str) -> None:
+    prior = build(name)
+    before = {name: value.clone() for name, value in prior.state_dict().items()}
+    codes = random_codes(prior, 2)
+    expected = prior.log_prob(codes)
+    make_exact(prior)
+    assert all(torch.equal(before[name], value) for name, value in prior.state_dict().items())
+    assert torch.equal(prior.log_prob(codes), expected)
+
+
+# Sums and products of numbers on grids, and operations that move or compare numbers. Tables stand for tanh and exp, and
+# products of matrices for convolutions, whose algorithms may transform their inputs.
+SUMS_AND_PRODUCTS = {"add", "addcmul", "addmm", "baddbmm", "bmm", "cumsum", "div", "mm", "mul", "sub", "sum"}
+COMPARISONS = {"amax", "clamp", "eq", "relu", "where"}
+MOVES = {
+    *("_unsafe_view", "cat", "clone", "copy", "detach", "embedding", "expand", "fill", "index_copy", "index_select"),
+    *("lift_fresh", "new_zeros", "ones", "permute", "select", "slice", "split", "stack", "t", "transpose", "unbind"),
+    *("unfold", "unsqueeze", "view", "zero", "zeros"),
+}
+
+
+class Trace(TorchDispatchMode):
+    """The names of all operations of PyTorch that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.names.add(func.overloadpacket.__name__.rstrip("_"))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_the_path_from_codes_to_frequencies_has_exact_operations_alone(name: str) -> None:
+    prior = make_exact(build(name))
+    codes = random_codes(prior, 3)
+    flat = codes.flatten(1)
+
+    def choose(logits: Tensor, i: int) -> Tensor:
+        softmax_weights(logits)
+        return flat[:, i]
+
+    with Trace() as trace:
+        walk(prior, 3, choose, label=torch.tensor([0, 1, 2]))
+    assert trace.names <= SUMS_AND_PRODUCTS | COMPARISONS | MOVES
+    with Trace() as trace:
+        walk(build(name), 3, choose)
+    assert "tanh" in trace.names, "the trained prior needs tanh, which differs between machines"
+
+
+@given(
+    channels=st.integers(1, 4),
+    inputs=st.integers(1, 600),
+    spread=st.sampled_from([1e-6, 0.01, 0.3, 5.0, 500.0]),
+    seed=st.integers(0, 1000),
+    largest=st.sampled_from([0, SIGNAL.limit]),
+)
+def test_no_sum_of_rounded_weights_can_reach_the_limit(
+    channels: int, inputs: int, spread: float, seed: int, largest: int
+) -> None:
+    """The worst inputs are counted with fractions of Python."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = [torch.randn(channels, inputs, generator=generator) * spread for _ in range(2)]
+    bias = torch.randn(channels, 3, generator=generator) * spread
+    round_sums([Sum(((weights[0], SIGNAL), (weights[1], GATE)), (bias,), largest)])
+    for c in range(channels):
+        terms = [
+            *(Fraction(w) / 2**SIGNAL.bits for w in weights[0][c].tolist()),
+            *(Fraction(w) / 2**GATE.bits for w in weights[1][c].tolist()),
+            *map(Fraction, bias[c].tolist()),
+        ]
+        step = Fraction(1, max(term.denominator for term in terms))
+        worst = sum(abs(Fraction(w)) for w in weights[0][c].tolist()) * SIGNAL.limit
+        worst += sum(abs(Fraction(w)) for w in weights[1][c].tolist()) * GATE.limit
+        worst += max(abs(Fraction(b)) for b in bias[c].tolist()) + largest
+        assert worst / step < 1 << 24
+
+
+@given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=50))
+def test_gates_are_near_the_trained_ones_and_on_their_grid(values: list[float]) -> None:
+    drive = torch.tensor([values, values[::-1]]).T.contiguous()
+    gates = FIXED_POINT.gate(drive.clone(), -1)
+    steps = gates * 2**GATE.bits
+    assert torch.equal(steps, steps.round())
+    expected = torch.tanh(drive[:, :1]) * torch.sigmoid(drive[:, 1:])
+    assert float((gates - expected).abs().max()) < 0.02
+
+
+@pytest.mark.parametrize("size", [2, 512, 4096, 70_000])
+def test_weights_of_symbols_are_whole_and_their_sum_is_exact(size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for spread in (0.0, 0.1, 3.0, 1000.0):
+        logits = (torch.randn(4, size, generator=generator) * spread * 64).round() / 64
+        weights = softmax_weights(logits.clone())
+        assert torch.equal(weights, weights.floor())
+        assert float(weights.min()) >= 0
+        assert int(weights.long().sum(1).max()) < 1 << 24
+        probabilities = weights / weights.sum(1, keepdim=True)
+        torch.testing.assert_close(probabilities, logits.softmax(1), atol=0.01, rtol=0)
+
+
+def test_weights_that_are_not_finite_or_too_large_are_refused() -> None:
+    for value in (float("nan"), float("inf"), 1e30):
+        prior = build("wavenet")
+        with torch.no_grad():
+            prior.head.weight[0, 0] = value  # type: ignore[index, union-attr]
+        with pytest.raises(UnsupportedError, match="train it again"):
+            make_exact(prior)
+
+
+# Other machines --------------------------------------------------------------------------------------
+
+# A hash of the logits of both shipped priors for the codes of a seed.
+PROGRAM = """
+import hashlib, json, sys, torch
+from codeword.nn.arithmetic import softmax_weights
+from codeword.pretrained import load_pretrained
+from codeword.priors import make_exact, walk
+
+threads, lanes = map(int, sys.argv[1:])
+torch.set_num_threads(threads)
+torch.set_flush_denormal(threads == 8)
+found = {}
+for name, grid in (("images", (8, 8)), ("speech", (12,))):
+    prior = make_exact(load_pretrained(name).prior)
+    sizes = prior.codebook_sizes
+    count = 8 * len(sizes) * torch.Size(grid).numel()
+    codes, rows = torch.arange(count).mul(2654435761).remainder(512).view(8, -1), [[] for _ in range(8)]
+    for start in range(0, 8, lanes):
+        own = codes[start : start + lanes]
+
+        def choose(logits, i):
+            for row, logits_of_row, weights in zip(rows[start:], logits, softmax_weights(logits), strict=False):
+                row.append(logits_of_row.numpy().tobytes() + weights.numpy().tobytes())
+            return own[:, i]
+
+        walk(prior, lanes, choose, grid=grid)
+    found[name] = hashlib.sha256(b"".join(map(b"".join, rows))).hexdigest()
+print(json.dumps(found))
+"""
+_OLD = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "threads", "lanes"),
+    [
+        ({}, 1, 8),
+        pytest.param({}, 2, 1, marks=pytest.mark.slow),
+        pytest.param({}, 8, 4, marks=pytest.mark.slow),
+        pytest.param(_OLD, 1, 8, marks=pytest.mark.slow),
+        pytest.param(_AVX2, 2, 2, marks=pytest.mark.slow),
+        pytest.param({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, 1, 8, marks=pytest.mark.slow),
+        pytest.param({"ONEDNN_DEFAULT_FPMATH_MODE": "STRICT", "MKL_CBWR": "COMPATIBLE"}, 1, 8, marks=pytest.mark.slow),
+    ],
+)
+def test_every_instruction_set_number_of_threads_and_of_lanes_gives_the_golden_logits(
+    settings: dict[str, str], threads: int, lanes: int
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(threads), str(lanes)],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(ran.stdout) == json.loads((GOLDEN / "exact.json").read_text())
