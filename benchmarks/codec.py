@@ -12,7 +12,8 @@ from benchmarks.pixelcnn import build, draw
 from benchmarks.report import Ratio, Report
 from benchmarks.timing import Times, interleaved
 from codeword.codec.coders import PriorCoder, Reader, SymbolCoder, TableCoder, Writer
-from codeword.priors import PixelCNN, walk
+from codeword.pretrained import load_pretrained
+from codeword.priors import PixelCNN, make_exact, walk
 
 BATCH = 64
 
@@ -24,7 +25,7 @@ def measure(*, quick: bool) -> Report:
     # On the CPU even if training runs on a GPU: the decompressing machine must compute the same numbers.
     prior = prior.cpu()
     codes = walk(prior, BATCH, draw())
-    ours, tables = PriorCoder(prior, batch_size=BATCH, label=None), TableCoder.uniform(prior.codebook_sizes)
+    ours, tables = PriorCoder(make_exact(prior), label=None), TableCoder.uniform(prior.codebook_sizes)
     times = run(prior, codes, few, {"prior": ours, "tables": tables}, rounds=2 if quick else 5)
     naive, all_symbols = few * prior.symbols, BATCH * prior.symbols
     per_s = {
@@ -44,8 +45,18 @@ def measure(*, quick: bool) -> Report:
             )
             for verb in ("compress", "decompress")
         ],
-        {f"codec_{name}_symbols_per_s": value for name, value in per_s.items()},
+        {f"codec_{name}_symbols_per_s": value for name, value in per_s.items()}
+        | {"codec_exact_overhead_percent": exact_overhead_percent(BATCH)},
     )
+
+
+@torch.no_grad()
+def exact_overhead_percent(count: int) -> float:
+    """The additional bits of `count` signals drawn from the prior in the package when it is made exact."""
+    trained = load_pretrained("images").prior
+    codes = walk(trained, count, draw())
+    exact, floats = (float(prior.log_prob(codes).double().sum()) for prior in (make_exact(trained), trained))
+    return 100 * (exact / floats - 1)
 
 
 def run(prior: PixelCNN, codes: Tensor, few: int, coders: dict[str, SymbolCoder], *, rounds: int) -> Times:

@@ -130,7 +130,7 @@ def test_json_is_one_object_of_ratios_and_figures_and_nothing_else(
     assert set(tree) == {"ratios", "figures", "machine"}
     assert set(tree["ratios"]) == RATIOS[part]
     assert all(value > 0 for value in tree["ratios"].values())
-    units = ("_per_s", "_per_image", "_mib", "_ratio", "_s", "_xrt")
+    units = ("_percent", "_per_s", "_per_image", "_mib", "_ratio", "_s", "_xrt")
     assert tree["figures"]
     assert all(name.endswith(units) and isinstance(value, float) for name, value in tree["figures"].items())
 

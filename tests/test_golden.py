@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from msgspec import structs
 from safetensors.torch import load_file
 from tiny.golden import GOLDEN
 
-from codeword.codec import Codec, CompressOptions, Container, Signal
+from codeword.codec import Codec, Container, Signal
 from codeword.config import ConvTrunkConfig, PixelCNNConfig, PriorModelConfig, TokenizerConfig, VectorQuantizerConfig
+from codeword.errors import ModelError
 from codeword.model import Model
-from codeword.priors import PixelCNN, load_prior
+from codeword.pretrained import load_pretrained
+from codeword.priors import PixelCNN, Sampler, load_prior, walk
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE
 from codeword.tokenizer import Tokenizer
 from codeword.tokens.npz import CodedSignal, read_codes, write_codes
@@ -35,9 +38,8 @@ def models() -> tuple[Tokenizer, PixelCNN]:
 
 # A gradient whose size is no multiple of the cells; and one colour in grey.
 IMAGES = [(torch.arange(7)[:, None] * 20 + torch.arange(10) * 9).expand(3, 7, 10), torch.full((3, 1, 2), 200)]
-# Written under tables alone, which are equal on every machine; the probabilities of a prior differ between machines.
 SUMS = [31865, 910]  # Of all values that are read.
-COMPRESSED, OPTIONS = "compressed.bin", CompressOptions(portable=True)
+COMPRESSED = "compressed.bin"
 COMPRESSED_BEFORE = ("compressed-format-1.bin", "compressed-model-format-1.bin")
 SIDES: list[dict[str, bytes]] = [{"a": b"side data"}, {}]
 
@@ -48,7 +50,7 @@ def compressed(model: Model) -> bytes:
         for i, (x, side) in enumerate(zip(IMAGES, SIDES, strict=True))
     ]
     out = io.BytesIO()
-    Codec(model).write(out, signals, OPTIONS)
+    Codec(model).write(out, signals)
     return out.getvalue()
 
 
@@ -99,6 +101,30 @@ def test_old_compressed_files_are_read(name: str, version: int, grey: bool) -> N
     assert sides == (SIDES if version > 1 else [{}, {}])
 
 
+def test_old_files_under_a_prior_that_was_bound_to_its_machine_are_refused() -> None:
+    container = Container((GOLDEN / COMPRESSED_BEFORE[0]).read_bytes(), "old.cw")
+    container.header = structs.replace(container.header, coder="prior")
+    with pytest.raises(ModelError, match=r"old\.cw was written by an earlier Codeword"):
+        next(Codec(Model.load(GOLDEN)).read(container))
+
+
+@pytest.mark.parametrize("name", ["images", "speech"])
+def test_files_under_the_priors_of_the_package_are_read_on_this_machine_too(name: str) -> None:
+    """A segment whose codes differ from those that were written is refused, by a CRC."""
+    model, container = load_pretrained(name), Container((GOLDEN / f"prior-{name}.bin").read_bytes(), name)
+    assert container.header.coder == "prior"
+    (found,) = Codec(model).read(container)
+    decoded = torch.cat(list(found.blocks), -1)
+    assert tuple(decoded.shape[1:]) == found.entry.size
+    assert len(decoded.unique()) > 50
+
+
+def typical(model: Model, grid: tuple[int, ...]) -> torch.Tensor:
+    """A signal (C, *S) that the prior predicts well, because it was drawn from it."""
+    codes = walk(model.prior, 1, Sampler(generator=torch.Generator().manual_seed(0)), grid=grid)
+    return model.tokenizer.decode(codes)[0].long()
+
+
 def test_new_models_have_the_old_form(tmp_path: Path) -> None:
     write(tmp_path)
     for part in ("tokenizer", "prior"):
@@ -115,3 +141,6 @@ if __name__ == "__main__":
         numbers = [float(prior.log_prob(CODES[None])), float(tokenizer.features(CODES[None]).sum())]
     (GOLDEN / "numbers.json").write_text(json.dumps(numbers) + "\n")
     (GOLDEN / COMPRESSED).write_bytes(compressed(Model.load(GOLDEN)))
+    for name, grid in (("images", (8, 8)), ("speech", (100,))):
+        shipped = load_pretrained(name)
+        (GOLDEN / f"prior-{name}.bin").write_bytes(Codec(shipped).compress(typical(shipped, grid)))

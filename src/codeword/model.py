@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codeword.config import PriorModelConfig, UniformPriorConfig
 from codeword.errors import ModelError, command
-from codeword.priors import Prior, build_prior, load_prior
+from codeword.priors import Prior, build_prior, load_prior, make_exact
 from codeword.store import (
     CONFIG_FILE,
     RECIPE_FILE,
@@ -108,6 +108,11 @@ class Model:
             CodewordError: the Hub refuses the upload.
         """
         return upload(lambda folder: self.save_pretrained(folder, compact=compact, card=card), repo, private=private)
+
+    @cached_property
+    def exact_prior(self) -> Prior:
+        """The prior in exact arithmetic, for compressed files. Raises UnsupportedError."""
+        return make_exact(self.prior)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -25,11 +25,7 @@ from codeword.media.images import read_image
 from codeword.model import Model
 
 SIZES = {1: [(500,), (3,), (130,)], 2: [(20, 15), (1, 7), (33, 2)]}
-KINDS = {
-    "tables": CompressOptions(portable=True),
-    "prior": CompressOptions(),
-    "lossless": CompressOptions(lossless=True, portable=True),
-}
+KINDS = {"tables": CompressOptions(codes=1), "prior": CompressOptions(), "lossless": CompressOptions(lossless=True)}
 TEXTS = [name for name in NAMES if "\udc80" not in name] + ["a/b.png", "a/b.jpg", "0"]
 
 

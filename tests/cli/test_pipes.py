@@ -33,11 +33,11 @@ def give(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_data_go_through_pipes(
     name: str, suffix: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    assert run_cli("compress", name, "--out", "a.cw", "--portable") == 0
+    assert run_cli("compress", name, "--out", "a.cw") == 0
     assert run_cli("decompress", "a.cw", "--out", f"a{suffix}") == 0
     capfdbinary.readouterr()
     give(Path(name).read_bytes(), monkeypatch)
-    assert run_cli("compress", "-", "--out", "-", "--portable") == 0
+    assert run_cli("compress", "-", "--out", "-") == 0
     compressed = capfdbinary.readouterr()
     assert compressed.err.startswith(b"- -> -: ")
     give(compressed.out, monkeypatch)

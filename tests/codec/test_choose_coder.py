@@ -36,11 +36,11 @@ def test_no_other_coder_makes_a_smaller_file(ndim: int, blocks: int, sharpness: 
         shape = (blocks, *chosen.prior.grid, len(chosen.prior.codebook_sizes))
         codes = torch.randint(2, shape, generator=generator)
     batch = Batch(codes, torch.ones(codes.shape[:-1], dtype=torch.bool))
-    choice = choose_coder(chosen, codes, batch.mask, share_of_all=1.0, batch_size=blocks, label=None, portable=False)
+    choice = choose_coder(chosen, codes, batch.mask, share_of_all=1.0, label=None)
     codebook_sizes = chosen.prior.codebook_sizes
     histogram = TableCoder.histogram(codes.flatten(0, -2), codebook_sizes)
     others = [
-        cost_bytes(PriorCoder(chosen.prior, batch_size=blocks, label=None), batch),
+        cost_bytes(PriorCoder(chosen.exact_prior, label=None), batch),
         cost_bytes(TableCoder.uniform(codebook_sizes), batch),
         cost_bytes(histogram, batch, histogram.pack()),
     ]

@@ -45,10 +45,9 @@ def coder_of(content: bytes) -> str:
 def test_a_file_gives_what_its_codes_decode_to(ndim: int, prior: str, data: st.DataObject) -> None:
     chosen = model(ndim, prior)
     x = signal(chosen, *(data.draw(SIDES) for _ in range(ndim)))
-    options = CompressOptions(portable=data.draw(st.booleans()))
-    content = Codec(chosen).compress(x, options)
+    content = Codec(chosen).compress(x)
     assert torch.equal(Codec(chosen).decompress(content), decoded(chosen, x))
-    assert not options.portable or coder_of(content) in ("uniform", "histogram")
+    assert prior != "uniform" or coder_of(content) in ("uniform", "histogram")
 
 
 @settings(few, max_examples=4)
@@ -78,7 +77,6 @@ def test_the_prior_is_used_where_it_pays_and_only_there(ndim: int) -> None:
     chosen = model(ndim, rates=True)
     x = signal(chosen, *{1: (160,), 2: (64, 48)}[ndim])
     assert coder_of(Codec(chosen).compress(x)) == "prior"
-    assert coder_of(Codec(chosen).compress(x, CompressOptions(portable=True))) != "prior"
     assert coder_of(Codec(chosen).compress(x, CompressOptions(codes=1))) != "prior"
 
 
@@ -102,7 +100,7 @@ def test_lossless_gives_the_signal_itself(likelihood: str, data: st.DataObject) 
     chosen = model(ndim, likelihood=likelihood)
     size = tuple(data.draw(SIDES) for _ in range(ndim))
     x = data.draw(st.sampled_from([signal(chosen, *size), signal(chosen, *size).bitwise_and(1) * 255]), label="x")
-    options = CompressOptions(lossless=True, portable=data.draw(st.booleans()))
+    options = CompressOptions(lossless=True)
     content = Codec(chosen).compress(x, options)
     assert torch.equal(Codec(chosen).decompress(content), x)
 
@@ -118,7 +116,7 @@ def test_lossless_over_several_blocks_with_a_prefix_and_a_class(ndim: int, prior
 def test_an_archive_of_signals_of_many_sizes(ndim: int) -> None:
     chosen = model(ndim)
     several = [signal(chosen, *[n] * ndim, seed=n) for n in (1, 37, 12, 90, 5, 64)]
-    for options in (CompressOptions(), CompressOptions(lossless=True), CompressOptions(portable=True)):
+    for options in (CompressOptions(), CompressOptions(lossless=True)):
         out, done = io.BytesIO(), []
         progress = partial(heard, done)
         written = Codec(chosen).write(out, archived(several), options, progress=progress)

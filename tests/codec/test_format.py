@@ -244,7 +244,7 @@ def read_all(chosen: Model, content: bytes, *, salvage: bool) -> None:
 @pytest.mark.parametrize("salvage", [False, True])
 def test_claims_that_the_bytes_do_not_bear_out_are_refused(ndim: int, salvage: bool) -> None:
     chosen = model(ndim)
-    content = Codec(chosen).compress(signal(chosen, *[40] * ndim), CompressOptions(portable=True))
+    content = Codec(chosen).compress(signal(chosen, *[40] * ndim))
     right = Container(content, "a file")
     segments = found(right, 99)
     for changes, said in bad_headers(chosen):

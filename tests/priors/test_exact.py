@@ -88,11 +88,37 @@ def test_the_trained_prior_is_not_changed(name: str) -> None:
 
 # Sums and products of numbers on grids, and operations that move or compare numbers. Tables stand for tanh and exp, and
 # products of matrices for convolutions, whose algorithms may transform their inputs.
-SUMS_AND_PRODUCTS = {"add", "addcmul", "addmm", "baddbmm", "bmm", "cumsum", "div", "mm", "mul", "sub", "sum"}
-COMPARISONS = {"amax", "clamp", "eq", "relu", "where"}
+SUMS_AND_PRODUCTS = {"add", "addcmul", "addmm", "baddbmm", "bmm", "cumsum", "div", "mm", "mul", "neg", "sub", "sum"}
+COMPARISONS = {"amax", "aminmax", "clamp", "eq", "floor", "frexp", "ge", "lt", "relu", "where"}
 MOVES = {
-    *("_unsafe_view", "cat", "clone", "copy", "detach", "embedding", "expand", "fill", "index_copy", "index_select"),
-    *("lift_fresh", "new_zeros", "ones", "permute", "select", "slice", "split", "stack", "t", "transpose", "unbind"),
+    *(
+        "_local_scalar_dense",
+        "_to_copy",
+        "_unsafe_view",
+        "cat",
+        "clone",
+        "copy",
+        "detach",
+        "embedding",
+        "expand",
+        "fill",
+        "index_copy",
+        "index_select",
+    ),
+    *(
+        "index",
+        "lift_fresh",
+        "new_zeros",
+        "ones",
+        "permute",
+        "select",
+        "slice",
+        "split",
+        "stack",
+        "t",
+        "transpose",
+        "unbind",
+    ),
     *("unfold", "unsqueeze", "view", "zero", "zeros"),
 }
 
@@ -172,10 +198,10 @@ def test_weights_of_symbols_are_whole_and_their_sum_is_exact(size: int) -> None:
         logits = (torch.randn(4, size, generator=generator) * spread * 64).round() / 64
         weights = softmax_weights(logits.clone())
         assert torch.equal(weights, weights.floor())
-        assert float(weights.min()) >= 0
+        assert float(weights.min()) >= 1
         assert int(weights.long().sum(1).max()) < 1 << 24
         probabilities = weights / weights.sum(1, keepdim=True)
-        torch.testing.assert_close(probabilities, logits.softmax(1), atol=0.01, rtol=0)
+        torch.testing.assert_close(probabilities, logits.softmax(1), atol=0.01 + size / (1 << 20), rtol=0)
 
 
 def test_weights_that_are_not_finite_or_too_large_are_refused() -> None:

@@ -145,7 +145,6 @@ def compress(
     out: Path,
     model: OwnModel = None,
     lossless: Flag = False,
-    portable: Flag = False,
     codes: Codes = None,
     speaker: Speaker = None,
     channel: Channel = None,
@@ -158,7 +157,6 @@ def compress(
     Args:
         out: The compressed file, .cw by convention, or - for standard output. An input may be -, standard input.
         lossless: Keep every pixel (or mu-law sample), not only the codes.
-        portable: Code without the prior's network: somewhat larger, but readable on every machine.
         medium: The medium of standard input, images or audio; by default its content decides.
         json: Print a JSON object of the bytes.
     """
@@ -172,7 +170,6 @@ def compress(
             pipes.out,
             model=model,
             lossless=lossless,
-            portable=portable,
             codes=codes,
             speaker=speaker,
             channel=channel,

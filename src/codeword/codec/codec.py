@@ -52,13 +52,11 @@ class CompressOptions:
     """Options of compression.
 
     Attributes:
-        portable: code with integer tables, which are equal on every machine, and not with the prior's network.
         lossless: store the signal itself after its codes.
         codes: the number of leading codes of each cell to store; None for all.
         label: the class that conditions the prior and the decoder.
     """
 
-    portable: bool = False
     lossless: bool = False
     codes: int | None = None
     label: int | None = None
@@ -157,13 +155,7 @@ class Codec:
         batches = self._batches(signals, layout, lossless=options.lossless, codes=codes, grey=grey)
         first = next(batches)
         kind, symbols, tables = choose_coder(
-            self.model,
-            first.codes,
-            first.mask,
-            share_of_all=len(first.mask) / total,
-            batch_size=layout.batch_size,
-            label=options.label,
-            portable=options.portable,
+            self.model, first.codes, first.mask, share_of_all=len(first.mask) / total, label=options.label
         )
         coder = self._segment_coder(symbols, layout, lossless=options.lossless, label=options.label)
         with FileWriter() as file:
@@ -200,8 +192,8 @@ class Codec:
         blocks are read.
 
         Raises:
-            ModelError: the file was made with another model, or on a machine where the prior's network rounds
-                differently.
+            ModelError: the file was made with another model, or is lossless and was made on a machine where the
+                likelihood's network rounds differently.
             DataError: the file is damaged, or its header claims more than its bytes can hold.
         """
         header = container.header
@@ -212,7 +204,7 @@ class Codec:
         code_segments = -(-file_blocks.total // layout.blocks_per_segment)
         side_numbers = count(code_segments)
         segments = container.segments(code_segments + sum(e.has_side for e in header.entries), salvage=salvage)
-        symbols = build_coder(self.model, header, container.name, batch_size=layout.batch_size)
+        symbols = build_coder(self.model, header, container.name)
         coder = self._segment_coder(symbols, layout, lossless=header.lossless, label=header.label)
         reader = BlockReader(file_blocks, layout, segments, coder)
 
@@ -283,6 +275,11 @@ class Codec:
             )
         if any(len(entry.size) != config.ndim for entry in header.entries):
             raise DataError(f"{name} holds signals of another rank than its model's; Codeword did not write it.")
+        if container.version == 1 and header.coder == "prior":
+            raise ModelError(
+                f"{name} was written by an earlier Codeword, under probabilities of its own kind of machine; "
+                f"decompress it with that version, and compress it again."
+            )
         try:
             leading_codes(self.tokenizer, header.codes)
             self._check_label(header.label)
@@ -293,11 +290,11 @@ class Codec:
 
 def _differs(container: Container) -> CodewordError:
     """The error for an intact segment with other content than was written."""
-    if container.header.coder != "prior" and not container.header.lossless:
+    if not container.header.lossless:
         return DataError(f"{container.name} is damaged in its codes; copy it again, or salvage the rest.")
     return ModelError(
-        f"{container.name} was written on a machine where the network's numbers differ from this machine's in their "
-        f"last bits, so it cannot be read here; decompress it there, or compress it again as a portable file."
+        f"{container.name} is lossless and was written on a machine where the network's numbers differ from this "
+        f"machine's in their last bits, so it cannot be read here; decompress it there."
     )
 
 

@@ -1,7 +1,7 @@
 """Entropy coding of codes and values with a range coder.
 
-The probabilities of codes are those of integer tables, which are equal on every machine, or of the prior; those of
-values are the likelihood's. Prior and likelihood visit the symbols in the same walk as in sampling.
+The probabilities of codes are those of integer tables or of the exact prior, both of which are equal on every machine;
+those of values are the likelihood's. Prior and likelihood visit the symbols in the same walk as in sampling.
 """
 
 import zlib
@@ -21,6 +21,7 @@ from codeword.codec.layout import pad_batch
 from codeword.coding import deterministic
 from codeword.errors import DataError
 from codeword.model import Model
+from codeword.nn.arithmetic import softmax_weights
 from codeword.nn.walk import Choose
 from codeword.priors import Prior, Uniform, walk
 from codeword.tokenizer import Tokenizer
@@ -28,7 +29,7 @@ from codeword.tokenizer import Tokenizer
 Rows = NDArray[np.float32]
 Symbols = NDArray[np.int32]
 
-_WORD_BYTES = 4
+_WORD_BYTES, _WORD_BITS = 4, 32
 
 # constriction converts probabilities to integer frequencies out of 2^24, none of them 0, in portable scalar arithmetic.
 _ROWS = constriction.stream.model.Categorical(perfect=False)
@@ -60,10 +61,17 @@ class Writer:
         self._coder.encode(symbols, table)
 
     def content(self) -> bytes:
-        """The bytes of all written symbols."""
-        words: bytes = self._coder.get_compressed().astype("<u4").tobytes()
+        """The bytes of all written symbols: the shortest number in the final interval of the range coder."""
+        words = self._coder.get_compressed()
+        position, (lower, size) = self._coder.pos()
+        # The words after `position` are a number in the interval of two words from `lower` on, modulo 2^64.
+        end = int.from_bytes(words.astype(">u4").tobytes(), "big") << _WORD_BITS * (position + 2 - len(words))
+        low = end - (end - lower) % (1 << 2 * _WORD_BITS)
+        last = low + size - 1
+        shortest = next(n for bits in range(64, -1, -8) if (n := last >> bits << bits) >= low)
         # The reader restores the zeros that are removed here.
-        return words.rstrip(b"\0")
+        content: bytes = shortest.to_bytes(_WORD_BYTES * (position + 2), "big")
+        return content.rstrip(b"\0")
 
 
 class Reader:
@@ -71,7 +79,7 @@ class Reader:
 
     def __init__(self, content: bytes) -> None:
         words = content + bytes(-len(content) % _WORD_BYTES)
-        self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(words, "<u4").astype(np.uint32))
+        self._coder = constriction.stream.queue.RangeDecoder(np.frombuffer(words, ">u4").astype(np.uint32))
 
     def read(self, rows: Rows) -> Symbols:
         """Read one symbol for each row of probabilities (n, size). Raises DataError."""
@@ -114,7 +122,7 @@ class SymbolCoder(ABC):
 
 
 class TableCoder(SymbolCoder):
-    """Codes under K tables, one for each code of a cell; the weights are integers, so files are portable."""
+    """Codes under K tables, one for each code of a cell; the weights are integers."""
 
     def __init__(self, weights: Sequence[np.ndarray]) -> None:
         self.weights, self.codes = tuple(weights), len(weights)
@@ -178,42 +186,39 @@ class TableCoder(SymbolCoder):
 
 
 class PriorCoder(SymbolCoder):
-    """Codes under the prior's probabilities given the earlier codes of their block, in one walk for all blocks.
-
-    The walk has always `batch_size` blocks (zeros are appended if there are fewer) and runs in one thread, because the
-    last bits of a network's output depend on the shape of the batch and on the number of threads.
+    """Codes under the probabilities of an exact prior given the earlier codes of their block, in one walk for all
+    blocks.
     """
 
-    def __init__(self, prior: Prior, *, batch_size: int, label: int | None) -> None:
-        self.prior, self.batch_size, self.codes = prior, batch_size, len(prior.codebook_sizes)
-        self.label = None if label is None or not prior.classes else torch.full((batch_size,), label)
+    def __init__(self, prior: Prior, *, label: int | None) -> None:
+        self.prior, self.label, self.codes = prior, label if prior.classes else None, len(prior.codebook_sizes)
 
     def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
-        symbols = pad_batch(codes, self.batch_size).view(self.batch_size, -1)
+        symbols = codes.flatten(1)
         blocks_with_cell = _blocks_by_cell(mask, blocks_per_segment)
 
         def write_step(logits: Tensor, i: int) -> Tensor:
-            rows, symbols_of_step = probabilities(logits), symbols[:, i].numpy().astype(np.int32)
+            rows, symbols_of_step = softmax_weights(logits).numpy(), symbols[:, i].numpy().astype(np.int32)
             for writer, blocks in zip(writers, blocks_with_cell[i // self.codes], strict=True):
                 writer.write(symbols_of_step[blocks], rows[blocks])
             return symbols[:, i]
 
-        self._walk(write_step, tuple(mask.shape[1:]))
+        self._walk(write_step, mask)
 
     def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
         blocks_with_cell = _blocks_by_cell(mask, blocks_per_segment)
 
         def read_step(logits: Tensor, i: int) -> Tensor:
-            rows, symbols_of_step = probabilities(logits), np.zeros(self.batch_size, np.int64)
+            rows, symbols_of_step = softmax_weights(logits).numpy(), np.zeros(len(mask), np.int64)
             for reader, blocks in zip(readers, blocks_with_cell[i // self.codes], strict=True):
                 symbols_of_step[blocks] = reader.read(rows[blocks])
             return torch.from_numpy(symbols_of_step)
 
-        return self._walk(read_step, tuple(mask.shape[1:]))[: len(mask)]
+        return self._walk(read_step, mask)
 
-    def _walk(self, choose: Choose, block: tuple[int, ...]) -> Tensor:
-        with deterministic():
-            return walk(self.prior, self.batch_size, choose, label=self.label, grid=block)
+    def _walk(self, choose: Choose, mask: Tensor) -> Tensor:
+        label = None if self.label is None else torch.full((len(mask),), self.label)
+        return walk(self.prior, len(mask), choose, label=label, grid=tuple(mask.shape[1:]))
 
 
 def _blocks_by_cell(mask: Tensor, blocks_per_segment: int) -> list[list[np.ndarray]]:
@@ -231,32 +236,23 @@ class Chosen(NamedTuple):
     tables: bytes = b""
 
 
-def choose_coder(
-    model: Model,
-    codes: Tensor,
-    mask: Tensor,
-    *,
-    share_of_all: float,
-    batch_size: int,
-    label: int | None,
-    portable: bool,
-) -> Chosen:
+def choose_coder(model: Model, codes: Tensor, mask: Tensor, *, share_of_all: float, label: int | None) -> Chosen:
     """Choose the coder with the smallest expected file from the codes (n, *Q, K) and mask (n, *Q) of the first batch.
 
-    `share_of_all` is n divided by the number of all blocks. The prior is a candidate only if the file need not be
-    `portable` and has all codes of each cell.
+    `share_of_all` is n divided by the number of all blocks. The prior is a candidate only if the file has all codes of
+    each cell.
     """
-    prior, cells = model.prior, codes[mask]
+    prior, cells = model.exact_prior, codes[mask]
     codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: cells.shape[-1]]
     uniform, histogram = TableCoder.uniform(codebook_sizes), TableCoder.histogram(cells, codebook_sizes)
     tables = histogram.pack()
     # The size of the tables is divided among all blocks; this is the share of the first batch.
     table_bits = 8 * len(tables) * share_of_all
     histogram_is_smaller = histogram.bits(cells) + table_bits < uniform.bits(cells)
-    if not portable and not isinstance(prior, Uniform) and codebook_sizes == prior.codebook_sizes:
+    if not isinstance(prior, Uniform) and codebook_sizes == prior.codebook_sizes:
         trial_codes, trial_mask = codes[:_TRIAL_BLOCKS], mask[:_TRIAL_BLOCKS]
         labels = None if label is None else torch.full((len(trial_codes),), label)
-        with deterministic():
+        with torch.no_grad():
             nats = -float(prior.log_prob(trial_codes, labels).sum())
         # The prior also predicts the cells beyond the grid, which are not written.
         prior_bits = nats / log(2) * float(trial_mask.double().mean())
@@ -266,11 +262,11 @@ def choose_coder(
         else:
             other_bits = uniform.bits(trial_cells)
         if prior_bits < other_bits:
-            return Chosen("prior", PriorCoder(prior, batch_size=batch_size, label=label))
+            return Chosen("prior", PriorCoder(prior, label=label))
     return Chosen("histogram", histogram, tables) if histogram_is_smaller else Chosen("uniform", uniform)
 
 
-def build_coder(model: Model, header: Header, name: str, *, batch_size: int) -> SymbolCoder:
+def build_coder(model: Model, header: Header, name: str) -> SymbolCoder:
     """The coder of an existing file; `name` is the file in messages. Raises DataError."""
     codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: header.codes]
     match header.coder:
@@ -284,7 +280,7 @@ def build_coder(model: Model, header: Header, name: str, *, batch_size: int) -> 
         case "prior":
             if header.codes != len(model.prior.codebook_sizes):
                 raise DataError(f"{name} lacks codes that its prior predicts; Codeword did not write it.")
-            return PriorCoder(model.prior, batch_size=batch_size, label=header.label)
+            return PriorCoder(model.exact_prior, label=header.label)
 
 
 class ValueCoder:

@@ -207,8 +207,9 @@ class _SegmentHead(NamedTuple):
 class Segments:
     """The intact segments of a file, by number. Each needs 16 bytes of memory; its payload is read on access."""
 
-    def __init__(self, content: bytes | mmap, heads: Iterator[_SegmentHead]) -> None:
+    def __init__(self, content: bytes | mmap, heads: Iterator[_SegmentHead], *, version: int) -> None:
         self._content, self._numbers, self._starts = content, array("Q"), array("Q")
+        self._version = version
         for head in heads:
             self._numbers.append(head.number)
             self._starts.append(head.start)
@@ -225,7 +226,15 @@ class Segments:
         start = self._starts[i]
         _, _, length = _SEGMENT.unpack_from(self._content, start)
         _, content_crc = _CHECKS.unpack_from(self._content, start + _SEGMENT.size)
-        return Segment(self._content[start + SEGMENT_BYTES : start + SEGMENT_BYTES + length], content_crc)
+        payload = self._content[start + SEGMENT_BYTES : start + SEGMENT_BYTES + length]
+        return Segment(payload if self._version > 1 else _reordered(payload), content_crc)
+
+
+def _reordered(payload: bytes) -> bytes:
+    """A payload of version 1, whose words are little-endian, in the byte order of version 2."""
+    words = array("I", payload + bytes(-len(payload) % 4))
+    words.byteswap()
+    return words.tobytes()
 
 
 class Container:
@@ -301,7 +310,11 @@ class Container:
         Raises:
             DataError: without `salvage`, the file is not exactly as it was written.
         """
-        return Segments(self.content, self._intact_segments(count) if salvage else self._consecutive_segments(count))
+        return Segments(
+            self.content,
+            self._intact_segments(count) if salvage else self._consecutive_segments(count),
+            version=self.version,
+        )
 
     def _consecutive_segments(self, count: int) -> Iterator[_SegmentHead]:
         """All segments, each directly after the one before it. Raises DataError."""

@@ -30,8 +30,10 @@ _CELLS_1D, _CELLS_ND = 512, 16
 # Values of a lossless block along each axis. Each lossless block is encoded and decoded without its neighbours.
 _VALUES_1D, _VALUES_ND = 16_384, 64
 
-_MAX_BATCH = 64
+_MAX_BLOCKS_PER_SEGMENT = 64
 _MAX_POSITIONS, _MAX_BLOCK_POSITIONS = 1 << 16, 1 << 18
+# Blocks of a lossy file are coded with any number of others to the same bytes; more at a time are faster.
+_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Layout:
     def of(cls, model: Model, *, blocks: int, lossless: bool) -> "Layout":
         """The layout of a file of `blocks` blocks, each of the size given by `block_size`."""
         block, hop = block_size(model, lossless=lossless), model.tokenizer.hop
-        max_batch = _MAX_BATCH
+        most = _MAX_BLOCKS_PER_SEGMENT
         if lossless and not model.tokenizer.likelihood.sequential:
             # The logits of all positions of a batch are in memory at the same time.
             positions = prod(n * hop for n in block)
@@ -55,10 +57,10 @@ class Layout:
                     f"Lossless coding of blocks of {positions} values, the size that the prior was trained on, needs "
                     f"too much memory; store the codes alone, or train a prior on smaller signals."
                 )
-            max_batch = max(1, min(max_batch, _MAX_POSITIONS // positions))
-        batch_size = min(max_batch, 1 << max(0, blocks - 1).bit_length())
+            most = max(1, min(most, _MAX_POSITIONS // positions))
+        count = min(most, 1 << max(0, blocks - 1).bit_length())
         # One block per segment limits the loss in a damaged recording; for images, fewer segments save more bytes.
-        return cls(block, batch_size, 1 if len(block) == 1 else batch_size)
+        return cls(block, count if lossless else _BATCH, 1 if len(block) == 1 else count)
 
 
 def block_size(model: Model, *, lossless: bool) -> tuple[int, ...]:

@@ -30,7 +30,6 @@ def compress(
     *,
     model: StrPath | None = None,
     lossless: bool = False,
-    portable: bool = False,
     codes: int | None = None,
     speaker: str | None = None,
     channel: int | None = None,
@@ -45,7 +44,6 @@ def compress(
         model: a run, a model folder, a repository of the Hugging Face Hub or the name of a model in the package; by
             default the one in the package for the medium of the files.
         lossless: store the signal itself after its codes.
-        portable: code without the prior's network; the file is larger, but every machine can read it.
         codes: the number of leading codes of each cell to store; by default all.
         speaker: the name of the class that conditions the prior and the decoder.
         channel: the number, from 1 on, of the channel of the recordings to read; by default all are mixed to one.
@@ -67,7 +65,7 @@ def compress(
     config = loaded.tokenizer.config
     medium = medium_of(config).with_channel(channel)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
-    options = CompressOptions(portable, lossless, codes, label)
+    options = CompressOptions(lossless, codes, label)
     read, notes_of = (medium.read_lossless, medium.lossless_notes) if lossless else (medium.read, medium.notes)
     signals: list[tuple[Path, Signal]] = []
     files, notes = media_files(inputs, outcome, medium), dict[Path, tuple[tuple[str, ...], list[str]]]()

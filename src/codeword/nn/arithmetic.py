@@ -38,7 +38,8 @@ SIGNAL = Grid(5, 32)
 GATE = Grid(8, 1)
 _TANH_INPUT, _TANH_BITS = Grid(6, 4), 8
 _LOGIT_BITS = 6
-_LARGEST_WEIGHT = 1 << 15
+_LARGEST_WEIGHT = 1 << 20
+_SUM_BITS = 23
 
 
 class Floats:
@@ -88,20 +89,16 @@ FLOATS, FIXED_POINT = Floats(), FixedPoint()
 
 
 def softmax_weights(logits: Tensor) -> Tensor:
-    """Logits (n, size) on a grid to whole numbers (n, size) float32 in proportion to their softmax, by a table.
+    """Logits (n, size) on a grid to whole numbers (n, size) float32 from 1 on in proportion to their softmax.
 
-    The sum of a row is below 2^24, so it is exact too.
+    The sum of a row is below 2^24 for up to 2^23 symbols, so it is exact too.
     """
     below = logits.amax(-1, keepdim=True) - logits
     table = _exp_table().to(logits.device)
     steps = _steps(below.clamp_(max=(len(table) - 1) / 2**_LOGIT_BITS), _LOGIT_BITS)
     weights = table.index_select(0, steps.flatten()).view(logits.shape)
-    if logits.shape[-1] * _LARGEST_WEIGHT >= 1 << _EXACT_BITS:
-        # Only rows that are nearly flat, of many symbols, need smaller numbers.
-        total = weights.double().sum(-1, keepdim=True)
-        excess = (torch.frexp(total).exponent - _EXACT_BITS).clamp(min=0)
-        weights = torch.ldexp(weights, -excess).floor()
-    return weights
+    excess = (torch.frexp(weights.sum(-1, keepdim=True, dtype=torch.float64)).exponent - _SUM_BITS).clamp_(min=0)
+    return (weights * _power(-excess).float()).floor_().clamp_(min=1)
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,17 @@ def _finest(one: Sum) -> Tensor:
 def _round_to(x: Tensor, bits: Tensor) -> None:
     """Round x (c, ...) in place to multiples of 2^-bits (c,), ties to even."""
     exponent = bits.view(-1, *[1] * (x.ndim - 1))
-    x.copy_(torch.ldexp(torch.ldexp(x.double(), exponent).round(), -exponent))
+    x.copy_((x.double() * _power(exponent)).round() * _power(-exponent))
+
+
+def _power(exponent: Tensor) -> Tensor:
+    """2^exponent as float64, for whole numbers from -64 to 64. A table, because `pow` may round."""
+    return _powers().to(exponent.device)[exponent.long() + 64]
+
+
+@cache
+def _powers() -> Tensor:
+    return torch.tensor([2.0**n for n in range(-64, 65)], dtype=torch.float64)
 
 
 def _round_(x: Tensor, bits: int) -> Tensor:
@@ -197,10 +204,10 @@ def _tanh_table() -> Tensor:
 
 @cache
 def _exp_table() -> Tensor:
-    """`_LARGEST_WEIGHT` exp(-d) for steps d of `_LOGIT_BITS`, as whole numbers, until they are 0."""
+    """`_LARGEST_WEIGHT` exp(-d) for steps d of `_LOGIT_BITS`, as whole numbers, until they are 1."""
     weights: list[int] = []
     with localcontext(prec=40):
-        while not weights or weights[-1]:
+        while not weights or weights[-1] > 1:
             exponent = -Decimal(len(weights)) / 2**_LOGIT_BITS
             weights.append(int((exponent.exp() * _LARGEST_WEIGHT).to_integral_value()))
     return torch.tensor(weights, dtype=torch.float32)

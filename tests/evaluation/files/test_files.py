@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny.recipes import PRIOR, SPEECH, TOKENIZER, TRAINING, tiny
 
 from codeword.cli import show
-from codeword.codec import Codec, CompressOptions, Container, Signal
+from codeword.codec import Codec, Container, Signal
 from codeword.config import Recipe, validate
 from codeword.data import open_dataset
 from codeword.errors import UsageError
@@ -69,8 +69,8 @@ def test_our_bytes_are_those_of_the_codec(images: Run, of_images: Evaluation) ->
     data = open_dataset(images.recipe().data, "test")
     signals = [Signal(str(i), (16, 16), lambda i=i: [data.take([i]).x[0]]) for i in range(SIGNALS)]  # type: ignore[misc]
     with (images.folder / "together.cw").open("wb") as out:
-        written = Codec(Model.load(images.folder)).write(out, signals, CompressOptions(portable=True))
-    found = one(of_images, "Codeword", "one file, portable")
+        written = Codec(Model.load(images.folder)).write(out, signals)
+    found = one(of_images, "Codeword", "one file")
     assert (found.bytes, found.overhead_bytes) == (written.bytes, written.overhead_bytes)
     assert found.bytes == (images.folder / "together.cw").stat().st_size
     assert found.rate.value == pytest.approx(8 * found.bytes / (SIGNALS * 768))
@@ -79,7 +79,7 @@ def test_our_bytes_are_those_of_the_codec(images: Run, of_images: Evaluation) ->
 
 def test_a_payload_costs_what_theory_says(of_images: Evaluation, of_speech: Evaluation) -> None:
     ours = [f for f in (*of_images.files, *of_speech.files) if f.name == "Codeword"]
-    assert len(ours) == 4 + 4
+    assert len(ours) == 3 + 3
     for file in ours:
         assert file.theory is not None
         assert file.overhead_bytes is not None
@@ -100,7 +100,7 @@ def test_theory_is_that_of_the_evaluation(of_images: Evaluation) -> None:
 
 
 def test_distortion_is_measured_on_what_is_read_back(images: Run, of_images: Evaluation) -> None:
-    found = [one(of_images, "Codeword", s) for s in ("one file", "one file, portable", "a file each")]
+    found = [one(of_images, "Codeword", s) for s in ("one file", "a file each")]
     assert len({file.metrics["psnr_db"].value for file in found}) == 1
     tokenizer = images.tokenizer()
     x = open_dataset(images.recipe().data, "test").take(range(SIGNALS)).x

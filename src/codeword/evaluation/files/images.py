@@ -30,13 +30,9 @@ class ImageFiles:
         self.left_out: dict[str, str] = {}
 
     def ours(self, files: CodewordFiles) -> Iterator[FileFormat]:
-        """Our files: all images in one file, the same in portable form, and one file for each of the first images."""
-        for setting, options, one_each in (
-            ("one file", CompressOptions(), None),
-            ("one file, portable", CompressOptions(portable=True), None),
-            ("a file each", CompressOptions(), ONE_EACH),
-        ):
-            written = files.write(setting, options, one_each=one_each)
+        """Our files: all images in one file, and one file for each of the first images."""
+        for setting, one_each in (("one file", None), ("a file each", ONE_EACH)):
+            written = files.write(setting, CompressOptions(), one_each=one_each)
             values = [psnr_db(x[None], self.data.take([i]).x) for i, x in enumerate(files.read(written))]
             yield written.entry.model_copy(update={"metrics": _quality(values)})
 

@@ -41,7 +41,7 @@ class RecordingFiles:
         self.left_out: dict[str, str] = {}
 
     def ours(self, files: CodewordFiles) -> Iterator[FileFormat]:
-        """Our files at every rate; at the highest rate also in portable form, and one file for each recording."""
+        """Our files at every rate; at the highest rate also one file for each recording."""
         quality: dict[str, Metric] = {}
         # A decoder that draws one sample after another takes minutes for a second of audio.
         decodes = not self.tokenizer.likelihood.sequential
@@ -51,11 +51,6 @@ class RecordingFiles:
             if decodes:
                 quality = self._quality(dequantise(x[0], self.values) for x in files.read(written))
             yield written.entry.model_copy(update={"metrics": quality})
-        written = files.write(f"{setting}, portable", CompressOptions(portable=True))
-        if decodes:
-            files.check(written)
-        # A portable file holds the same codes, so it decodes to the same signal.
-        yield written.entry.model_copy(update={"metrics": quality})
         yield files.write(f"{setting}, a file each", CompressOptions(), one_each=ONE_EACH).entry
 
     def others(self) -> Iterator[FileFormat]:

@@ -100,8 +100,7 @@ def files_sections(evaluation: Evaluation) -> list[Section]:
 def _panels(evaluation: Evaluation) -> list[Panel]:
     curves: dict[tuple[str, bool], list[FileFormat]] = {}
     for file in sorted(evaluation.files, key=lambda f: f.rate.value):
-        # A portable file has the same codes, so it is not another point of the curve.
-        if file.kind == "lossy" and "portable" not in file.setting:
+        if file.kind == "lossy":
             # Headers of many small files add to the rate; compared with recordings they are negligible.
             one_each = file.files == file.signals > 1 and file.rate.unit == "bit/dim"
             curves.setdefault((file.name, one_each), []).append(file)
