@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -90,7 +91,7 @@ class Tokenizer(Pretrained):
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        return next(chain(self.parameters(), self.buffers())).device
 
     def grid(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """The code grid *G of a signal of size *S."""

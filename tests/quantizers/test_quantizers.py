@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig, VectorQuantizerConfig
+from codeword.config import (
+    FiniteScalarQuantizerConfig,
+    IdentityQuantizerConfig,
+    QuantizerConfig,
+    ResidualQuantizerConfig,
+    VectorQuantizerConfig,
+)
 from codeword.quantizers import CodeUsage, Quantizer, VectorQuantizer, build_quantizer, nearest
 
 CONFIGS: list[QuantizerConfig] = [
@@ -18,6 +24,7 @@ CONFIGS: list[QuantizerConfig] = [
     ResidualQuantizerConfig(codebook_sizes=(16, 8, 8), dim=8, lookup_dim=None),
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, lookup_dim=4, served_codes=(1,), cosine=True),
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, update="gradient", init="data"),
+    IdentityQuantizerConfig(codebook_sizes=(9,) * 8),
     FiniteScalarQuantizerConfig(channel_levels=(5, 4, 3), dim=8),
 ]
 

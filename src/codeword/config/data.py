@@ -101,6 +101,22 @@ class SyntheticSpeechConfig(AudioConfig):
     test: PositiveInt = 16
 
 
+class TokensConfig(Config):
+    """Tokens that another tokenizer made: .npy files of integers (*S) or (*S, K), each split along its first axis."""
+
+    kind: Literal["tokens"] = "tokens"
+    root: Path
+    """A .npy file, or a folder of them."""
+    crop: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
+    """Size *S of a training signal; the prior predicts within it."""
+    codes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Number K of codes of each cell; above 1, it is the last axis of the files."""
+    values: Annotated[int, Field(ge=2, le=65536)] = 1024
+    """Number of different tokens."""
+    valid_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+
+
 ImagesConfig = SyntheticImagesConfig | Cifar10Config | ImageFolderConfig
 RecordingsConfig = LibriSpeechConfig | AudioFolderConfig | SyntheticSpeechConfig
-DataConfig = Annotated[ImagesConfig | RecordingsConfig, Field(discriminator="kind")]
+DataConfig = Annotated[ImagesConfig | RecordingsConfig | TokensConfig, Field(discriminator="kind")]

@@ -76,6 +76,24 @@ class FiniteScalarQuantizerConfig(Config):
         return self
 
 
+class IdentityQuantizerConfig(Config):
+    """The values of the signal are the codes, one for each channel; the codebooks have one size."""
+
+    kind: Literal["identity"] = "identity"
+    codebook_sizes: CodebookSizes
+
+    @property
+    def dim(self) -> int:
+        return len(self.codebook_sizes)
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if len(set(self.codebook_sizes)) > 1:
+            raise ValueError(f"codebook_sizes must be equal, not {list(self.codebook_sizes)}; use the largest for all")
+        return self
+
+
 QuantizerConfig = Annotated[
-    VectorQuantizerConfig | ResidualQuantizerConfig | FiniteScalarQuantizerConfig, Field(discriminator="kind")
+    VectorQuantizerConfig | ResidualQuantizerConfig | FiniteScalarQuantizerConfig | IdentityQuantizerConfig,
+    Field(discriminator="kind"),
 ]

@@ -71,9 +71,16 @@ class WaveNetDecoderConfig(Config):
     """Feature channels of the decoder that condition each sample."""
 
 
+class IdentityLikelihoodConfig(Config):
+    """The codes are the signal, so that it is certain given them."""
+
+    kind: Literal["identity"] = "identity"
+
+
 AudioLikelihoodConfig = SpectralConfig | SpectrogramConfig | WaveNetDecoderConfig
 LikelihoodConfig = Annotated[
-    GaussianConfig | CategoricalConfig | LogisticMixtureConfig | AudioLikelihoodConfig, Field(discriminator="kind")
+    GaussianConfig | CategoricalConfig | LogisticMixtureConfig | IdentityLikelihoodConfig | AudioLikelihoodConfig,
+    Field(discriminator="kind"),
 ]
 
 
@@ -98,6 +105,11 @@ class TokenizerConfig(Config):
     """Names of the classes of a conditional decoder; training takes them from the data."""
 
     @property
+    def holds_tokens(self) -> bool:
+        """True if the signals are grids of tokens of another tokenizer."""
+        return self.trunk.kind == "identity"
+
+    @property
     def hop(self) -> int:
         """Number of values per cell along each axis."""
         return int(getattr(self.frontend, "hop", 1)) * prod(self.trunk.strides)
@@ -117,6 +129,13 @@ class TokenizerConfig(Config):
                 f"trunk.strides and frontend.hop make cells of {self.hop} values along each of {self.ndim} axes; at "
                 f"most {_MOST_VALUES_PER_CELL} values per cell are allowed"
             )
+        if "identity" in (kinds := {self.trunk.kind, self.quantizer.kind, self.likelihood.kind}):
+            sizes = getattr(self.quantizer, "codebook_sizes", ())
+            if kinds != {"identity"} or len(sizes) != self.channels or set(sizes) != {self.values}:
+                raise ValueError(
+                    "tokens need trunk, quantizer and likelihood of kind 'identity', a codebook for each of the "
+                    "channels, and codebook_sizes equal to values"
+                )
         analysis = getattr(self.frontend, "hop", 1)
         synthesis = getattr(self.head, "hop", 1) * getattr(self.likelihood, "hop", 1)
         if analysis != synthesis:

@@ -53,7 +53,19 @@ class ConvNeXtTrunkConfig(Config):
     strides: Annotated[tuple[Stride, ...], Field(max_length=8)] = (2,)
 
 
-TrunkConfig = Annotated[ConvTrunkConfig | ResidualTrunkConfig | ConvNeXtTrunkConfig, Field(discriminator="kind")]
+class IdentityTrunkConfig(Config):
+    """No trunk: the signal is a grid of tokens that another tokenizer made, and its values are the codes."""
+
+    kind: Literal["identity"] = "identity"
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return ()
+
+
+TrunkConfig = Annotated[
+    ConvTrunkConfig | ResidualTrunkConfig | ConvNeXtTrunkConfig | IdentityTrunkConfig, Field(discriminator="kind")
+]
 
 
 class SamplesConfig(Config):

@@ -8,6 +8,7 @@ from codeword.config import (
     LibriSpeechConfig,
     SyntheticImagesConfig,
     SyntheticSpeechConfig,
+    TokensConfig,
 )
 from codeword.data.audio_folder import AudioFolder
 from codeword.data.base import Batch, Dataset, Split, evaluation_batches
@@ -17,6 +18,7 @@ from codeword.data.librispeech import LibriSpeech
 from codeword.data.recordings import Recordings
 from codeword.data.synthetic.images import SyntheticImages
 from codeword.data.synthetic.speech import SyntheticSpeech
+from codeword.data.token_files import TokenFiles
 
 __all__ = ["Batch", "Dataset", "Recordings", "Split", "evaluation_batches", "open_dataset"]
 
@@ -40,3 +42,5 @@ def open_dataset(config: DataConfig, split: Split) -> Dataset:
             return AudioFolder(config, split)
         case SyntheticSpeechConfig():
             return SyntheticSpeech(config, split)
+        case TokensConfig():
+            return TokenFiles(config, split)

@@ -3,6 +3,7 @@
 from codeword.config import (
     CategoricalConfig,
     GaussianConfig,
+    IdentityLikelihoodConfig,
     LikelihoodConfig,
     LogisticMixtureConfig,
     SpectralConfig,
@@ -12,6 +13,7 @@ from codeword.config import (
 from codeword.likelihoods.base import Likelihood
 from codeword.likelihoods.categorical import Categorical
 from codeword.likelihoods.gaussian import Gaussian
+from codeword.likelihoods.identity import Identity
 from codeword.likelihoods.logistic_mixture import LogisticMixture
 from codeword.likelihoods.spectral import Spectral
 from codeword.likelihoods.spectrogram import Spectrogram
@@ -31,6 +33,8 @@ def build_likelihood(
             return Categorical(channels, values)
         case LogisticMixtureConfig():
             return LogisticMixture(channels, values, components=config.components)
+        case IdentityLikelihoodConfig():
+            return Identity(channels, values)
         case SpectralConfig():
             assert sample_rate is not None
             return Spectral(config, channels=channels, values=values, sample_rate=sample_rate)

@@ -7,9 +7,11 @@ from codeword.config import TokenizerConfig
 from codeword.errors import UnsupportedError, UsageError
 from codeword.media.audio import Audio
 from codeword.media.base import Medium
+from codeword.media.facts import AXES
 from codeword.media.images import Images
+from codeword.media.tokens import Tokens
 
-MEDIA: dict[str, Medium] = {medium.name: medium for medium in (Images(), Audio())}
+MEDIA: dict[str, Medium] = {medium.name: medium for medium in (Images(), Audio(), *map(Tokens, AXES))}
 """All media by name; a new medium is added here."""
 
 

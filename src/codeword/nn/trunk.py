@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeword.config import ConvNeXtTrunkConfig, ConvTrunkConfig, ResidualTrunkConfig, TrunkConfig
+from codeword.config import ConvNeXtTrunkConfig, ConvTrunkConfig, IdentityTrunkConfig, ResidualTrunkConfig, TrunkConfig
 from codeword.nn.conv import down, same, up
 from codeword.nn.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 
@@ -24,6 +24,8 @@ def build_trunk(
             return _residual_trunk(config, ndim, channels, dim, features)
         case ConvNeXtTrunkConfig():
             return ConvNeXtEncoder(config, ndim, channels, dim), ConvNeXtDecoder(config, ndim, dim, features)
+        case IdentityTrunkConfig():
+            return _Layers(), _Layers()
 
 
 class ResidualBlock(nn.Module):

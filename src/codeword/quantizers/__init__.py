@@ -1,8 +1,15 @@
 """Quantizers: continuous vectors to discrete codes and back, channels last, for signals of any rank."""
 
-from codeword.config import FiniteScalarQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig, VectorQuantizerConfig
+from codeword.config import (
+    FiniteScalarQuantizerConfig,
+    IdentityQuantizerConfig,
+    QuantizerConfig,
+    ResidualQuantizerConfig,
+    VectorQuantizerConfig,
+)
 from codeword.quantizers.base import Quantized, Quantizer
 from codeword.quantizers.finite_scalar import FiniteScalarQuantizer
+from codeword.quantizers.identity import IdentityQuantizer
 from codeword.quantizers.residual import ResidualQuantizer
 from codeword.quantizers.search import nearest
 from codeword.quantizers.usage import CodeUsage
@@ -20,3 +27,5 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
             return ResidualQuantizer(config)
         case FiniteScalarQuantizerConfig():
             return FiniteScalarQuantizer(config)
+        case IdentityQuantizerConfig():
+            return IdentityQuantizer(config)

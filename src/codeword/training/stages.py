@@ -97,9 +97,11 @@ class _Stages:
         # A checkpoint of the tokenizer already holds the trained encoder.
         if recipe.targets is not None and not self.run.checkpoint_path(TokenizerTask.part).exists():
             self._train_encoder(tokenizer)
-        task = TokenizerTask(tokenizer, frozen_codes=recipe.targets is not None)
-        trainer = Trainer(task, recipe.tokenizer_training, run=self.run, fabric=fabric, seed=recipe.seed)
-        _save(trainer.fit(self.train, self.valid), self.run.tokenizer_path, fabric)
+        if list(tokenizer.parameters()):
+            task = TokenizerTask(tokenizer, frozen_codes=recipe.targets is not None)
+            trainer = Trainer(task, recipe.tokenizer_training, run=self.run, fabric=fabric, seed=recipe.seed)
+            tokenizer = trainer.fit(self.train, self.valid)
+        _save(tokenizer, self.run.tokenizer_path, fabric)
 
     def _train_encoder(self, tokenizer: Tokenizer) -> None:
         """Train the encoder on its targets. A resumed run computes the same targets again."""

@@ -67,7 +67,7 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
     }
     if prior.classes:
         measures["code_bits_given_label"] = -prior.log_prob(codes, label) / log(2)
-    if x.ndim == 4:
+    if x.ndim == 4 and not tokenizer.config.holds_tokens:
         measures["ssim"] = _ssim(intensity, target)
     return measures
 
