@@ -129,6 +129,21 @@ def test_commands_parse(words: list[str]) -> None:
         load_recipe(bound.arguments["recipe"], overrides=bound.arguments.get("set_") or [])
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_a_page_write_to_no_path_of_an_earlier_one(page: Path) -> None:
+    lines = [
+        line
+        for fence in fences()
+        for line in fence.text.split("\n")
+        if fence.place.startswith(f"{page.relative_to(ROOT)}:")
+    ]
+    earlier = set[str]()
+    for words in (shlex.split(line, comments=True) for line in lines if re.match("codeword (de)?compress ", line)):
+        out = words[words.index("--out") + 1]
+        assert out == "-" or out not in earlier
+        earlier.update(words)
+
+
 def inline_commands() -> list[object]:
     return [
         pytest.param(" ".join(text.split()), id=f"{page.name} {' '.join(text.split())}")
