@@ -68,4 +68,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("comparison.png"))
     parser.add_argument("--box", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="in pixels")
     arguments = parser.parse_args()
+    if arguments.out.exists():
+        parser.error(f"{arguments.out} exists already; give another --out")
     main(arguments.photo, arguments.out, arguments.box and tuple(arguments.box))

@@ -87,6 +87,8 @@ def test_the_example_of_a_photo_runs(workplace: Path, monkeypatch: pytest.Monkey
     runpy.run_path(str(ROOT / script), run_name="__main__")
     with Image.open("comparison.png") as image:
         assert image.width > 4 * 56
+    with pytest.raises(SystemExit):  # A second time, it would replace the picture.
+        runpy.run_path(str(ROOT / script), run_name="__main__")
 
 
 def missing_names(tree: ast.Module) -> list[str]:
