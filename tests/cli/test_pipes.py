@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -98,3 +99,14 @@ def test_binary_data_are_not_written_to_a_terminal(
         assert run_cli("compress", "a.jpg", "--out", "-") == 2
     os.close(ours)
     assert "Standard output is a terminal" in capsys.readouterr().err
+
+
+def test_a_reader_that_ends_early_ends_the_command_in_silence() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "codeword", "recipes"]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")

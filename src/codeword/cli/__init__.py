@@ -23,7 +23,8 @@ EXIT_CODES = {Interrupted: 130, RecipeError: 2, UsageError: 2, UnsupportedError:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 failed, 2 misused, 130 interrupted, 143 terminated.
+    """Run one command and exit: 0 done, 1 failed, 2 misused, 130 interrupted, 143 terminated, 141 if the
+    reader of the output, such as `head`, has ended.
 
     An error is one sentence on stderr; `--json` puts it on stdout as an object too, and `--debug` adds the traceback.
     """
@@ -35,8 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = ["./-" if option == "-" else option for option in options if option != "--debug"]
     _be_quiet()
     try:
-        with _termination_as_exit():
+        with _termination_as_exit(), _flushed():
             code = app(options, exit_on_error=False, print_error=False, result_action="return_value")
+    except BrokenPipeError:
+        _discard_output()
+        code = 141
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -63,6 +67,21 @@ def _termination_as_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Write what is buffered for standard output, so that an error of writing it appears here."""
+    try:
+        yield
+    finally:
+        if sys.stdout:
+            sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Lead standard output nowhere, because Python writes once more at its end what is still buffered."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _explain(error: Exception) -> tuple[str, int]:
