@@ -14,7 +14,7 @@ import torch
 from tiny.http_server import QuietHandler, serving
 
 from codeword.codec import Codec
-from codeword.config import PixelCNNConfig, PriorModelConfig
+from codeword.config import PixelCNNConfig, PriorModelConfig, load_recipe
 from codeword.errors import ModelError
 from codeword.model import CARD_FILE, PRIOR, TOKENIZER, Model, uniform
 from codeword.priors import build_prior
@@ -54,6 +54,19 @@ def test_a_model_comes_back_equal(model: Model, tmp_path: Path) -> None:
 def test_a_run_and_a_model_folder_are_the_same_model(model: Model, tmp_path: Path) -> None:
     model.tokenizer.save_pretrained(tmp_path / TOKENIZER)
     assert Model.load(tmp_path).fingerprint == Model(model.tokenizer, uniform(model.tokenizer)).fingerprint
+    model.prior.save_pretrained(tmp_path / PRIOR)
+    assert Model.load(tmp_path).fingerprint == model.fingerprint
+
+
+def test_a_run_is_no_model_before_its_training_is_finished(model: Model, tmp_path: Path) -> None:
+    """Its fingerprint changes with the prior, so nothing would read a file that is compressed before."""
+    Run.create(tmp_path, load_recipe("demo-images"), resume=False)
+    model.tokenizer.save_pretrained(tmp_path / TOKENIZER)
+    with pytest.raises(
+        ModelError, match=f"no trained prior yet; run `codeword resume .*` first, or give .*/{TOKENIZER} "
+    ):
+        Model.load(tmp_path)
+    assert Model.load(tmp_path / TOKENIZER).tokenizer.fingerprint == model.tokenizer.fingerprint
     model.prior.save_pretrained(tmp_path / PRIOR)
     assert Model.load(tmp_path).fingerprint == model.fingerprint
 

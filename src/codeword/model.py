@@ -67,12 +67,18 @@ class Model:
         A run holds `tokenizer/` and `prior/`; a model folder is the folder of the tokenizer, with `prior/` inside.
 
         Raises:
-            ModelError: there is no model at `place`, or it cannot be read.
+            ModelError: there is no model at `place`, it cannot be read, or the training of the run is not finished.
         """
         folder = locate(place, _FILES)
         own = folder / TOKENIZER if (folder / TOKENIZER / CONFIG_FILE).is_file() else folder
         if own is folder and (folder / RECIPE_FILE).is_file():
             raise ModelError(f"{folder} has no trained tokenizer yet; run {command('resume', folder)} first.")
+        if not (folder / PRIOR / CONFIG_FILE).is_file() and (folder / RECIPE_FILE).is_file():
+            # The fingerprint of the finished model is another one, so it would not read what is written with this one.
+            raise ModelError(
+                f"{folder} has no trained prior yet; run {command('resume', folder)} first, or give {own} to use the "
+                f"tokenizer alone."
+            )
         tokenizer = Tokenizer.from_pretrained(own)
         prior = load_prior(folder / PRIOR) if (folder / PRIOR / CONFIG_FILE).is_file() else uniform(tokenizer)
         known = read_json(folder / ALIASES_FILE) if (folder / ALIASES_FILE).is_file() else {}
