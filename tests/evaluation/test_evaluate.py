@@ -104,6 +104,20 @@ def test_a_partial_evaluation_has_a_file_of_its_own(run: Run, evaluation: Evalua
     assert names >= {"evaluation-test-limit-3.json", "evaluation-valid.json", "evaluation-valid-limit-2.json"}
 
 
+def test_sizes_of_files_stay_while_the_other_measures_are_equal(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    files = evaluate(run, limit=4, files=True).files
+    assert files
+    assert evaluate(run, limit=4).files == files
+    path = run.path_of_evaluation("test", 4)
+    path.write_text(
+        path.read_text().replace('"mse": {', '"mse": {"value": 9, "low": 9, "high": 9, "unit": ""}, "other": {')
+    )
+    assert evaluate(run, limit=4).files == ()
+    assert "belong to other measures and are left out" in caplog.text
+    path.write_text("damaged")
+    assert evaluate(run, limit=4).files == ()
+
+
 def test_a_run_is_measured_while_another_process_trains_on(run: Run) -> None:
     with locked(run.folder):
         assert evaluate(run, limit=2).signals == 2

@@ -1,13 +1,15 @@
 """Evaluation of a run on one split: the part that all media share."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from codeword.config import validate_json
 from codeword.data import open_dataset
 from codeword.data.base import Split
-from codeword.errors import UsageError
+from codeword.errors import RecipeError, UsageError
 from codeword.evaluation.files import FileMeasures, measure_files
 from codeword.evaluation.measure.images import measure_signals
 from codeword.evaluation.measure.speech import measure_recordings
@@ -16,6 +18,8 @@ from codeword.evaluation.results import Evaluation, Measures
 from codeword.model import Model
 from codeword.store import write_json
 from codeword.training.run import Run
+
+_log = logging.getLogger("codeword")
 
 # By the name of the medium; every other medium has signals of one size, like images.
 _MEASURES: dict[str, Callable[..., Measures]] = {"audio": measure_recordings}
@@ -42,7 +46,8 @@ def evaluate(
     Args:
         run: a run, or its folder.
         split: "train", "valid" or "test".
-        files: also write all signals to files in our format and in others, and decode them; slow.
+        files: also write all signals to files in our format and in others, and decode them; slow. By default, those of
+            an earlier evaluation are kept if all other measures are equal.
         limit: at most this many signals of the split; by default the recipe's.
         device: the device to compute on; by default a GPU if there is one.
         progress: called with the number of signals that are done and the number of all signals.
@@ -63,8 +68,11 @@ def evaluate(
     data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
     measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
     measures = measure(tokenizer, prior, data, train, config, progress=progress)
-    written = measure_files(Model.load(run.folder), data, config, progress=progress) if files else FileMeasures(())
-    environment = run.environment()
+    path, environment = run.path_of_evaluation(split, limit), run.environment()
+    if files:
+        written = measure_files(Model.load(run.folder), data, config, progress=progress)
+    else:
+        written = _files_of_earlier(path, measures)
     result = Evaluation(
         **measures.model_copy(update={"left_out": measures.left_out | written.left_out}).model_dump(),
         recipe=recipe.name,
@@ -74,5 +82,19 @@ def evaluate(
         machine=environment["machine"],
         files=written.files,
     )
-    write_json(run.path_of_evaluation(split, limit), result.model_dump(mode="json"))
+    write_json(path, result.model_dump(mode="json"))
     return result
+
+
+def _files_of_earlier(path: Path, measures: Measures) -> FileMeasures:
+    """The files of the evaluation at `path`, which is replaced, if its models and data give the same measures."""
+    try:
+        earlier: Evaluation = validate_json(Evaluation, path.read_bytes(), place=str(path))
+    except (OSError, RecipeError):  # There is none, or it is damaged.
+        return FileMeasures(())
+    if not earlier.files:
+        return FileMeasures(())
+    if earlier.metrics != measures.metrics:
+        _log.warning(f"The sizes of files in {path} belong to other measures and are left out; measure them again.")
+        return FileMeasures(())
+    return FileMeasures(earlier.files, earlier.left_out)
