@@ -9,6 +9,8 @@ from tiny.codec_models import sine
 
 import codeword
 from codeword.config import TokenizerConfig
+from codeword.errors import DataError
+from codeword.files import describe_compressed
 from codeword.media import MEDIA
 from codeword.model import Model
 
@@ -74,3 +76,19 @@ def test_every_public_name_is_there() -> None:
     assert pydoc.render_doc(codeword).count("\n") < 80
     with pytest.raises(AttributeError, match="attribute nothing"):
         codeword.nothing  # noqa: B018
+
+
+def test_a_folder_is_no_compressed_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\); check the path"):
+        codeword.decompress(tmp_path, tmp_path / "a.png")
+
+
+def test_a_description_names_the_format_and_a_damaged_header(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(photo.read_bytes())
+    codeword.compress([photo, tmp_path / "b.png"], tmp_path / "two.cw")
+    whole = describe_compressed(tmp_path / "two.cw")
+    assert (whole["format_version"], whole["header_damaged"]) == (2, False)
+    damaged = bytearray((tmp_path / "two.cw").read_bytes())
+    damaged[30] ^= 1
+    (tmp_path / "two.cw").write_bytes(damaged)
+    assert describe_compressed(tmp_path / "two.cw") == whole | {"header_damaged": True}

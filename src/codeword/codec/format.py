@@ -264,6 +264,11 @@ class Container:
         self._seed, self._copy = (zlib.crc32(MAGIC + fields + body), body + fields) if self.version > 1 else (0, b"")
         self.header = self._header(body, deflated=bool(deflated))
 
+    @property
+    def header_is_damaged(self) -> bool:
+        """True if the header is that of the copy, because the first one is damaged."""
+        return not self._first
+
     def _intact_header(self, fields_at: int, *, is_copy: bool) -> bytes | None:
         """The body of the header with its fields at this position, or None if it is not intact."""
         if not 0 <= fields_at <= len(self.content) - _FIELDS.size:

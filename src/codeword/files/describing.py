@@ -25,6 +25,8 @@ def describe_compressed(path: Path) -> dict[str, Any]:
         return {
             "holds": "compressed signals",
             "bytes": len(container.content),
+            "format_version": container.version,
+            "header_damaged": container.header_is_damaged,
             "model": header.fingerprint.hex(),
             "coder": header.coder,
             "lossless": header.lossless,
@@ -41,9 +43,13 @@ def describe_compressed(path: Path) -> dict[str, Any]:
 def open_container(path: Path) -> Iterator[Container]:
     """Open a compressed file as a memory map. Raises DataError."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield Container(content, str(path))
+        with path.open("rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; check the path.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from error
     except ValueError as error:  # An empty file cannot be mapped.
         raise DataError(f"{path} is empty; copy it again.") from error
+    with content:
+        yield Container(content, str(path))
