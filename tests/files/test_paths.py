@@ -81,6 +81,12 @@ def test_images_and_recordings_together_need_a_model(tmp_path: Path) -> None:
     assert load_for([tmp_path], "images").tokenizer.config.ndim == 2
 
 
+def test_a_folder_without_media_is_said(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("none")
+    with pytest.raises(UsageError, match="The inputs hold no images and no recordings"):
+        load_for([tmp_path], None)
+
+
 def test_outputs_differ_even_if_names_differ_in_suffixes_only(tmp_path: Path) -> None:
     names = ["x.jpg", "x.png", "y.jpg", "z.gif", "z.jpg", "z.gif.png", "d/x.tif", "x\\xff.jpg"]
     targets = Targets(tmp_path, ".png", names)
@@ -107,5 +113,7 @@ def test_existing_outputs_are_refused_and_inputs_always(tmp_path: Path) -> None:
             check_outputs([tmp_path / "link.png"], inputs=[other, photo], force=force)
     with pytest.raises(UsageError, match="is not a folder"):
         Targets(photo, ".png", ["a.png"], force=True)
+    with pytest.raises(UsageError, match=r"new\.png is the name of a file, but the outputs need a folder"):
+        Targets(tmp_path / "new.png", ".png", ["a.png"])
     with pytest.raises(UsageError, match="is a folder"):
         check_outputs([tmp_path], force=True)

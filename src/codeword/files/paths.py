@@ -97,6 +97,8 @@ class Targets:
             self.paths = dict.fromkeys(names, out)
         elif os.path.exists(out) and not os.path.isdir(out):
             raise UsageError(f"{out} is not a folder, but the outputs need one; choose another path.")
+        elif out.suffix == suffix and not os.path.isdir(out):
+            raise UsageError(f"{out} is the name of a file, but the outputs need a folder; leave out the {suffix}.")
         else:
             self.paths = self._in_folder([name for name in names if _is_inside(unescape_name(name))], suffix)
         check_outputs(self.paths.values(), inputs=inputs, force=force)

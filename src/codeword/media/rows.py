@@ -36,6 +36,8 @@ def medium_of_files(paths: Iterable[Path]) -> Medium:
                 (found if path.suffix.lower() in medium.suffixes else unreadable).setdefault(medium.name, path)
                 break
     found = found or unreadable
+    if first is None:
+        raise UsageError(f"The inputs hold no {' and no '.join(row.plural for row in MEDIA.values())}; give others.")
     if not found:
         raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")
     if len(found) > 1:
