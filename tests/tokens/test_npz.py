@@ -54,6 +54,15 @@ def test_the_earlier_format_says_what_to_do(tmp_path: Path) -> None:
         read_codes(path, codebook_sizes=LEVELS, hop=2)
 
 
+def test_what_is_not_there_and_what_another_model_encoded_are_told_apart(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "gone.npz", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(DataError, match=f"cannot be read \\({reason}.*\\); check the path"):
+            read_codes(path, codebook_sizes=LEVELS, hop=2)
+    write_codes(tmp_path / "codes.npz", signals([(8,)], 2), codebook_sizes=LEVELS)
+    with pytest.raises(DataError, match="use the model that encoded it"):
+        read_codes(tmp_path / "codes.npz", codebook_sizes=LEVELS, hop=4)
+
+
 def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "codes.npz"
     names = np.frombuffer((0x7FFFFFFF).to_bytes(4, "little"), dtype="<U1")

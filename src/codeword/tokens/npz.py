@@ -81,6 +81,8 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
             arrays = [file[f"codes_{i}"] for i in range(len(names))]
     except DataError:
         raise
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from error
     except Exception as error:
         # zipfile and numpy raise many kinds of errors on invalid bytes: BadZipFile, zlib.error, KeyError, ...
         raise DataError(
@@ -117,7 +119,10 @@ def _signal(
 ) -> CodedSignal:
     grid = (*(-(-n // hop) for n in size), len(codebook_sizes))
     if codes.dtype.kind not in "iu" or codes.shape != grid or any(n < 1 for n in size):
-        raise DataError(f"{path}: the codes of {name} have shape {codes.shape}; a signal of size {size} needs {grid}.")
+        raise DataError(
+            f"{path}: the codes of {name} have shape {codes.shape}; a signal of size {size} needs {grid}; "
+            f"use the model that encoded it."
+        )
     if codes.size and (codes.min() < 0 or (codes.max(axis=tuple(range(codes.ndim - 1))) >= codebook_sizes).any()):
         raise DataError(f"{path}: the codes of {name} go beyond the codebook of {list(codebook_sizes)}.")
     return CodedSignal(name, size, torch.from_numpy(codes.astype(np.int64)))
