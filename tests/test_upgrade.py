@@ -53,6 +53,8 @@ def test_what_is_no_old_model_is_refused(tmp_path: Path) -> None:
         upgrade(OLD, GOLDEN)
     with pytest.raises(UsageError, match="no model of format 1"):
         upgrade(GOLDEN / "tokenizer", tmp_path / "new")
+    with pytest.raises(UsageError, match="There is no folder"):
+        upgrade(tmp_path / "gone", tmp_path / "new")
     (tmp_path / "old").mkdir()
     torch.save({}, tmp_path / "old" / WEIGHTS_FILE)
     (tmp_path / "old" / "config.json").write_text("{}")

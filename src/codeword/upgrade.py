@@ -38,6 +38,8 @@ def upgrade(folder: Path, out: Path) -> list[str]:
     """
     if out.exists():
         raise UsageError(f"{out} exists already; choose another folder for the converted model.")
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}; check the path.")
     if not any(_is_old(path) for path in folder.rglob(store.CONFIG_FILE)):
         raise UsageError(f"{folder} holds no model of format 1, so there is nothing to convert.")
     shutil.copytree(folder, out)

@@ -70,6 +70,8 @@ def test_models_without_a_run_are_sampled_exported_and_described(
     assert run_cli("export", "images", "--out", tmp_path / "model", "--compact") == 0
     assert Model.load(tmp_path / "model").fingerprint == load_pretrained("images").fingerprint
     assert run_cli("export", tmp_path / "model", "--out", tmp_path / "large") == 0
+    assert run_cli("export", "images", "--out", tmp_path / "model" / "config.json", "--force") == 2
+    assert "is a file, but the output is a folder" in capsys.readouterr().err
     assert Model.load(tmp_path / "large").fingerprint == load_pretrained("images").fingerprint
     for place, name in (("images", "a.png"), (tmp_path / "model", "b.png")):
         assert run_cli("sample", place, "-n", "1", "--out", tmp_path / name) == 0

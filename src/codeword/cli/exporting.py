@@ -22,7 +22,9 @@ def export_model(source: Path, out: Path, *, compact: bool, onnx: bool, force: b
             installed.
         ModelError: the models cannot be read, or the ONNX files would compute something else.
     """
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not force)):
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, but the output is a folder; choose another --out.")
+    if out.exists() and any(out.iterdir()) and not force:
         raise UsageError(f"{out} already holds something; choose another --out, or replace its model with --force.")
     run = Run(source)
     is_run = run.recipe_path.is_file()
