@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codeword.errors import CodewordError, UsageError
-from codeword.store import atomic_file, not_written, write_atomically
+from codeword.store import CONFIG_FILE, atomic_file, not_written, staged, write_atomically, write_json
 
 
 def test_a_file_that_exists_is_kept_unless_it_may_be_replaced(tmp_path: Path) -> None:
@@ -79,3 +79,18 @@ def test_only_a_full_disk_asks_for_space() -> None:
         error = str(not_written(Path("x"), OSError(number, os.strerror(number))))
         assert os.strerror(number) in error
         assert "space" not in error
+
+
+def test_two_folders_are_written_at_once_and_errors_name_the_place_of_the_user(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    with staged(folder) as first, staged(folder) as second:
+        for staging in (first, second):
+            write_json(staging / CONFIG_FILE, {})
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", CONFIG_FILE]
+    with pytest.raises(CodewordError, match=f"Could not write {tmp_path}/new/part/xxx"):
+        write_below_a_long_name(tmp_path / "new")
+
+
+def write_below_a_long_name(folder: Path) -> None:
+    with staged(folder) as outer, staged(outer / "part") as inner:
+        write_json(inner / ("x" * 300), {})

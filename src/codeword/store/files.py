@@ -121,8 +121,8 @@ def staged(folder: Path) -> Iterator[Path]:
     Raises:
         CodewordError: `folder` cannot be written.
     """
-    staging = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(staging, ignore_errors=True)
+    # A short name, as that of a temporary file, and another one for each process.
+    staging = folder.with_name(f".{folder.name[:40]}.{token_hex(8)}")
     try:
         yield staging
         files = [path.relative_to(staging) for path in staging.rglob("*") if path.is_file()]
@@ -132,5 +132,8 @@ def staged(folder: Path) -> Iterator[Path]:
             (staging / name).replace(folder / name)
     except OSError as error:
         raise not_written(folder, error) from error
+    except CodewordError as error:
+        # A person knows the folder, not the staging one.
+        raise type(error)(str(error).replace(str(staging), str(folder))) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
