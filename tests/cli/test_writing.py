@@ -119,10 +119,12 @@ main(["wait", sys.argv[1]])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_no_temporary_file_outlives_a_signal(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path / "out")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline() == b"started\n"
         assert len(os.listdir(tmp_path)) == 1
         process.send_signal(number)
         assert process.wait(60) == 128 + number
+        assert process.stderr.read() == (b"Error: Interrupted.\n" if number == signal.SIGINT else b"")
     assert os.listdir(tmp_path) == []

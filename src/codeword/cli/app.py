@@ -19,6 +19,7 @@ app = App(
     name="codeword",
     help="Discrete codes of images and audio: learn them, model them, measure them honestly, use them.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 data = App(name="data", help="Fetch and check data sets.")
 app.command(data)
