@@ -215,6 +215,7 @@ def test_info_tells_runs_and_models_apart(run: Run, capsys: pytest.CaptureFixtur
         (["evaluate", "nowhere"], 2, "There is no run at nowhere"),
         (["decode", "nowhere", "codes.npz", "--out", "x"], 1, "There is no model folder 'nowhere'"),
         (["info", "nowhere"], 2, "There is no file or folder nowhere"),
+        (["info", "."], 2, "holds neither a run nor a model"),
         (["recipes", "show", "nothing"], 2, "There is no recipe 'nothing'"),
         (["frobnicate"], 2, "frobnicate"),
         (["data", "fetch", "imagenet"], 2, "no data set 'imagenet'"),

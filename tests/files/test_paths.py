@@ -107,6 +107,9 @@ def test_existing_outputs_are_refused_and_inputs_always(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         Targets(tmp_path, ".png", ["photo.jpg"], inputs=[other])
     assert Targets(tmp_path, ".png", ["photo.jpg"], inputs=[other], force=True).path("photo.jpg") == photo
+    for out in (Path("-"), Path("-/a.png")):
+        with pytest.raises(UsageError, match="write to standard output; give a path"):
+            check_outputs([out], force=True)
     (tmp_path / "link.png").symlink_to(photo)
     for force in (False, True):
         with pytest.raises(UsageError, match="is an input, which would be overwritten"):

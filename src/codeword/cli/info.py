@@ -26,7 +26,9 @@ def describe(place: Path) -> dict[str, Any]:
                 continue
             return {"holds": part, **config.model_dump(mode="json")}
         raise ModelError(f"{place / CONFIG_FILE} describes neither a tokenizer nor a prior of Codeword.")
-    run = Run.open(place)
+    run = Run(place)
+    if not run.recipe_path.is_file():
+        raise UsageError(f"{place} holds neither a run nor a model; give the folder of one, or a compressed file.")
     recipe = run.recipe()
     parts = {"tokenizer": run.tokenizer_path, "prior": run.prior_path}
     found: dict[str, Any] = {"holds": "run", "recipe": recipe.name, "seed": recipe.seed, **run.environment()}

@@ -125,12 +125,16 @@ def _is_inside(name: str) -> bool:
 
 def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[Path] = (), force: bool = False) -> None:
     """Raises UsageError if an output would replace one of the `inputs`, a folder or a device, or, without `force`, a
-    file.
+    file; or if it is `-`: a command that writes to standard output gives a temporary file.
     """
     outputs = list(outputs)
     anything = any(map(os.path.exists, outputs))
     originals = {_identity(path) for path in inputs if os.path.exists(path)} if anything else ()
     for path in outputs:
+        if path.parts[:1] == ("-",):
+            raise UsageError(
+                "Only `codeword compress` and `codeword decompress` write to standard output; give a path."
+            )
         if originals and os.path.exists(path) and _identity(path) in originals:
             raise UsageError(f"{path} is an input, which would be overwritten; write to another path.")
         check_place(path, replace=force)
