@@ -178,7 +178,8 @@ def evaluate(
     """Measure a finished run on one split: distortion, codebook use, true bits per dimension.
 
     The evaluation of the whole test split is RUN/evaluation.json, which `codeword report` and `codeword export` read;
-    it replaces an earlier one. Every other has a file of its own, such as RUN/evaluation-test-limit-50.json.
+    it replaces an earlier one, of which the sizes of files are kept if all other measures are equal. Every other has a
+    file of its own, such as RUN/evaluation-test-limit-50.json.
 
     Args:
         run: The run folder.
