@@ -109,3 +109,44 @@ def test_tables_are_never_cut(
     printed = capsys.readouterr().out
     assert "…" not in printed
     assert terminal or name in printed
+
+
+@pytest.mark.usefixtures("folder")
+def test_info_describes_pictures_and_recordings(capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGBA", (7, 9), (0, 0, 0, 0)).save("clear.png")
+    wave = np.full((4410, 2), 0.5)
+    soundfile.write("talk.wav", wave, 44100, subtype="PCM_24")
+    assert run_cli("info", "clear.png", "--json") == 0
+    picture = json.loads(capsys.readouterr().out)
+    assert picture == {
+        "holds": "an image",
+        "bytes": Path("clear.png").stat().st_size,
+        "format": "PNG",
+        "size": {"height": 9, "width": 7},
+        "notes": ["transparency laid over white"],
+    }
+    assert run_cli("info", "talk.wav") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "holds        a recording",
+        f"bytes        {Path('talk.wav').stat().st_size:,}",
+        "format       WAV",
+        "encoding     PCM_24",
+        "channels     2",
+        "sample_rate  44,100",
+        "seconds      0.1",
+        "size         4,410 samples",
+        "44.1 kHz, 2 channels -> 16 kHz mono",
+        "24 bits -> 16 bits",
+    ]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["cut.png", "cut.wav", "song.m4a", "text.txt"])
+def test_info_refuses_what_cannot_be_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    original = Path(f"a{Path(name).suffix}")
+    Path(name).write_bytes(original.read_bytes()[:-40] if original.exists() else b"text")
+    assert run_cli("info", name) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"Error: {name} ")
+    assert captured.err.count("\n") == 1

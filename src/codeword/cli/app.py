@@ -290,11 +290,11 @@ def upgrade(model: Path, *, out: Path, json: Json = False) -> None:
 
 @app.command
 def info(model: Path, *, json: Json = False) -> None:
-    """Describe a run, a model or a compressed file.
+    """Describe a run, a model or a file; of a picture or a recording also the changes that reading it makes.
 
     Args:
-        model: A run, model, tokenizer or prior folder, images or speech for a model in the package, or what `codeword
-            compress` wrote, or - for that on standard input.
+        model: A run, model, tokenizer or prior folder, images or speech for a model in the package, a picture, a
+            recording, or what `codeword compress` wrote, or - for that on standard input.
         json: Print a JSON object.
     """
     from codeword.cli.info import describe

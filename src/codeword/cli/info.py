@@ -1,23 +1,24 @@
-"""Descriptions of runs, model folders and compressed files, for `codeword info`."""
+"""Descriptions of runs, model folders, compressed files, pictures and recordings, for `codeword info`."""
 
 from pathlib import Path
 from typing import Any
 
+from codeword.codec.format import MAGIC
 from codeword.config import PriorModelConfig, TokenizerConfig
 from codeword.errors import ModelError, UsageError
 from codeword.files import describe_compressed
-from codeword.pretrained import folder_of
+from codeword.pretrained import folder_of, pretrained_folder
 from codeword.store import CONFIG_FILE, read_config
 from codeword.training import Run
 
 
 def describe(place: Path) -> dict[str, Any]:
-    """Contents of a run, a model or a compressed file, in plain values. Raises CodewordError."""
+    """Contents of a run, a model or a file, in plain values. Raises CodewordError."""
     place = folder_of(place)
     if not place.exists():
         raise UsageError(f"There is no file or folder {place}; check the path.")
     if place.is_file():
-        return describe_compressed(place)
+        return _describe_file(place)
     if (place / CONFIG_FILE).is_file():
         for part, config_class in (("tokenizer", TokenizerConfig), ("prior", PriorModelConfig)):
             try:
@@ -38,3 +39,25 @@ def describe(place: Path) -> dict[str, Any]:
             found[f"{part}_validation"] = {k: v for k, v in records[-1].items() if k not in ("part", "split")}
     found["evaluated"] = run.evaluation_path.is_file()
     return found
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    """A compressed file, or a picture or recording with notes on reading it for the model in the package.
+
+    Raises DataError.
+    """
+    with path.open("rb") as file:
+        is_compressed = file.read(len(MAGIC)) == MAGIC
+    if not is_compressed:
+        from codeword.media import medium_of_suffix  # Not above, because compressed files are described without torch.
+
+        if medium := medium_of_suffix(path):
+            found: dict[str, Any] = {"holds": medium.singular, "bytes": path.stat().st_size, **medium.describe(path)}
+            if medium.pretrained:
+                config, notes = read_config(pretrained_folder(medium.pretrained), TokenizerConfig), list[str]()
+                # The whole file, because damage and clipping are found only by reading.
+                for _ in medium.read(path, config, notes):
+                    pass
+                found["notes"] = [*medium.notes(path, config), *notes]
+            return found
+    return describe_compressed(path)

@@ -51,7 +51,11 @@ def pairs(values: Mapping[str, Any], *, as_json: bool) -> None:
 def _lines(values: Mapping[str, Any]) -> Iterator[str]:
     width = max((len(name) for name, value in values.items() if not isinstance(value, Mapping)), default=0)
     for name, value in values.items():
-        if not isinstance(value, Mapping):
+        if name == "notes":
+            yield from value
+        elif name == "size":
+            yield f"{name:<{width}}  {_size(value)}"
+        elif not isinstance(value, Mapping):
             yield f"{name:<{width}}  {_text(value)}"
         elif "size" in value:
             yield from result_lines(name, value)

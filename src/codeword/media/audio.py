@@ -6,7 +6,7 @@ A wave is a float32 array in [-1, 1], a signal an integer tensor.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import ceil, gcd
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import soundfile
@@ -86,6 +86,17 @@ class Audio(Medium):
         header = read_header(path)
         check_channel(path, header, self.channel)
         return (_length(path, header, _rate(config)),)
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        header = read_header(path)
+        return {
+            "format": header.format,
+            "encoding": header.subtype,
+            "channels": header.channels,
+            "sample_rate": header.sample_rate,
+            "seconds": header.frames / header.sample_rate,
+            "size": {"samples": header.frames},
+        }
 
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         rate, values = _rate(config), config.values

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,6 +82,10 @@ class Medium(ABC):
     @abstractmethod
     def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
         """The size *S of the signal in a file, from the header of the file. Raises DataError."""
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        """The format of a file and the size of its content, as JSON, from the header of the file. Raises DataError."""
+        return {}
 
     @abstractmethod
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:

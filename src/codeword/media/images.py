@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import log10
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -119,6 +119,10 @@ class Images(Medium):
 
     def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
         return read_image_size(path)
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        size = dict(zip(self.axes, read_image_size(path), strict=True))
+        return {"format": _open(path, lambda image: image.format), "size": size}
 
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         yield read_image(path)

@@ -26,15 +26,18 @@ def medium_of(config: TokenizerConfig) -> Medium:
     )
 
 
+def medium_of_suffix(path: Path) -> Medium | None:
+    """The medium of a file by its suffix, even if files of this format cannot be read; None if there is none."""
+    return next((medium for medium in MEDIA.values() if path.suffix.lower() in medium.known_suffixes), None)
+
+
 def medium_of_files(paths: Iterable[Path]) -> Medium:
     """The medium of the files with a known suffix. Raises UsageError if there is no such file, or several media."""
     first, found, unreadable = None, dict[str, Path](), dict[str, Path]()
     for path in paths:
         first = first or path
-        for medium in MEDIA.values():
-            if path.suffix.lower() in medium.known_suffixes:
-                (found if path.suffix.lower() in medium.suffixes else unreadable).setdefault(medium.name, path)
-                break
+        if medium := medium_of_suffix(path):
+            (found if path.suffix.lower() in medium.suffixes else unreadable).setdefault(medium.name, path)
     found = found or unreadable
     if first is None:
         raise UsageError(f"The inputs hold no {' and no '.join(row.plural for row in MEDIA.values())}; give others.")
