@@ -25,10 +25,10 @@ def tone(rate: int, channels: int = 1, *, level: float = 0.25, seconds: float = 
 
 def read(path: Path, config: TokenizerConfig = LINEAR) -> tuple[np.ndarray, list[str]]:
     """The wave that a model gets of a file, and the notes on it."""
-    found = list[str]()
-    x = torch.cat(list(Audio().read(path, config, found)), 1)
+    notes = list[str]()
+    x = torch.cat(list(Audio().read(path, config, notes)), 1)
     assert Audio().size(path, config) == (x.shape[1],)
-    return dequantise(x[0], config.values).numpy(), [*Audio().notes(path, config), *found]
+    return dequantise(x[0], config.values).numpy(), notes
 
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000])

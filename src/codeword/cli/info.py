@@ -54,10 +54,10 @@ def _describe_file(path: Path) -> dict[str, Any]:
         if medium := medium_of_suffix(path):
             found: dict[str, Any] = {"holds": medium.singular, "bytes": path.stat().st_size, **medium.describe(path)}
             if medium.pretrained:
-                config, notes = read_config(pretrained_folder(medium.pretrained), TokenizerConfig), list[str]()
+                found["notes"] = list[str]()
+                config = read_config(pretrained_folder(medium.pretrained), TokenizerConfig)
                 # The whole file, because damage and clipping are found only by reading.
-                for _ in medium.read(path, config, notes):
+                for _ in medium.read(path, config, found["notes"]):
                     pass
-                found["notes"] = [*medium.notes(path, config), *notes]
             return found
     return describe_compressed(path)

@@ -179,10 +179,10 @@ class _FileCoder:
 
     def encode(self, path: Path) -> tuple[tuple[int, ...], Tensor, list[str]]:
         """The size *S of the signal in a file, the first `self.codes` codes (*G, K) of its cells, and notes on it."""
-        config, found = self.tokenizer.config, list[str]()
+        config, notes = self.tokenizer.config, list[str]()
         size = self.medium.size(path, config)
-        codes = encode_signal(self.tokenizer, self.medium.read(path, config, found))
-        return size, codes[..., : self.codes], [*self.medium.notes(path, config), *found]
+        codes = encode_signal(self.tokenizer, self.medium.read(path, config, notes))
+        return size, codes[..., : self.codes], notes
 
     def decode(self, codes: Tensor, target: Path, size: tuple[int, ...]) -> None:
         blocks = decode_signal(self.tokenizer, codes[..., : self.codes], size=size, label=self.label)

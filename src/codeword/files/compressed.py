@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from codeword.codec import Codec, CompressOptions, Progress, Signal, UnreadableSignal
@@ -66,15 +65,15 @@ def compress(
     medium = medium_of(config).with_channel(channel)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
     options = CompressOptions(lossless, codes, label)
-    read, notes_of = (medium.read_lossless, medium.lossless_notes) if lossless else (medium.read, medium.notes)
+    read = medium.read_lossless if lossless else medium.read
     signals: list[tuple[Path, Signal]] = []
-    files, notes = media_files(inputs, outcome, medium), dict[Path, tuple[tuple[str, ...], list[str]]]()
+    files = media_files(inputs, outcome, medium)
+    notes: dict[Path, list[str]] = {path: [] for path, _ in files}
     check_outputs([out], inputs=[path for path, _ in files], force=force)
     for path, name in files:
         with outcome.record_failure(path, DataError):
-            size, side, found = medium.size(path, config), medium.side(path, config) if lossless else {}, list[str]()
-            notes[path] = notes_of(path, config), found
-            signals.append((path, Signal(name, size, partial(read, path, config, found), partial(dict, side))))
+            size, side = medium.size(path, config), medium.side(path, config) if lossless else {}
+            signals.append((path, Signal(name, size, partial(read, path, config, notes[path]), partial(dict, side))))
     while signals:
         content = io.BytesIO()
         try:
@@ -91,7 +90,7 @@ def compress(
             "original_bytes": sum(path.stat().st_size for path, _ in signals),
             **written._asdict(),
             "lossless": lossless,
-            "notes": {str(path): said for path, _ in signals if (said := [*chain(*notes[path])])},
+            "notes": {str(path): notes[path] for path, _ in signals if notes[path]},
         }
         if lossless:
             sizes = [medium.lossless_sizes(path, config) for path, _ in signals]

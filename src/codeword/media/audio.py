@@ -100,10 +100,12 @@ class Audio(Medium):
 
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         rate, values = _rate(config), config.values
-        return read_blocks(path, sample_rate=rate, values=values, channel=self.channel, notes=notes)
+        yield from read_blocks(path, sample_rate=rate, values=values, channel=self.channel, notes=notes)
+        if notes is not None:
+            notes[:0] = self._conversions(path, config)
 
-    def notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
-        """The changes of sample rate, channels and bits; those of the samples are known only after reading."""
+    def _conversions(self, path: Path, config: TokenizerConfig) -> list[str]:
+        """The changes of sample rate, channels and bits, and a missing end."""
         with opened(path) as (_, header):
             rate = _rate(config)
         mono = Mono(header.channels, container=header.format, channel=self.channel)
@@ -124,7 +126,7 @@ class Audio(Medium):
             notes.append(f"{width} -> {values_width}")
         if lacks_end(path):
             notes.append("its end is not marked, so a part may be missing")
-        return tuple(notes)
+        return notes
 
     def write(
         self,

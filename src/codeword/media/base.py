@@ -91,12 +91,8 @@ class Medium(ABC):
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         """The signal in a file as integers, in consecutive blocks (C, n) or one block (C, *S). Raises DataError.
 
-        After the last block, `notes` holds what only reading shows, such as clipped samples.
+        After the last block, `notes` holds short texts for a person on what reading has converted and left out.
         """
-
-    def notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
-        """Conversions that reading makes and parts it leaves out, as short texts for a person. Raises DataError."""
-        return ()
 
     def with_channel(self, channel: int | None) -> "Medium":
         """This medium, of which only the channel of this number, from 1 on, is read. Raises UsageError."""
@@ -115,10 +111,6 @@ class Medium(ABC):
             DataError: the file cannot be read, or not all of it can be stored.
         """
         return {}
-
-    def lossless_notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
-        """As `notes`, for what neither `read_lossless` nor `side` keeps."""
-        return self.notes(path, config)
 
     def lossless_sizes(self, path: Path, config: TokenizerConfig) -> dict[str, int]:
         """The size in bytes that a signal has in each lossless format of other programs, by its name."""

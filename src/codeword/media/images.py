@@ -125,22 +125,19 @@ class Images(Medium):
         return {"format": _open(path, lambda image: image.format), "size": size}
 
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
+        if notes is not None:
+            try:
+                notes[:] = _open(path, lambda image: extras.notes(image, path))
+            except DataError:  # The first picture can be good in spite of it.
+                notes[:] = ["left out: other parts of the file, which are damaged"]
         yield read_image(path)
 
-    def notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
-        try:
-            return _open(path, lambda image: extras.notes(image, path))
-        except DataError:  # The first picture can be good in spite of it.
-            return ("left out: other parts of the file, which are damaged",)
-
     def read_lossless(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
+        # Without notes, because all that an image holds is stored or refused.
         yield _open(path, lambda image: _to_tensor(extras.exact_colours(image)))
 
     def side(self, path: Path, config: TokenizerConfig) -> dict[str, bytes]:
         return _open(path, lambda image: extras.side_data(image, path))
-
-    def lossless_notes(self, path: Path, config: TokenizerConfig) -> tuple[str, ...]:
-        return ()  # All that an image holds is stored or refused.
 
     def lossless_sizes(self, path: Path, config: TokenizerConfig) -> dict[str, int]:
         return _open(path, extras.lossless_sizes)
