@@ -1,6 +1,5 @@
 """The commands on recipes and runs."""
 
-import sys
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -255,7 +254,7 @@ def sample(
 @app.command
 def align(
     inputs: list[Path], /, *, out: Path, transcript: str | None = None, force: Flag = False, json: Json = False
-) -> None:
+) -> int:
     """Align recordings of English with the phones of their transcripts (needs codeword[speech]).
 
     The words come from a .txt of the same name next to a recording, or from a *.trans.txt there, as in LibriSpeech.
@@ -271,7 +270,7 @@ def align(
 
     with show.bar("aligning") as progress:
         done = align_files(inputs, out, transcript=transcript, force=force, progress=progress)
-    sys.exit(show.outcome(done, as_json=json))
+    return show.outcome(done, as_json=json)
 
 
 @app.command

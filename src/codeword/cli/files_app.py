@@ -1,13 +1,13 @@
 """The commands on files: images, recordings, codes, compressed files, tokens, and models as folders."""
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from codeword import files
 from codeword.cli import show
 from codeword.cli.app import Flag, Json, Subsets, app
 
@@ -43,7 +43,7 @@ def reconstruct(
     format_: Format = None,
     force: Force = False,
     json: Json = False,
-) -> None:
+) -> int:
     """Encode and decode images or recordings of any size; a file that cannot be read is reported and skipped.
 
     Args:
@@ -51,10 +51,8 @@ def reconstruct(
         json: Print a JSON object of the distances from the originals: PSNR, or log-mel distance in nepers.
     """
     _share_processors()
-    from codeword import files
-
     options = files.DecodeOptions(codes, speaker, format_, force, channel)
-    sys.exit(show.outcome(files.reconstruct(model, inputs, out, options), as_json=json))
+    return show.outcome(files.reconstruct(model, inputs, out, options), as_json=json)
 
 
 @app.command
@@ -70,7 +68,7 @@ def convert(
     format_: Format = None,
     force: Force = False,
     json: Json = False,
-) -> None:
+) -> int:
     """Convert recordings to the voice of another speaker, with a model whose decoder is conditioned on speakers.
 
     Args:
@@ -79,10 +77,8 @@ def convert(
         json: Print a JSON object of the written files.
     """
     _share_processors()
-    from codeword import files
-
     options = files.DecodeOptions(codes, speaker, format_, force, channel)
-    sys.exit(show.outcome(files.convert(model, inputs, out, options), as_json=json))
+    return show.outcome(files.convert(model, inputs, out, options), as_json=json)
 
 
 @app.command
@@ -96,7 +92,7 @@ def encode(
     channel: Channel = None,
     force: Force = False,
     json: Json = False,
-) -> None:
+) -> int:
     """Write the codes of images or recordings into one .npz file.
 
     Args:
@@ -104,10 +100,8 @@ def encode(
         json: Print a JSON object of each file's code grid.
     """
     _share_processors()
-    from codeword import files
-
     options = files.DecodeOptions(codes, force=force, channel=channel)
-    sys.exit(show.outcome(files.encode_files(model, inputs, out, options), as_json=json))
+    return show.outcome(files.encode_files(model, inputs, out, options), as_json=json)
 
 
 @app.command
@@ -122,7 +116,7 @@ def decode(
     format_: Format = None,
     force: Force = False,
     json: Json = False,
-) -> None:
+) -> int:
     """Turn the codes of an .npz file back into images or recordings.
 
     Args:
@@ -131,10 +125,8 @@ def decode(
         json: Print a JSON object of the written files.
     """
     _share_processors()
-    from codeword import files
-
     options = files.DecodeOptions(codes, speaker, format_, force)
-    sys.exit(show.outcome(files.decode_files(model, codes_file, out, options), as_json=json))
+    return show.outcome(files.decode_files(model, codes_file, out, options), as_json=json)
 
 
 @app.command
@@ -151,7 +143,7 @@ def compress(
     force: Force = False,
     medium: str | None = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Compress images or recordings of any size into one file, with the model that comes with Codeword or your own.
 
     Args:
@@ -161,8 +153,6 @@ def compress(
         json: Print a JSON object of the bytes.
     """
     _share_processors()
-    from codeword import files
-
     suffix = partial(files.media_suffix, medium=medium)
     with files.piped(inputs, out, suffix=suffix) as pipes, show.bar("compressing") as progress:
         done = files.compress(
@@ -177,7 +167,7 @@ def compress(
             progress=progress,
         )
         done = pipes.finish(done)
-    sys.exit(show.outcome(done, as_json=json, on_stderr=out == files.STREAM))
+    return show.outcome(done, as_json=json, on_stderr=out == files.STREAM)
 
 
 @app.command
@@ -191,7 +181,7 @@ def decompress(
     format_: Format = None,
     force: Force = False,
     json: Json = False,
-) -> None:
+) -> int:
     """Turn a compressed file back into images or recordings.
 
     Args:
@@ -201,8 +191,6 @@ def decompress(
         json: Print a JSON object of the written files and of the lost parts.
     """
     _share_processors()
-    from codeword import files
-
     with files.piped([file], out) as pipes, show.bar("decompressing") as progress:
         (source,) = pipes.inputs
         if out == files.STREAM:
@@ -211,7 +199,7 @@ def decompress(
             source, pipes.out, model=model, salvage=salvage, format=format_, force=force, progress=progress
         )
         done = pipes.finish(done)
-    sys.exit(show.outcome(done, as_json=json, on_stderr=out == files.STREAM))
+    return show.outcome(done, as_json=json, on_stderr=out == files.STREAM)
 
 
 @app.command
@@ -248,7 +236,7 @@ def tokenize(
     workers: int = 1,
     engine: str = "local",
     json: Json = False,
-) -> None:
+) -> int:
     """Write the codes of a whole data set as Parquet shards, or continue where a run of the same command stopped.
 
     Args:
@@ -271,13 +259,13 @@ def tokenize(
     options = tokenizing.ShardOptions(shard_items, workers, engine)
     with show.bar("tokenizing") as progress:
         done = tokenizing.tokenize(model, data_, out, selection=selection, options=options, progress=progress)
-    sys.exit(show.outcome(done, as_json=json))
+    return show.outcome(done, as_json=json)
 
 
 @app.command
 def detokenize(
     model: AnyModel, tokens: Path, /, *, out: Path, format_: Format = None, force: Force = False, json: Json = False
-) -> None:
+) -> int:
     """Turn shards of tokens back into images or recordings, named by their ids.
 
     Args:
@@ -290,7 +278,7 @@ def detokenize(
 
     with show.bar("decoding") as progress:
         done = tokenizing.detokenize(model, tokens, out, format_=format_, force=force, progress=progress)
-    sys.exit(show.outcome(done, as_json=json))
+    return show.outcome(done, as_json=json)
 
 
 def _share_processors() -> None:
