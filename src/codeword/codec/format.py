@@ -29,7 +29,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from math import prod
 from mmap import mmap
-from typing import Annotated, BinaryIO, Literal, NamedTuple, Self, cast
+from typing import Annotated, Any, BinaryIO, Literal, NamedTuple, Self, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -104,17 +104,23 @@ class Segment(NamedTuple):
 
 def pack_side(side: Side, name: str) -> Segment:
     """The segment of the side data of the signal `name`. Raises UsageError."""
-    payload = msgspec.msgpack.encode(side)
-    try:
-        msgspec.msgpack.decode(payload, type=Side)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"The side data of {name} cannot be stored ({error}); change its names.") from error
+    payload = _packed(side, Side, f"The side data of {name}")
     if len(payload) > MAX_SEGMENT_BYTES:
         raise UsageError(
             f"The side data of {name} has {len(payload):,} bytes, and at most {MAX_SEGMENT_BYTES:,} can be stored; "
             f"give less of it."
         )
     return Segment(payload, zlib.crc32(payload))
+
+
+def _packed(value: object, of: Any, noun: str) -> bytes:
+    """A value as MessagePack. Raises UsageError if it could not be read again, as one of this type."""
+    packed = msgspec.msgpack.encode(value)
+    try:
+        msgspec.msgpack.decode(packed, type=of)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{noun} cannot be stored ({error}); change them.") from error
+    return packed
 
 
 def unpack_side(segment: Segment, name: str) -> Side:
@@ -175,11 +181,7 @@ def pack_segment(number: int, segment: Segment, seed: int) -> bytes:
 
 def _pack_header(header: Header) -> tuple[bytes, bytes]:
     """The fields of a header and its body. Raises UsageError if it could not be read again."""
-    plain = msgspec.msgpack.encode(header)
-    try:
-        msgspec.msgpack.decode(plain, type=Header)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"The names and sizes of these signals cannot be stored ({error}); change them.") from error
+    plain = _packed(header, Header, "The names and sizes of these signals")
     if len(plain) > MAX_HEADER_BYTES:
         raise UsageError(
             f"The names and sizes of {len(header.entries):,} signals need {len(plain):,} bytes, and a file can hold "
