@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -123,20 +123,18 @@ def _is_inside(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts and bool(path.name) and "\0" not in name
 
 
-def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[Path] = (), force: bool = False) -> None:
+def check_outputs(outputs: Collection[Path], *, inputs: Iterable[Path] = (), force: bool = False) -> None:
     """Raises UsageError if an output would replace one of the `inputs`, a folder or a device, or, without `force`, a
     file; or if it is `-`: a command that writes to standard output gives a temporary file.
     """
-    outputs = list(outputs)
-    anything = any(map(os.path.exists, outputs))
-    originals = {_identity(path) for path in inputs if os.path.exists(path)} if anything else ()
-    for path in outputs:
-        if path.parts[:1] == ("-",):
-            raise UsageError(
-                "Only `codeword compress` and `codeword decompress` write to standard output; give a path."
-            )
-        if originals and os.path.exists(path) and _identity(path) in originals:
+    if any(path.parts[:1] == ("-",) for path in outputs):
+        raise UsageError("Only `codeword compress` and `codeword decompress` write to standard output; give a path.")
+    existing = [path for path in outputs if os.path.exists(path)]
+    originals = {_identity(path) for path in inputs if os.path.exists(path)} if existing else set()
+    for path in existing:
+        if _identity(path) in originals:
             raise UsageError(f"{path} is an input, which would be overwritten; write to another path.")
+    for path in outputs:
         check_place(path, replace=force)
 
 
@@ -144,9 +142,6 @@ def _identity(path: Path) -> tuple[int, int]:
     """Two numbers that are equal for two paths of the same file."""
     status = path.stat()
     return status.st_dev, status.st_ino
-
-
-def _ignore(path: str, message: str) -> None: ...
 
 
 def load_for(inputs: Sequence[Path], model: str | Path | None) -> Model:
@@ -160,7 +155,7 @@ def load_for(inputs: Sequence[Path], model: str | Path | None) -> Model:
         return load(model)
     suffixes = frozenset().union(*(medium.known_suffixes for medium in MEDIA.values()))
     # Problems in folders are reported when the files of the medium are listed.
-    names = (names_below(path, suffixes, _ignore) if os.path.isdir(path) else [str(path)] for path in inputs)
+    names = (names_below(path, suffixes, lambda *_: None) if os.path.isdir(path) else [str(path)] for path in inputs)
     medium = medium_of_files(map(Path, chain.from_iterable(names)))
     if not medium.pretrained:
         raise UsageError(f"No model for {medium.plural} comes with Codeword; give a model.")
