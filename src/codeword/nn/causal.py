@@ -35,10 +35,6 @@ class GatedLayer(nn.Module):
         drive = self.conv(F.pad(h, self.pads)) + bias
         if self.above is not None:
             drive = drive + self.above(above)
-        return self.finish(h, drive)
-
-    def finish(self, h: Tensor, drive: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The gate, the residual connection and the skip."""
         out = self.project_out(self.arithmetic.gate(drive))
         if not self.last:
             return self.arithmetic.signal_(h + out), None
