@@ -245,10 +245,11 @@ def choose_coder(model: Model, codes: Tensor, mask: Tensor, *, share_of_all: flo
     prior, cells = model.exact_prior, codes[mask]
     codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: cells.shape[-1]]
     uniform, histogram = TableCoder.uniform(codebook_sizes), TableCoder.histogram(cells, codebook_sizes)
-    tables = histogram.pack()
+    chosen, table = Chosen("uniform", uniform), uniform
     # The size of the tables is divided among all blocks; this is the share of the first batch.
-    table_bits = 8 * len(tables) * share_of_all
-    histogram_is_smaller = histogram.bits(cells) + table_bits < uniform.bits(cells)
+    table_bits = 8 * len(tables := histogram.pack()) * share_of_all
+    if histogram.bits(cells) + table_bits < uniform.bits(cells):
+        chosen, table = Chosen("histogram", histogram, tables), histogram
     if not isinstance(prior, Uniform) and codebook_sizes == prior.codebook_sizes:
         trial_codes, trial_mask = codes[:_TRIAL_BLOCKS], mask[:_TRIAL_BLOCKS]
         labels = None if label is None else torch.full((len(trial_codes),), label)
@@ -257,13 +258,10 @@ def choose_coder(model: Model, codes: Tensor, mask: Tensor, *, share_of_all: flo
         # The prior also predicts the cells beyond the grid, which are not written.
         prior_bits = nats / log(2) * float(trial_mask.double().mean())
         trial_cells = trial_codes[trial_mask]
-        if histogram_is_smaller:
-            other_bits = histogram.bits(trial_cells) + table_bits * len(trial_cells) / len(cells)
-        else:
-            other_bits = uniform.bits(trial_cells)
-        if prior_bits < other_bits:
+        trial_table_bits = table_bits * len(trial_cells) / len(cells) if chosen.tables else 0
+        if prior_bits < table.bits(trial_cells) + trial_table_bits:
             return Chosen("prior", PriorCoder(prior, label=label))
-    return Chosen("histogram", histogram, tables) if histogram_is_smaller else Chosen("uniform", uniform)
+    return chosen
 
 
 def build_coder(model: Model, header: Header, name: str) -> SymbolCoder:
