@@ -11,7 +11,7 @@ from typing import Any
 
 from codeword.data.files.tree import abbreviate, names_below
 from codeword.errors import CodewordError, UnsupportedError, UsageError
-from codeword.media import MEDIA, Medium, medium_of_files
+from codeword.media import MEDIA, Medium, medium_of_files, medium_of_suffix
 from codeword.model import Model
 from codeword.pretrained import load, load_pretrained
 from codeword.store import check_place, distinct, escape_name, unescape_name
@@ -47,9 +47,6 @@ def media_files(inputs: Sequence[Path], outcome: Outcome, medium: Medium) -> lis
     The name of a file is that of the path without its folder, and of a file in a folder the path below this folder. If
     two files then have the same name, all names are paths below the deepest folder that holds all inputs.
     """
-    other_media = {
-        suffix: other.singular for other in MEDIA.values() if other is not medium for suffix in other.known_suffixes
-    }
     found = dict[str, tuple[Path, str]]()
     for path in inputs:
         if os.path.isdir(path):
@@ -58,9 +55,9 @@ def media_files(inputs: Sequence[Path], outcome: Outcome, medium: Medium) -> lis
                 outcome.failures.setdefault(str(path), f"{path} holds no {medium.plural}.")
             for name in below:
                 found.setdefault(os.path.abspath(path / name), (path / name, name))
-        elif (noun := other_media.get(path.suffix.lower())) and path.suffix.lower() not in medium.known_suffixes:
+        elif path.suffix.lower() not in medium.known_suffixes and (other := medium_of_suffix(path)):
             outcome.failures[str(path)] = (
-                f"{path} is {noun} by its suffix, but this is for {medium.plural}; leave it out."
+                f"{path} is {other.singular} by its suffix, but this is for {medium.plural}; leave it out."
             )
         else:
             found.setdefault(os.path.abspath(path), (path, path.name))
