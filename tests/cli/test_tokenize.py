@@ -1,14 +1,16 @@
 """The commands that write and read shards: their output and their files."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tiny.cli import run_cli
 from tiny.tokens import save_tokenizer, write_files
 
-from codeword.cli.tokenizing import Selection, ShardOptions, detokenize, tokenize
-from codeword.errors import UnsupportedError, UsageError
+from codeword.cli.detokenizing import detokenize
+from codeword.errors import UsageError
 from codeword.files import Outcome
 from codeword.media.audio import read_audio
 from codeword.media.images import read_image
@@ -26,12 +28,9 @@ def tokens(tmp_path: Path, ndim: int) -> Path:
     """Three shards and their tiny model, in one folder each."""
     save_tokenizer(tmp_path / "model", ndim)
     write_files(tmp_path / "files", ndim, 6)
-    done = tokenize(
-        tmp_path / "model", str(tmp_path / "files"), tmp_path / "tokens",
-        selection=Selection(), options=ShardOptions(shard_items=2), progress=ignore,
-    )  # fmt: skip
-    assert done.results["shards"] == 3
-    assert not done.failures
+    places = tmp_path / "model", tmp_path / "files", "--out", tmp_path / "tokens"
+    assert run_cli("tokenize", *places, "--shard-items", "2") == 0
+    assert len(shard_paths(tmp_path / "tokens")) == 3
     return tmp_path / "tokens"
 
 
@@ -60,6 +59,15 @@ def test_tokens_become_files_again(tokens: Path, ndim: int) -> None:
         assert (found.long() - expected).abs().max() <= (2 if ndim == 1 else 0)  # Streams round otherwise.
 
 
+def test_finished_shards_are_counted_again(tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    places = tmp_path / "model", tmp_path / "files", "--out", tokens
+    assert run_cli("tokenize", *places, "--shard-items", "2", "--json") == 0
+    done = json.loads(capsys.readouterr().out)
+    codes = sum(row.codes.numel() for path in shard_paths(tokens) for row in read_shard(path).rows)
+    assert done == {"results": {"shards": 3, "signals": 6, "codes": codes}, "failures": {}}
+
+
 def test_what_is_broken_is_named_and_the_rest_goes_on(tokens: Path) -> None:
     first, second, third = shard_paths(tokens)
     first.write_bytes(first.read_bytes()[:-9])
@@ -85,19 +93,13 @@ def test_another_model_is_named(tokens: Path, ndim: int) -> None:
     assert all(ours in sentence and "use that model" in sentence for sentence in done.failures.values())
 
 
-def test_wishes_that_cannot_be(tokens: Path, tmp_path: Path, ndim: int) -> None:
-    with pytest.raises(UsageError, match="--limit"):
-        tokenize(
-            tmp_path / "model", str(tmp_path / "files"), tokens,
-            selection=Selection(limit=0), options=ShardOptions(), progress=ignore,
-        )  # fmt: skip
+def test_wishes_that_cannot_be(tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("tokenize", tmp_path / "model", tmp_path / "files", "--out", tokens, "--limit", "0") == 2
+    assert "--limit must be 1 or more" in capsys.readouterr().err
     with pytest.raises(UsageError, match="not written as 'gif'"):
         detokenize(tmp_path / "model", tokens, tmp_path / "out", format_="gif", progress=ignore)
     torch.manual_seed(0)
     config = Tokenizer.from_pretrained(tmp_path / "model").config.model_copy(update={"values": 200})
     Tokenizer(config).save_pretrained(tmp_path / "odd")
-    with pytest.raises(UnsupportedError, match="have no file format here"):
-        tokenize(
-            tmp_path / "odd", str(tmp_path / "files"), tokens,
-            selection=Selection(), options=ShardOptions(), progress=ignore,
-        )  # fmt: skip
+    assert run_cli("tokenize", tmp_path / "odd", tmp_path / "files", "--out", tokens) == 2
+    assert "have no file format here" in capsys.readouterr().err

@@ -1,52 +1,13 @@
-"""Tokenization of whole data sets to shards, and decoding of shards to files."""
+"""Decoding of shards of tokens to files."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codeword.coding import decode_signal
-from codeword.errors import UsageError
 from codeword.files import Outcome, Targets, check_format, describe_size
 from codeword.media import medium_of
 from codeword.pretrained import load
-from codeword.tokens import check_model, info_of, list_items, read_manifest, read_shard, shard_path, shard_paths
-from codeword.tokens import tokenize as tokenize_items
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The part of a data set to tokenize: a split, subsets of LibriSpeech, the first `limit` signals."""
-
-    split: str | None = None
-    subsets: tuple[str, ...] = ()
-    limit: int | None = None
-
-
-@dataclass(frozen=True)
-class ShardOptions:
-    """Signals in a shard (None: the default of the medium), number of processes, and the engine that runs them."""
-
-    shard_items: int | None = None
-    workers: int = 1
-    engine: str = "local"
-
-
-def tokenize(
-    model: Path,
-    data: str,
-    out: Path,
-    *,
-    selection: Selection,
-    options: ShardOptions,
-    progress: Callable[[int, int], None],
-) -> Outcome:
-    """Write the shards of a data set, or continue; the failures are the signals that could not be read."""
-    if selection.limit is not None and selection.limit < 1:
-        raise UsageError(f"--limit must be 1 or more, not {selection.limit}.")
-    tokenizer = load(model).tokenizer
-    items = list_items(data, tokenizer.config, split=selection.split, subsets=selection.subsets, limit=selection.limit)
-    summary = tokenize_items(model, items, out, **asdict(options), progress=progress)
-    return Outcome({"shards": summary.shards, "signals": summary.signals, "codes": summary.codes}, summary.skipped)
+from codeword.tokens import check_model, info_of, read_manifest, read_shard, shard_path, shard_paths
 
 
 def detokenize(

@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from codeword import files
 from codeword.cli import show
 from codeword.cli.app import Flag, Json, Subsets, app
+from codeword.errors import UsageError
+from codeword.pretrained import load
 
 AnyModel = Annotated[Path, Parameter(help="A run, a model folder, or images or speech for a model in the package.")]
 OwnModel = Annotated[Path | None, Parameter(help="A run or a model folder; by default the model in the package.")]
@@ -253,13 +255,18 @@ def tokenize(
         json: Print a JSON object of the written amounts, and of the signals that could not be read.
     """
     _share_processors()
-    from codeword.cli import tokenizing
+    from codeword import tokens
 
-    selection = tokenizing.Selection(split, tuple(subset or ()), limit)
-    options = tokenizing.ShardOptions(shard_items, workers, engine)
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit must be 1 or more, not {limit}.")
+    config = load(model).tokenizer.config
     with show.bar("tokenizing") as progress:
-        done = tokenizing.tokenize(model, data_, out, selection=selection, options=options, progress=progress)
-    return show.outcome(done, as_json=json)
+        items = tokens.list_items(data_, config, split=split, subsets=tuple(subset or ()), limit=limit)
+        done = tokens.tokenize(
+            model, items, out, shard_items=shard_items, workers=workers, engine=engine, progress=progress
+        )
+    results = {"shards": done.shards, "signals": done.signals, "codes": done.codes}
+    return show.outcome(files.Outcome(results, done.skipped), as_json=json)
 
 
 @app.command
@@ -274,10 +281,10 @@ def detokenize(
         json: Print a JSON object of the written files.
     """
     _share_processors()
-    from codeword.cli import tokenizing
+    from codeword.cli.detokenizing import detokenize as detokenize_shards
 
     with show.bar("decoding") as progress:
-        done = tokenizing.detokenize(model, tokens, out, format_=format_, force=force, progress=progress)
+        done = detokenize_shards(model, tokens, out, format_=format_, force=force, progress=progress)
     return show.outcome(done, as_json=json)
 
 
