@@ -1,6 +1,6 @@
 """A third medium is one class and one row: grey volumes in .npy files, through every command on files."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from codeword.config import (
 from codeword.errors import DataError
 from codeword.files import read
 from codeword.media import MEDIA, Medium, medium_of
-from codeword.media.base import NO_SIDE
+from codeword.media.base import EMPTY, Side
 from codeword.model import Model
 from codeword.priors import build_prior
 from codeword.tokenizer import Tokenizer
@@ -48,14 +48,7 @@ class Volumes(Medium):
         yield torch.from_numpy(np.array(self._open(path)))[None]
 
     def write(
-        self,
-        path: Path,
-        blocks: Iterable[Tensor],
-        config: TokenizerConfig,
-        *,
-        grey: bool = False,
-        replace: bool = True,
-        side: Mapping[str, bytes] = NO_SIDE,
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, replace: bool = True, side: Side = EMPTY
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, torch.cat(list(blocks), -1)[0].numpy().astype(np.uint8))

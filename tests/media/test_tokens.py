@@ -20,6 +20,7 @@ from codeword.data import open_dataset
 from codeword.errors import DataError, RecipeError
 from codeword.evaluation import evaluate
 from codeword.media import medium_of
+from codeword.model import Model, uniform
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run, train
 
@@ -176,3 +177,13 @@ def test_the_sizes_of_data_and_tokenizer_must_agree(tmp_path: Path) -> None:
     other = wrong.model_copy(update={"data": wrong.data.model_copy(update={"values": 11})})
     with pytest.raises(RecipeError, match=r"data\.values is 11, but tokenizer\.values is 12"):
         train(other, tmp_path / "run")
+
+
+def test_equal_codes_in_all_cells_come_back(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(identity(1, 2)).eval()
+    Model(tokenizer, uniform(tokenizer)).save_pretrained(tmp_path / "model")
+    np.save(tmp_path / "x.npy", np.repeat(np.arange(VALUES)[:, None], 2, 1))
+    assert run_cli("compress", tmp_path / "x.npy", "--out", tmp_path / "x.cw", "--model", tmp_path / "model") == 0
+    back = tmp_path / "back.npy"
+    assert run_cli("decompress", tmp_path / "x.cw", "--out", back, "--model", tmp_path / "model") == 0
+    assert np.array_equal(np.load(back), np.load(tmp_path / "x.npy"))

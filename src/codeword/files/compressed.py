@@ -145,14 +145,16 @@ def decompress(
         signals = Codec(loaded).read(container, salvage=salvage, progress=progress)
         for name, signal in zip(names, signals, strict=True):
             with outcome.record_failure(name, UsageError), outcome.record_failure(name, DataError):
-                target, grey = targets.path(name), signal.entry.grey
-                medium.write(target, signal.blocks, loaded.tokenizer.config, grey=grey, replace=force, side=signal.side)
+                target, blocks = targets.path(name), signal.blocks
+                if signal.entry.grey:
+                    blocks = (x.float().mean(0, keepdim=True).round().to(x.dtype) for x in blocks)
+                medium.write(target, blocks, loaded.tokenizer.config, replace=force, side=signal.side)
                 size = describe_size(signal.entry.size, loaded.tokenizer.config.sample_rate)
                 outcome.results[name] = {"out": str(target), **size}
                 if name != signal.entry.name:
                     outcome.results[name]["stored_name"] = signal.entry.name
-                if blocks := signal.damage.blocks:
-                    lost = {"lost": str(signal.damage), "damaged_blocks": blocks}
+                if damaged := signal.damage.blocks:
+                    lost = {"lost": str(signal.damage), "damaged_blocks": damaged}
                     outcome.results[name] |= lost | {"block": describe_size(signal.block_size, None)["size"]}
                 if signal.entry.has_side and not signal.side:
                     outcome.results[name]["side_data"] = "lost"

@@ -3,7 +3,8 @@
 A wave is a float32 array in [-1, 1], a signal an integer tensor.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from math import ceil, gcd
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +27,7 @@ from codeword.media.audio_files import (
     opened,
     read_header,
 )
-from codeword.media.base import NO_SIDE, Medium, regroup
+from codeword.media.base import EMPTY, Medium, Side, regroup
 from codeword.media.channels import Mono, Wave
 from codeword.media.cut_files import lacks_end
 from codeword.media.facts import AXES
@@ -129,25 +130,15 @@ class Audio(Medium):
         return notes
 
     def write(
-        self,
-        path: Path,
-        blocks: Iterable[Tensor],
-        config: TokenizerConfig,
-        *,
-        grey: bool = False,
-        replace: bool = True,
-        side: Mapping[str, bytes] = NO_SIDE,
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, replace: bool = True, side: Side = EMPTY
     ) -> None:
         write_blocks(path, blocks, sample_rate=_rate(config), values=config.values, replace=replace)
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         """The log-mel distance in nepers, in blocks of about 10 s, each weighted by its length."""
         rate, total, samples = _rate(config), 0.0, 0
-        pairs = (
-            read_blocks(path, sample_rate=rate, values=65536, channel=channel)
-            for path, channel in ((reconstruction, None), (original, self.channel))
-        )
-        for decoded, expected in zip(*pairs, strict=True):
+        read = partial(read_blocks, sample_rate=rate, values=65536)
+        for decoded, expected in zip(read(reconstruction), read(original, channel=self.channel), strict=True):
             waves = (dequantise(x[0], 65536) for x in (decoded, expected))
             total += log_mel_distance(*waves, sample_rate=rate) * expected.shape[1]
             samples += expected.shape[1]

@@ -15,8 +15,10 @@ from codeword.errors import UnsupportedError, UsageError
 Tensors = tuple[Tensor, ...]
 """Tensors with the same length along their first axis."""
 
-NO_SIDE: Mapping[str, bytes] = MappingProxyType({})
-"""The side data of a signal whose file holds nothing else."""
+Side = Mapping[str, bytes]
+"""The side data of a signal: the parts of its file that a lossless file stores besides the signal, by name."""
+
+EMPTY: Side = MappingProxyType({})
 
 
 def regroup(pieces: Iterable[Tensors], count: int) -> Iterator[Tensors]:
@@ -118,16 +120,9 @@ class Medium(ABC):
 
     @abstractmethod
     def write(
-        self,
-        path: Path,
-        blocks: Iterable[Tensor],
-        config: TokenizerConfig,
-        *,
-        grey: bool = False,
-        replace: bool = True,
-        side: Mapping[str, bytes] = NO_SIDE,
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, replace: bool = True, side: Side = EMPTY
     ) -> None:
-        """Write a signal given in the blocks of `read`; with `grey` all channels are equal.
+        """Write a signal given in the blocks of `read`, in which one channel may stand for several equal ones.
 
         `side` is that of a lossless file.
 

@@ -1,7 +1,7 @@
 """Image files: every format of Pillow is read as uint8 RGB; the size in the header is checked before decoding."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from math import log10
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from torch import Tensor
 from codeword.config import TokenizerConfig
 from codeword.errors import DataError, UsageError
 from codeword.media import extras
-from codeword.media.base import NO_SIDE, Medium
+from codeword.media.base import EMPTY, Medium, Side
 from codeword.media.facts import AXES, MAX_PIXELS
 from codeword.media.mosaic import mosaic
 from codeword.store import write_atomically
@@ -76,7 +76,7 @@ def read_image_size(path: str | Path) -> tuple[int, int]:
     return _open(Path(path), _upright_size)
 
 
-def write_image(path: str | Path, image: Tensor, *, replace: bool = True, side: Mapping[str, bytes] = NO_SIDE) -> None:
+def write_image(path: str | Path, image: Tensor, *, replace: bool = True, side: Side = EMPTY) -> None:
     """Write a uint8 (3, H, W) or (1, H, W) image atomically; the suffix decides on the format.
 
     `side` is the side data of a PNG: transparency and metadata.
@@ -143,19 +143,9 @@ class Images(Medium):
         return _open(path, extras.lossless_sizes)
 
     def write(
-        self,
-        path: Path,
-        blocks: Iterable[Tensor],
-        config: TokenizerConfig,
-        *,
-        grey: bool = False,
-        replace: bool = True,
-        side: Mapping[str, bytes] = NO_SIDE,
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, replace: bool = True, side: Side = EMPTY
     ) -> None:
-        image = torch.cat(list(blocks), -1)
-        if grey:
-            image = image.float().mean(0, keepdim=True).round()
-        write_image(path, image.to(torch.uint8), replace=replace, side=side)
+        write_image(path, torch.cat(list(blocks), -1).to(torch.uint8), replace=replace, side=side)
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         decoded, expected = read_image(reconstruction), read_image(original)

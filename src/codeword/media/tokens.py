@@ -1,7 +1,7 @@
 """Tokens that another tokenizer made, in .npy files: integers (*S), or (*S, K) with K codes in each cell."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codeword.config import TokenizerConfig
 from codeword.errors import DataError, reason
-from codeword.media.base import NO_SIDE, Medium
+from codeword.media.base import EMPTY, Medium, Side
 from codeword.media.facts import AXES
 from codeword.store import write_atomically
 
@@ -64,16 +64,10 @@ class Tokens(Medium):
         yield torch.from_numpy(self._open(path, config).astype(np.int64)).movedim(-1, 0)
 
     def write(
-        self,
-        path: Path,
-        blocks: Iterable[Tensor],
-        config: TokenizerConfig,
-        *,
-        grey: bool = False,
-        replace: bool = True,
-        side: Mapping[str, bytes] = NO_SIDE,
+        self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, replace: bool = True, side: Side = EMPTY
     ) -> None:
-        tokens = torch.cat(list(blocks), -1).movedim(0, -1).numpy().astype(np.uint16)
+        x = torch.cat(list(blocks), -1)
+        tokens = x.expand(config.channels, *x.shape[1:]).movedim(0, -1).numpy().astype(np.uint16)
         content = io.BytesIO()
         np.save(content, tokens[..., 0] if config.channels == 1 else tokens)
         write_atomically(path, content.getvalue(), replace=replace)
