@@ -170,8 +170,8 @@ def value_blocks(
 class FileBlocks:
     """The blocks of all signals of a file, numbered one signal after another.
 
-    `divide` gives the divisions of a signal of size *S into equally many blocks, of its cells and perhaps of its
-    values.
+    `divide` returns the division of a signal of size *S into blocks: that of its cells, and in a lossless file also
+    that of its values.
     """
 
     def __init__(

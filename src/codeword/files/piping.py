@@ -24,7 +24,7 @@ _COPIED_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Pipes:
-    """Paths of a command, with temporary files in `folder`, if there is one, in place of standard input and output."""
+    """The inputs and the output of a command; those given as `-` are temporary files in `folder`."""
 
     inputs: list[Path]
     out: Path
@@ -51,7 +51,7 @@ def piped(
 ) -> Iterator[Pipes]:
     """Replace `-` among the inputs by a file with all of standard input, and `-` as output by the path of a new file.
 
-    `suffix` gives the suffix of the first one from its content.
+    `suffix` returns the suffix for the file of standard input, from its content.
 
     Raises:
         UsageError: standard output is a terminal.
@@ -83,7 +83,7 @@ def check_one_signal(compressed: Path) -> None:
 
 
 def media_suffix(path: Path, medium: str | None) -> str:
-    """A suffix of this medium; by default of the first one that has a model in the package and can read the file.
+    """The suffix for a file of this medium, by default of the first medium that can read the file.
 
     Raises:
         UsageError: there is no such medium, or none that can read the file.

@@ -101,7 +101,7 @@ def _end_of_sound(file: BinaryIO, chunks: _Chunks, size: int) -> int:
 
 
 def _is_unknown(length: int) -> bool:
-    """True for the sizes, near the largest numbers of 31 and 32 bits, that programs write which write to a pipe."""
+    """True for a size near the largest of 31 or 32 bits: a program that writes to a pipe does not know the size."""
     return length & 0x7FFFFFFF >= 0x7FFFF000
 
 

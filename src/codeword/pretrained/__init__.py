@@ -34,7 +34,7 @@ def pretrained_folder(name: str) -> Path:
 
 
 def folder_of(name_or_path: str | Path) -> Path:
-    """The folder of the model in the package with this name, or, if there is a file or no such model, the path."""
+    """The folder of the model in the package with this name, or the path itself if it exists or names no model."""
     path = Path(name_or_path)
     return pretrained_folder(str(path)) if str(path) in NAMES and not path.exists() else path
 

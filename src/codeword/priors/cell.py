@@ -61,8 +61,8 @@ class CellPrior(Prior):
         """All sums of the network, with views of its weights."""
         yield Sum(addends=_columns(self.embed))
         yield Sum(((self.head.weight, SIGNAL),), (self.head.bias[:, None], *_columns(self.within)))
-        for output in self.outputs:
-            yield Sum(((cast(nn.Linear, output).weight, SIGNAL),), (cast(nn.Linear, output).bias[:, None],))
+        for output in cast(list[nn.Linear], self.outputs):
+            yield Sum(((output.weight, SIGNAL),), (output.bias[:, None],))
 
     def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
         total = torch.zeros(len(codes), device=codes.device)
