@@ -78,12 +78,12 @@ def run(prior: PixelCNN, codes: Tensor, few: int, coders: dict[str, SymbolCoder]
 def written(coder: SymbolCoder, codes: Tensor) -> bytes:
     """All signals as one segment."""
     writer = Writer()
-    coder.write([writer], codes, everywhere(codes), blocks_per_segment=len(codes))
+    coder.write([(slice(0, len(codes)), writer)], codes, everywhere(codes))
     return writer.content()
 
 
 def read(coder: SymbolCoder, content: bytes, like: Tensor) -> Tensor:
-    return coder.read([Reader(content)], everywhere(like), blocks_per_segment=len(like))
+    return coder.read([(slice(0, len(like)), Reader(content))], everywhere(like))
 
 
 def everywhere(codes: Tensor) -> Tensor:

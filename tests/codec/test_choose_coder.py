@@ -14,7 +14,7 @@ from codeword.priors import Sampler, walk
 
 def cost_bytes(coder: SymbolCoder, batch: Batch, tables: bytes = b"") -> int:
     writer = Writer()
-    coder.write([writer], batch.codes, batch.mask, blocks_per_segment=len(batch.codes))
+    coder.write([(slice(0, len(batch.codes)), writer)], batch.codes, batch.mask)
     return len(writer.content()) + len(tables)
 
 

@@ -87,10 +87,10 @@ def test_a_histogram_comes_back_and_knows_its_price(seed: int, codebook_sizes: l
     again = TableCoder.unpack(coder.pack(), codebook_sizes)
     assert all(np.array_equal(a, b) for a, b in zip(coder.weights, again.weights, strict=True))
     mask, writer = torch.ones(3, 100, dtype=torch.bool), Writer()
-    coder.write([writer], codes.view(3, 100, -1), mask, blocks_per_segment=3)
+    coder.write([(slice(0, 3), writer)], codes.view(3, 100, -1), mask)
     assert coder.bits(codes) <= 8 * len(writer.content()) + 32
     assert 8 * len(writer.content()) <= coder.bits(codes) * 1.001 + 64
-    read = again.read([Reader(writer.content())], mask, blocks_per_segment=3)
+    read = again.read([(slice(0, 3), Reader(writer.content()))], mask)
     assert torch.equal(read.view(300, -1), codes)
     assert TableCoder.uniform(codebook_sizes).bits(codes) == pytest.approx(300 * sum(map(log2, codebook_sizes)))
 

@@ -8,7 +8,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import log
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import constriction
 import numpy as np
@@ -28,6 +28,7 @@ from codeword.tokenizer import Tokenizer
 
 Rows = NDArray[np.float32]
 Symbols = NDArray[np.int32]
+T = TypeVar("T")
 
 _WORD_BYTES, _WORD_BITS = 4, 32
 
@@ -97,6 +98,12 @@ class Reader:
         return symbols
 
 
+Writers = Sequence[tuple[slice, Writer]]
+"""The encoder of each segment, with the blocks of the segment."""
+
+Readers = Sequence[tuple[slice, Reader]]
+"""The decoder of each segment, with the blocks of the segment."""
+
 _MAX_WEIGHT = 65535
 
 # The number of blocks for which the cost under the prior is compared with that under tables.
@@ -104,7 +111,7 @@ _TRIAL_BLOCKS = 8
 
 
 class SymbolCoder(ABC):
-    """Writes codes of blocks (N, *Q, K) with range coders, each for `blocks_per_segment` consecutive blocks.
+    """Writes codes of blocks (N, *Q, K) with range coders, one for each segment.
 
     The mask (N, *Q) is True for cells on the grid; the codes of other cells are not written and are read as 0. `codes`
     is K.
@@ -113,11 +120,11 @@ class SymbolCoder(ABC):
     codes: int
 
     @abstractmethod
-    def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
-        """Write blocks: the first `blocks_per_segment` of them to the first writer, the next ones to the second, ..."""
+    def write(self, writers: Writers, codes: Tensor, mask: Tensor) -> None:
+        """Write each block to the writer of its segment."""
 
     @abstractmethod
-    def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
+    def read(self, readers: Readers, mask: Tensor) -> Tensor:
         """Read the codes (N, *Q, K) int64 written by `write`. Raises DataError."""
 
 
@@ -170,15 +177,15 @@ class TableCoder(SymbolCoder):
             total -= float(np.log2(w / w.sum(dtype=np.float64))[codes[:, k].numpy()].sum())
         return total
 
-    def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
-        for writer, blocks in zip(writers, _segments(len(mask), blocks_per_segment), strict=True):
+    def write(self, writers: Writers, codes: Tensor, mask: Tensor) -> None:
+        for blocks, writer in writers:
             symbols = codes[blocks][mask[blocks]].numpy().astype(np.int32)
             for k, table in enumerate(self._tables):
                 writer.write_with_table(np.ascontiguousarray(symbols[:, k]), table)
 
-    def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
+    def read(self, readers: Readers, mask: Tensor) -> Tensor:
         codes = torch.zeros(*mask.shape, len(self._tables), dtype=torch.int64)
-        for reader, blocks in zip(readers, _segments(len(mask), blocks_per_segment), strict=True):
+        for blocks, reader in readers:
             count = int(mask[blocks].sum())
             columns = [reader.read_with_table(count, table) for table in self._tables]
             codes[blocks][mask[blocks]] = torch.from_numpy(np.stack(columns, -1).astype(np.int64))
@@ -193,24 +200,24 @@ class PriorCoder(SymbolCoder):
     def __init__(self, prior: Prior, *, label: int | None) -> None:
         self.prior, self.label, self.codes = prior, label if prior.classes else None, len(prior.codebook_sizes)
 
-    def write(self, writers: Sequence[Writer], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> None:
+    def write(self, writers: Writers, codes: Tensor, mask: Tensor) -> None:
         symbols = codes.flatten(1)
-        blocks_with_cell = _blocks_by_cell(mask, blocks_per_segment)
+        writers_of_cell = _by_cell(writers, mask)
 
         def write_step(logits: Tensor, i: int) -> Tensor:
             rows, symbols_of_step = softmax_weights(logits).numpy(), symbols[:, i].numpy().astype(np.int32)
-            for writer, blocks in zip(writers, blocks_with_cell[i // self.codes], strict=True):
+            for blocks, writer in writers_of_cell[i // self.codes]:
                 writer.write(symbols_of_step[blocks], rows[blocks])
             return symbols[:, i]
 
         self._walk(write_step, mask)
 
-    def read(self, readers: Sequence[Reader], mask: Tensor, *, blocks_per_segment: int) -> Tensor:
-        blocks_with_cell = _blocks_by_cell(mask, blocks_per_segment)
+    def read(self, readers: Readers, mask: Tensor) -> Tensor:
+        readers_of_cell = _by_cell(readers, mask)
 
         def read_step(logits: Tensor, i: int) -> Tensor:
             rows, symbols_of_step = softmax_weights(logits).numpy(), np.zeros(len(mask), np.int64)
-            for reader, blocks in zip(readers, blocks_with_cell[i // self.codes], strict=True):
+            for blocks, reader in readers_of_cell[i // self.codes]:
                 symbols_of_step[blocks] = reader.read(rows[blocks])
             return torch.from_numpy(symbols_of_step)
 
@@ -221,11 +228,10 @@ class PriorCoder(SymbolCoder):
         return walk(self.prior, len(mask), choose, label=label, grid=tuple(mask.shape[1:]))
 
 
-def _blocks_by_cell(mask: Tensor, blocks_per_segment: int) -> list[list[np.ndarray]]:
-    """For each cell of a block and each segment, the numbers of the blocks in which the mask (N, *Q) has this cell."""
+def _by_cell(coders: Sequence[tuple[slice, T]], mask: Tensor) -> list[list[tuple[np.ndarray, T]]]:
+    """The coders of each cell of a block, with the numbers of their blocks in which the mask (N, *Q) has this cell."""
     cells = mask.flatten(1).t().contiguous().numpy()
-    starts = range(0, len(mask), blocks_per_segment)
-    return [[start + np.flatnonzero(cell[start : start + blocks_per_segment]) for start in starts] for cell in cells]
+    return [[(blocks.start + np.flatnonzero(cell[blocks]), coder) for blocks, coder in coders] for cell in cells]
 
 
 class Chosen(NamedTuple):
@@ -293,16 +299,14 @@ class ValueCoder:
         self.tokenizer, self.batch_size = tokenizer, batch_size
         self.label = None if label is None or not tokenizer.classes else torch.full((batch_size,), label)
 
-    def write(
-        self, writers: Sequence[Writer], codes: Tensor, x: Tensor, mask: Tensor, *, blocks_per_segment: int
-    ) -> None:
+    def write(self, writers: Writers, codes: Tensor, x: Tensor, mask: Tensor) -> None:
         """Write the values x of blocks after their codes, to the same writers as the codes."""
         values, flat_mask = pad_batch(x, self.batch_size).flatten(2), mask.flatten(1)
 
         def write_step(logits: Tensor, i: int) -> Tensor:
             channel, positions = self._step(i)
             values_of_step = values[:, channel, positions]
-            for writer, blocks in zip(writers, _segments(len(mask), blocks_per_segment), strict=True):
+            for blocks, writer in writers:
                 inside = flat_mask[blocks, positions]
                 symbols = values_of_step[blocks][inside].numpy().astype(np.int32)
                 writer.write(symbols, probabilities(logits[blocks][inside]))
@@ -310,14 +314,14 @@ class ValueCoder:
 
         self._walk(codes, write_step)
 
-    def read(self, readers: Sequence[Reader], codes: Tensor, mask: Tensor, *, blocks_per_segment: int) -> Tensor:
+    def read(self, readers: Readers, codes: Tensor, mask: Tensor) -> Tensor:
         """Read the values (N, C, *S) int64 written by `write`. Raises DataError."""
         flat_mask = mask.flatten(1)
 
         def read_step(logits: Tensor, i: int) -> Tensor:
             _, positions = self._step(i)
             values_of_step = torch.zeros(logits.shape[:2], dtype=torch.int64)
-            for reader, blocks in zip(readers, _segments(len(mask), blocks_per_segment), strict=True):
+            for blocks, reader in readers:
                 inside = flat_mask[blocks, positions]
                 symbols = reader.read(probabilities(logits[blocks][inside]))
                 values_of_step[blocks][inside] = torch.from_numpy(symbols.astype(np.int64))
@@ -333,8 +337,3 @@ class ValueCoder:
         with deterministic():
             features = self.tokenizer.features(pad_batch(codes, self.batch_size), self.label)
             return self.tokenizer.likelihood.walk(features, choose)
-
-
-def _segments(count: int, blocks_per_segment: int) -> list[slice]:
-    """The blocks of each segment, out of `count` blocks."""
-    return [slice(start, min(start + blocks_per_segment, count)) for start in range(0, count, blocks_per_segment)]

@@ -42,31 +42,30 @@ class SegmentCoder:
 
     def write(self, batch: Batch) -> list[Segment]:
         """Encode a batch to segments, each with the codes of its blocks followed by their values."""
-        per = self.blocks_per_segment
-        writers = [Writer() for _ in range(0, len(batch.mask), per)]
-        self.symbol_coder.write(writers, batch.codes, batch.mask, blocks_per_segment=per)
+        writers = [(blocks, Writer()) for blocks in self._slices(len(batch.mask))]
+        self.symbol_coder.write(writers, batch.codes, batch.mask)
         if self.value_coder is not None:
             assert batch.values is not None
             assert batch.value_mask is not None
-            self.value_coder.write(writers, batch.codes, batch.values, batch.value_mask, blocks_per_segment=per)
-        return [Segment(w.content(), crc) for w, crc in zip(writers, self._crcs(batch), strict=True)]
+            self.value_coder.write(writers, batch.codes, batch.values, batch.value_mask)
+        return [Segment(writer.content(), crc) for (_, writer), crc in zip(writers, self._crcs(batch), strict=True)]
 
     def read(
         self, segments: Sequence[Segment | None], mask: Tensor, value_mask: Tensor | None = None
     ) -> list[Block | None]:
         """Decode segments to n blocks. A block is None if its segment is None or decodes to other content."""
-        per = self.blocks_per_segment
-        segment_numbers = torch.arange(len(mask)) // per
+        segment_numbers = torch.arange(len(mask)) // self.blocks_per_segment
         present = torch.tensor([s is not None for s in segments])[segment_numbers]
         # The mask of a lost block is empty, so no symbols are read for it.
         mask = mask & _expand(present, mask.ndim)
         value_mask = None if value_mask is None else value_mask & _expand(present, value_mask.ndim)
-        readers = [Reader(b"" if s is None else s.payload) for s in segments]
+        slices = self._slices(len(mask))
+        readers = [(blocks, Reader(s.payload if s else b"")) for blocks, s in zip(slices, segments, strict=True)]
         try:
-            codes = self.symbol_coder.read(readers, mask, blocks_per_segment=per)
+            codes = self.symbol_coder.read(readers, mask)
             values = None
             if self.value_coder is not None and value_mask is not None:
-                values = self.value_coder.read(readers, codes, value_mask, blocks_per_segment=per)
+                values = self.value_coder.read(readers, codes, value_mask)
         except DataError:
             # One corrupt segment breaks the shared decoding loop, so the whole batch is lost.
             return [None] * len(mask)
@@ -77,11 +76,15 @@ class SegmentCoder:
             for i, number in enumerate(segment_numbers.tolist())
         ]
 
+    def _slices(self, count: int) -> list[slice]:
+        """The blocks of each segment, out of `count` blocks."""
+        per = self.blocks_per_segment
+        return [slice(start, min(start + per, count)) for start in range(0, count, per)]
+
     def _crcs(self, batch: Batch) -> list[int]:
         """CRC-32 of the codes, and in a lossless file of the values, of each segment."""
         crcs = []
-        for start in range(0, len(batch.mask), self.blocks_per_segment):
-            blocks = slice(start, start + self.blocks_per_segment)
+        for blocks in self._slices(len(batch.mask)):
             crc = zlib.crc32(batch.codes[blocks][batch.mask[blocks]].int().numpy().tobytes())
             if batch.values is not None and batch.value_mask is not None:
                 values = batch.values[blocks].movedim(1, -1)[batch.value_mask[blocks]]
