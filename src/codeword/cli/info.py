@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from codeword import media
 from codeword.codec.format import MAGIC
 from codeword.config import PriorModelConfig, TokenizerConfig
 from codeword.errors import ModelError, UsageError
@@ -47,17 +48,15 @@ def _describe_file(path: Path) -> dict[str, Any]:
     Raises DataError.
     """
     with path.open("rb") as file:
-        is_compressed = file.read(len(MAGIC)) == MAGIC
-    if not is_compressed:
-        from codeword.media import medium_of_suffix  # Not above, because compressed files are described without torch.
-
-        if medium := medium_of_suffix(path):
-            found: dict[str, Any] = {"holds": medium.singular, "bytes": path.stat().st_size, **medium.describe(path)}
-            if medium.pretrained:
-                found["notes"] = list[str]()
-                config = read_config(pretrained_folder(medium.pretrained), TokenizerConfig)
-                # The whole file, because damage and clipping are found only by reading.
-                for _ in medium.read(path, config, found["notes"]):
-                    pass
-            return found
-    return describe_compressed(path)
+        # Only another file needs the module of the media, and so torch.
+        medium = None if file.read(len(MAGIC)) == MAGIC else media.medium_of_suffix(path)
+    if medium is None:
+        return describe_compressed(path)
+    found: dict[str, Any] = {"holds": medium.singular, "bytes": path.stat().st_size, **medium.describe(path)}
+    if medium.pretrained:
+        config = read_config(pretrained_folder(medium.pretrained), TokenizerConfig)
+        found["notes"] = list[str]()
+        # The whole file is read, because damage and clipping are found only then.
+        for _ in medium.read(path, config, found["notes"]):
+            pass
+    return found
