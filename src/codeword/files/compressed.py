@@ -72,9 +72,10 @@ def compress(
     check_outputs([out], inputs=[path for path, _ in files], force=force)
     for path, name in files:
         with outcome.record_failure(path, DataError):
-            size, side = medium.size(path, config), medium.side(path, config) if lossless else {}
+            size = medium.size(path, config)
+            side = medium.side(path, config) if lossless else {}
             signals.append((path, Signal(name, size, partial(read, path, config, notes[path]), partial(dict, side))))
-    while signals:
+    while signals and not outcome.results:
         content = io.BytesIO()
         try:
             written = Codec(loaded).write(content, [signal for _, signal in signals], options, progress=progress)
@@ -83,6 +84,7 @@ def compress(
             outcome.failures[str(signals.pop(error.number)[0])] = str(error)
             continue
         write_atomically(out, content.getvalue(), replace=force)
+        sizes = [medium.lossless_sizes(path, config) if lossless else {} for path, _ in signals]
         outcome.results[str(out)] = {
             "signals": len(signals),
             "medium": medium.plural,
@@ -91,11 +93,8 @@ def compress(
             **written._asdict(),
             "lossless": lossless,
             "notes": {str(path): notes[path] for path, _ in signals if notes[path]},
+            **_smaller_as(sizes, written.bytes),
         }
-        if lossless:
-            sizes = [medium.lossless_sizes(path, config) for path, _ in signals]
-            outcome.results[str(out)] |= _smaller_as(sizes, written.bytes)
-        break
     return outcome
 
 
