@@ -6,7 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from codeword.errors import CodewordError, UsageError
+from codeword.errors import UsageError
+from codeword.store.files import not_written
 
 LOCK_FILE = ".lock"
 
@@ -31,7 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
             f"Another process is writing to {folder}; wait until it ends, or choose another folder."
         ) from error
     except OSError as error:
-        raise CodewordError(f"Could not write {folder}: {error.strerror or error}; choose another folder.") from error
+        raise not_written(folder, error) from error
     try:
         yield
     finally:
