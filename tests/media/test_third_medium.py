@@ -63,6 +63,9 @@ class Volumes(Medium):
 @pytest.fixture(autouse=True)
 def volumes(monkeypatch: pytest.MonkeyPatch) -> Medium:
     medium = Volumes()
+    # Tokens have the same suffix.
+    for name in [name for name, other in MEDIA.items() if ".npy" in other.suffixes]:
+        monkeypatch.delitem(MEDIA, name)
     monkeypatch.setitem(MEDIA, medium.name, medium)
     return medium
 
