@@ -1,5 +1,6 @@
 """Tokens of another tokenizer, in .npy files: trained on, compressed, sampled and measured without loss."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -187,3 +188,15 @@ def test_equal_codes_in_all_cells_come_back(tmp_path: Path) -> None:
     back = tmp_path / "back.npy"
     assert run_cli("decompress", tmp_path / "x.cw", "--out", back, "--model", tmp_path / "model") == 0
     assert np.array_equal(np.load(back), np.load(tmp_path / "x.npy"))
+
+
+def test_info_tells_the_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((30, 4), np.uint16))
+    assert run_cli("info", tmp_path / "x.npy", "--json") == 0
+    size = (tmp_path / "x.npy").stat().st_size
+    expected = {"holds": "a grid of tokens", "bytes": size, "numbers": "uint16", "shape": [30, 4]}
+    assert json.loads(capsys.readouterr().out) == expected
+    np.savez(tmp_path / "x.npz", np.zeros(3))
+    (tmp_path / "x.npz").rename(tmp_path / "x.npy")
+    assert run_cli("info", tmp_path / "x.npy") == 1
+    assert "x.npy is no readable .npy file" in capsys.readouterr().err

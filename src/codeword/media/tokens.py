@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,14 +25,7 @@ def open_tokens(path: Path, *, ndim: int, codes: int, values: int) -> NDArray[np
     Raises:
         DataError: the file is missing or no .npy file, or holds other numbers or another number of axes.
     """
-    try:
-        tokens: NDArray[np.integer] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}; check the path.") from error
-    except Exception as error:  # numpy raises many kinds of errors on invalid bytes.
-        raise DataError(
-            f"{path} is no readable .npy file ({reason(error)}); write it again with numpy.save."
-        ) from error
+    tokens = _mapped(path)
     if codes == 1 and tokens.ndim == ndim:
         tokens = tokens[..., None]
     if tokens.dtype.kind not in "iu" or tokens.ndim != ndim + 1 or tokens.shape[-1] != codes or not tokens.size:
@@ -43,6 +37,17 @@ def open_tokens(path: Path, *, ndim: int, codes: int, values: int) -> NDArray[np
     if low < 0 or high >= values:
         raise DataError(f"{path} holds tokens from {low} to {high}, but this is for {values} from 0 on.")
     return tokens
+
+
+def _mapped(path: Path) -> NDArray[np.integer]:
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}; check the path.") from error
+    except Exception as error:  # numpy raises many kinds of errors on invalid bytes.
+        raise DataError(
+            f"{path} is no readable .npy file ({reason(error)}); write it again with numpy.save."
+        ) from error
 
 
 class Tokens(Medium):
@@ -59,6 +64,10 @@ class Tokens(Medium):
 
     def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
         return self._open(path, config).shape[:-1]
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        tokens = _mapped(path)
+        return {"numbers": str(tokens.dtype), "shape": list(tokens.shape)}
 
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         yield torch.from_numpy(self._open(path, config).astype(np.int64)).movedim(-1, 0)
