@@ -70,6 +70,14 @@ def test_models_load_by_name_and_by_place(tmp_path: Path) -> None:
         codeword.load("voices")
 
 
+def test_a_folder_of_pictures_does_not_hide_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    model = codeword.load("images")
+    model.save_pretrained("images", compact=True)
+    assert codeword.load("images") is not model
+
+
 def test_every_public_name_is_there() -> None:
     assert {"Model", "encode", "decode", "train"} <= set(dir(codeword))
     assert all(getattr(codeword, name) is not None for name in dir(codeword))

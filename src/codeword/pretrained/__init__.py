@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codeword.errors import ModelError
+from codeword.store import CONFIG_FILE, RECIPE_FILE
 
 if TYPE_CHECKING:
     from codeword.model import Model
@@ -34,9 +35,13 @@ def pretrained_folder(name: str) -> Path:
 
 
 def folder_of(name_or_path: str | Path) -> Path:
-    """The folder of the model in the package with this name, or the path itself if it exists or names no model."""
+    """The folder of the model in the package with this name, or the path if there is none, or a file or model there.
+
+    A folder of pictures called images is no model.
+    """
     path = Path(name_or_path)
-    return pretrained_folder(str(path)) if str(path) in NAMES and not path.exists() else path
+    is_own = path.is_file() or (path / CONFIG_FILE).exists() or (path / RECIPE_FILE).exists()
+    return pretrained_folder(str(path)) if str(path) in NAMES and not is_own else path
 
 
 @cache
