@@ -82,7 +82,7 @@ def _text(value: object) -> str:
 
 def _size(size: Mapping[str, int]) -> str:
     """Width x height of an image, or the number of samples."""
-    unit = "samples" if "samples" in size else "pixels"
+    unit = "samples" if "samples" in size else "values" if "depth" in size else "pixels"
     return f"{_product(size)} {unit}"
 
 
