@@ -32,7 +32,7 @@ def test_the_original_is_not_replaced_by_its_lossy_copy(photo: Path, capsys: pyt
     compressed = archive.read_bytes()
     for out in (photo.parent, photo):
         assert run_cli("decompress", archive, "--out", out) == 2
-        assert "p.png exists already; choose another path, or set `force`" in capsys.readouterr().err
+        assert "p.png exists already; choose another path, or give --force" in capsys.readouterr().err
     assert run_cli("compress", photo, "--out", archive) == 2
     assert run_cli("compress", photo, "--out", photo, "--force") == 2
     assert "is an input" in capsys.readouterr().err

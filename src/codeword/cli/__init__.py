@@ -88,7 +88,9 @@ def _explain(error: Exception) -> tuple[str, int]:
     """The sentence for a person, and the exit code."""
     match error:
         case CodewordError():
-            return str(error), next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+            # The library names its argument; at the command line it is an option.
+            sentence = str(error).replace("set `force`", "give --force")
+            return sentence, next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         case CycloptsError():
             return f"{error} `codeword --help` lists the commands and their options.", 2
         case OSError():
