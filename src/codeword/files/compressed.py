@@ -143,7 +143,7 @@ def decompress(
         targets = Targets(out, suffix, names, inputs=[Path(file)], force=force, one_file=to_one_file)
         signals = Codec(loaded).read(container, salvage=salvage, progress=progress)
         for name, signal in zip(names, signals, strict=True):
-            with outcome.record_failure(name, UsageError), outcome.record_failure(name, DataError):
+            with outcome.record_failure(name, (UsageError, DataError)):
                 target, blocks = targets.path(name), signal.blocks
                 if signal.entry.grey:
                     blocks = (x.float().mean(0, keepdim=True).round().to(x.dtype) for x in blocks)

@@ -20,6 +20,8 @@ from codeword.tokenizer import Tokenizer
 StrPath = str | Path
 """A path; for a model also the name of one in the package, or `owner/name` on the Hugging Face Hub."""
 
+ErrorClasses = type[CodewordError] | tuple[type[CodewordError], ...]
+
 
 @dataclass
 class Outcome:
@@ -29,11 +31,11 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
-    def record_failure(self, name: object, error_class: type[CodewordError] = CodewordError) -> Iterator[None]:
+    def record_failure(self, name: object, classes: ErrorClasses = CodewordError) -> Iterator[None]:
         """Catch an error and record its message as the failure of `name`; the caller continues with other inputs."""
         try:
             yield
-        except error_class as error:
+        except classes as error:
             self.failures[str(name)] = str(error)
 
 
