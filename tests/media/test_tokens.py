@@ -122,6 +122,17 @@ def test_the_splits_are_consecutive_parts_of_the_first_axis(path: Path, kind: tu
             assert len({tuple(x.flatten().tolist()) for x in drawn}) > 5
 
 
+def test_a_folder_gives_the_tokens_of_all_its_files(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    for name in ("a.npy", "below/b.npy"):
+        np.save(tmp_path / name, np.full(300, len(name)))
+    data = open_dataset(recipe(tmp_path, 1, 1).data, "train")
+    assert {int(data.take([i]).x.unique()) for i in range(len(data))} == {5, 11}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no tokens"):
+        open_dataset(recipe(tmp_path / "empty", 1, 1).data, "train")
+
+
 @pytest.mark.parametrize("values", [2, 1024, 65536])
 def test_every_token_comes_back(values: int) -> None:
     tokenizer = Tokenizer(identity(1, 2, values)).eval()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from codeword.config import TokensConfig
 from codeword.data.base import Batch, Dataset, Split
+from codeword.data.files.tree import open_folder
 from codeword.errors import DataError
 from codeword.media.tokens import TOKEN_SUFFIXES, open_tokens
 
@@ -28,9 +29,10 @@ class TokenFiles(Dataset):
     def __init__(self, config: TokensConfig, split: Split) -> None:
         self._crop = config.crop
         self.shape = (config.codes, *config.crop)
-        paths = sorted(p for p in config.root.rglob("*") if p.suffix in TOKEN_SUFFIXES) if config.root.is_dir() else []
+        root = config.root.expanduser()
+        names = open_folder(root, TOKEN_SUFFIXES, kind="tokens").names if root.is_dir() else ("",)
         self._crops: list[tuple[NDArray[np.integer], tuple[int, ...]]] = []
-        for path in paths or [config.root]:
+        for path in map(root.joinpath, names):
             tokens = open_tokens(path, ndim=len(config.crop), codes=config.codes, values=config.values)
             test = round(len(tokens) * (1 - config.test_fraction))
             valid = round(len(tokens) * (1 - config.test_fraction - config.valid_fraction))

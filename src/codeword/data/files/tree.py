@@ -57,7 +57,7 @@ class Folder:
 
 
 def open_folder(root: Path, suffixes: Collection[str], *, kind: str) -> Folder:
-    """List the media files below `root`; `kind` is "images" or "audio" and is used in messages.
+    """List the media files below `root`; `kind` is a noun for them in messages.
 
     Raises:
         DataError: the folder is missing or holds no such file.
