@@ -1,7 +1,7 @@
 """The interface of priors, and the walk along the symbols."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from codeword.arguments import check_codes, check_labels, check_size
 from codeword.config import PriorModelConfig
 from codeword.errors import UnsupportedError, UsageError
+from codeword.nn.arithmetic import Sum
 from codeword.nn.walk import Choose
 from codeword.store import Pretrained
 
@@ -64,6 +65,10 @@ class Prior(Pretrained):
     @abstractmethod
     def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
         """`log_prob` of arguments that were checked."""
+
+    def sums(self) -> Iterator[Sum]:
+        """All sums of the network, with views of its weights, for `make_exact`; by default there is no network."""
+        return iter(())
 
     @abstractmethod
     def start(self, batch: int, label: Tensor | None = None) -> Any:

@@ -58,7 +58,6 @@ class CellPrior(Prior):
         """Append cell number `cell`, given its embedding (B, W)."""
 
     def sums(self) -> Iterator[Sum]:
-        """All sums of the network, with views of its weights."""
         yield Sum(addends=_columns(self.embed))
         yield Sum(((self.head.weight, SIGNAL),), (self.head.bias[:, None], *_columns(self.within)))
         for output in cast(list[nn.Linear], self.outputs):

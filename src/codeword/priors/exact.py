@@ -5,7 +5,6 @@ from copy import deepcopy
 from codeword.errors import UnsupportedError
 from codeword.nn.arithmetic import FIXED_POINT, round_sums
 from codeword.priors.base import Prior
-from codeword.priors.cell import CellPrior
 
 _MAX_WEIGHT = 1 << 12
 
@@ -22,8 +21,7 @@ def make_exact(prior: Prior) -> Prior:
     copy = deepcopy(prior).requires_grad_(False).eval()
     if any(not bool((p.abs() < _MAX_WEIGHT).all()) for p in copy.parameters()):
         raise UnsupportedError(f"The prior has weights of {_MAX_WEIGHT} or more, or not finite; train it again.")
-    if isinstance(copy, CellPrior):
-        round_sums(copy.sums())
-        for part in copy.modules():
-            part.arithmetic = FIXED_POINT  # type: ignore[assignment]
+    round_sums(copy.sums())
+    for part in copy.modules():
+        part.arithmetic = FIXED_POINT  # type: ignore[assignment]
     return copy
