@@ -1,6 +1,7 @@
 """The command line: one function for each command. Heavy libraries are imported inside them."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -80,7 +81,7 @@ def _flushed() -> Iterator[None]:
 
 
 def _discard_output() -> None:
-    """Lead standard output nowhere, because Python writes once more at its end what is still buffered."""
+    """Redirect standard output to the null device, because Python writes its buffer once more when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
@@ -88,8 +89,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     """The sentence for a person, and the exit code."""
     match error:
         case CodewordError():
-            # The library names its argument; at the command line it is an option.
-            sentence = str(error).replace("set `force`", "give --force")
+            # The library names an argument; at the command line it is an option.
+            sentence = re.sub(r"set `(\w+)`", r"give --\1", str(error))
             return sentence, next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
         case CycloptsError():
             return f"{error} `codeword --help` lists the commands and their options.", 2
