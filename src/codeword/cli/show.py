@@ -26,10 +26,10 @@ def say(text: str) -> None:
 
 
 class LogHandler(logging.Handler):
-    """Says each message of the library's log."""
+    """Prints each message of the library's log on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say one message."""
+        """Print one message."""
         say(record.getMessage())
 
 

@@ -50,7 +50,7 @@ _READ_SAMPLES = 1 << 18
 _LARGEST = 1e9
 
 # Levels in dB of a mix below its loudest channel. The mean of two equal channels without a common sound loses 3 dB, of
-# one channel and a silent one 6 dB. A loss of 10 dB is said; at 20 dB only one part in 100 of the sound is left.
+# one channel and a silent one 6 dB. A note names a loss of 10 dB; at 20 dB only one hundredth of the power is left.
 _SAID_LOSS_DB = 10
 _REFUSED_LOSS_DB = 20
 

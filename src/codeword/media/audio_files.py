@@ -97,7 +97,7 @@ def opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, AudioHeader]]:
         try:
             yield file, _header(path, file)
         except (soundfile.SoundFileError, OSError, ValueError) as error:
-            # ValueError: in damaged MP3 libsndfile moves behind the end, and soundfile asks for less than no samples.
+            # ValueError: in damaged MP3 libsndfile moves past the end, and soundfile then reads a negative number.
             raise DataError(f"{path} is cut short or damaged ({_reason(error)}); fetch it again.") from error
 
 

@@ -48,7 +48,7 @@ _MOST_PAGE_BYTES = 27 + 255 + 255 * 255
 
 
 def is_cut(path: Path, frames: int) -> bool:
-    """True if an audio file, in which libsndfile finds `frames` frames, is shorter than it says itself.
+    """True if an audio file, in which libsndfile finds `frames` frames, is shorter than its headers say.
 
     MP3 and FLAC are always False: their readers notice the missing samples.
     """
@@ -106,7 +106,7 @@ def _is_unknown(length: int) -> bool:
 
 
 def _ogg_end(file: BinaryIO) -> tuple[bool, bool]:
-    """Two answers about the last page of an Ogg file: if it is complete, and if it is marked as the end of a stream."""
+    """Two flags of the last page of an Ogg file: it is complete, and it is marked as the end of a stream."""
     size = file.seek(0, SEEK_END)
     file.seek(max(0, size - 2 * _MOST_PAGE_BYTES))
     content = file.read()

@@ -1,4 +1,4 @@
-"""MP3 files that do not say how long they are.
+"""MP3 files without a header that gives their length.
 
 Libsndfile then takes the bytes of the first frame for those of all, tags included. If the others have fewer, it claims
 samples that are not there; if they have more, it leaves out the end of the sound.
@@ -15,7 +15,7 @@ _LENGTH_TAGS = (b"Xing", b"Info", b"VBRI")
 
 
 def mp3_samples(path: Path) -> int:
-    """The number of samples in the frames of an MP3 file; 0 if its first frame tells its length, as most do.
+    """The number of samples in the frames of an MP3 file; 0 if its first frame gives its length, as in most files.
 
     It is also 0 for a file that holds other bytes between its frames.
     """

@@ -59,7 +59,7 @@ class Floats:
         return x.tanh_()
 
     def twice_gate_(self, x: Tensor) -> Tensor:
-        """Round a gate times 2, in place."""
+        """Round the double of a gate, in place."""
         return x
 
 
@@ -108,7 +108,7 @@ class Sum:
     Attributes:
         products: weights with output channels as their first axis, and the grid of their inputs.
         addends: tensors (c, n), of each of which one of n values is added, such as a bias or an embedding.
-        largest: the largest magnitude of all that is added besides.
+        largest: the largest magnitude of everything else that is added.
         finest: the largest number of bits after the point.
     """
 
@@ -136,7 +136,7 @@ def _finest(one: Sum) -> Tensor:
     """Bits (c,) after the point of the finest grid of each channel."""
     channels = len((one.addends or [w for w, _ in one.products])[0])
     # In steps of 2^-16, rounded up, because whole numbers are summed in any order to the same result.
-    total, terms = torch.full((channels,), one.largest << 16), torch.zeros(())
+    total, terms = torch.full((channels,), one.largest << 16), 0
     for weight, grid in one.products:
         flat = weight.reshape(channels, -1)
         total = total + grid.limit * (flat.abs().double() * 2**16).ceil().long().sum(1)
@@ -144,7 +144,7 @@ def _finest(one: Sum) -> Tensor:
     for addend in one.addends:
         total = total + (addend.abs().double() * 2**16).ceil().long().amax(1)
         terms = terms + 1
-    # Rounding a weight moves it by half a step at most, which its input multiplies.
+    # Rounding changes a weight by at most half a step, and its input multiplies this change.
     available = (1 << _EXACT_BITS) - 1 - terms // 2
     assert available > 0, "too many terms for an exact sum"
     # The largest b with total * 2^(b - 16) <= available, found without logarithms.
@@ -171,14 +171,14 @@ def _powers() -> Tensor:
 
 def _round_(x: Tensor, bits: int) -> Tensor:
     """Round x in place to multiples of 2^-bits, ties to even; |x| is below 2^(22 - bits)."""
-    # The sum has no bits below 2^-bits, because its first bit is 2^(23 - bits).
+    # The sum lies between 2^(23 - bits) and 2^(24 - bits), where float32 has steps of 2^-bits.
     x.add_(_shift(bits)).sub_(_shift(bits))
     return x
 
 
 def _steps(x: Tensor, bits: int, *, first: int = 0) -> Tensor:
     """X in steps of 2^-bits, rounded as by `_round_`, as int32 counted from step `first`."""
-    # The low bits of the sum count the steps.
+    # Read as an integer, the sum of floats grows by 1 for each step.
     return (x + _shift(bits)).view(torch.int32) - _origin(bits, first)
 
 
@@ -195,7 +195,10 @@ def _origin(bits: int, first: int) -> Tensor:
 
 @cache
 def _tanh_table() -> Tensor:
-    """Tanh of every step of its input, on a grid: (2 n + 1,)."""
+    """Tanh of every step of its input, on a grid: (2 n + 1,), where n is the number of steps up to the limit.
+
+    With s = exp(2 x), tanh(x) = (s - 1) / (s + 1).
+    """
     with localcontext(prec=40):
         squares = [(Decimal(2 * n) / 2**_TANH_INPUT.bits).exp() for n in range(_TANH_INPUT.largest + 1)]
         half = [int(((s - 1) / (s + 1) * 2**_TANH_BITS).to_integral_value()) for s in squares]
