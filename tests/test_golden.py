@@ -20,8 +20,8 @@ from codeword.model import Model
 from codeword.pretrained import load_pretrained
 from codeword.priors import PixelCNN, Sampler, load_prior, walk
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE
+from codeword.store.npz import CodedSignal, read_codes, write_codes
 from codeword.tokenizer import Tokenizer
-from codeword.tokens.npz import CodedSignal, read_codes, write_codes
 
 LEVELS = (4, 8)
 CODES = torch.stack([torch.arange(6).view(2, 3) % n for n in LEVELS], -1)

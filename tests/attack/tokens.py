@@ -23,9 +23,9 @@ from tiny.tokens import CONFIGS, assert_same, info, rows
 
 from codeword.errors import CodewordError
 from codeword.media import medium_of
+from codeword.store.npz import CodedSignal, read_codes, write_codes
+from codeword.store.shards import Shard, digest_path, read_shard, write_shard, write_with_digest
 from codeword.tokens import list_items
-from codeword.tokens.npz import CodedSignal, read_codes, write_codes
-from codeword.tokens.shards import Shard, digest_path, read_shard, write_shard, write_with_digest
 
 LEVELS = (4, 4)
 

@@ -26,8 +26,8 @@ from codeword.config import (
 from codeword.data.phones.alignment import read_alignments
 from codeword.media.audio import audio_length, read_audio
 from codeword.priors import build_prior
+from codeword.store.npz import read_codes
 from codeword.tokenizer import Tokenizer
-from codeword.tokens.npz import read_codes
 from codeword.training import Run
 
 RATE = 8000

@@ -14,9 +14,8 @@ from codeword.errors import UsageError
 from codeword.files import Outcome
 from codeword.media.audio import read_audio
 from codeword.media.images import read_image
+from codeword.store.shards import read_shard, shard_paths, write_shard
 from codeword.tokenizer import Tokenizer
-from codeword.tokens import read_shard, shard_paths
-from codeword.tokens.shards import write_shard
 
 
 def ignore(done: int, total: int) -> None:

@@ -25,8 +25,8 @@ from codeword.media import MEDIA, Medium, medium_of
 from codeword.media.base import EMPTY, Side
 from codeword.model import Model
 from codeword.priors import build_prior
+from codeword.store.shards import read_shard, shard_paths
 from codeword.tokenizer import Tokenizer
-from codeword.tokens import read_shard, shard_paths
 
 SIZES = {"a.npy": (9, 12, 10), "below/b.npy": (5, 7, 300)}
 

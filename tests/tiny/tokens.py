@@ -9,8 +9,8 @@ from PIL import Image
 from tiny.tokenizers import SPEECH
 
 from codeword.config import ConvTrunkConfig, GaussianConfig, TokenizerConfig, VectorQuantizerConfig
+from codeword.store.shards import Shard, ShardInfo, TokenRow
 from codeword.tokenizer import Tokenizer
-from codeword.tokens.shards import Shard, ShardInfo, TokenRow
 
 assert SPEECH.sample_rate is not None
 RATE = SPEECH.sample_rate

@@ -18,13 +18,13 @@ from codeword.media.audio import read_audio
 from codeword.media.images import read_image
 from codeword.model import Model
 from codeword.store import LOCK_FILE, locked
+from codeword.store.shards import Skipped, read_shard, shard_paths
 from codeword.tokenizer import Tokenizer
 from codeword.tokens import encoding as encoding_module
-from codeword.tokens import list_items, read_shard, shard_paths, tokenize
+from codeword.tokens import list_items, tokenize
 from codeword.tokens import run as run_module
 from codeword.tokens.encoding import encode_items
 from codeword.tokens.run import MANIFEST_FILE, Job, divide, info_of
-from codeword.tokens.shards import Skipped
 
 COUNT = 23
 

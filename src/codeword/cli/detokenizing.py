@@ -7,7 +7,8 @@ from codeword.coding import decode_signal
 from codeword.files import Outcome, Targets, check_format, describe_size
 from codeword.media import medium_of
 from codeword.pretrained import load
-from codeword.tokens import check_model, info_of, read_manifest, read_shard, shard_path, shard_paths
+from codeword.store.shards import check_model, read_shard, shard_path, shard_paths
+from codeword.tokens import info_of, read_manifest
 
 
 def detokenize(

@@ -27,8 +27,8 @@ from codeword.media import Medium, medium_of
 from codeword.model import Model
 from codeword.pretrained import load
 from codeword.store import distinct
+from codeword.store.npz import CodedSignal, read_codes, write_codes
 from codeword.tokenizer import Tokenizer
-from codeword.tokens.npz import CodedSignal, read_codes, write_codes
 
 
 def read(path: StrPath, model: StrPath | None = None, *, channel: int | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Models in folders and files: atomic writing, safetensors, the Hugging Face Hub. Nothing is unpickled."""
+"""Models and codes in folders and files: atomic writing, safetensors, .npz, Parquet, the Hub. Nothing is unpickled."""
 
 import lazy_loader
 

@@ -3,10 +3,3 @@ from .run import Summary as Summary
 from .run import info_of as info_of
 from .run import read_manifest as read_manifest
 from .run import tokenize as tokenize
-from .shards import Shard as Shard
-from .shards import ShardInfo as ShardInfo
-from .shards import TokenRow as TokenRow
-from .shards import check_model as check_model
-from .shards import read_shard as read_shard
-from .shards import shard_path as shard_path
-from .shards import shard_paths as shard_paths

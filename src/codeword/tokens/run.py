@@ -30,10 +30,7 @@ from codeword.media import medium_of
 from codeword.model import Model
 from codeword.pretrained import load
 from codeword.store import MAX_CONFIG_BYTES, locked, write_json
-from codeword.tokenizer import Tokenizer
-from codeword.tokens.encoding import encode_items
-from codeword.tokens.inputs import Item
-from codeword.tokens.shards import (
+from codeword.store.shards import (
     FORMAT,
     MAX_CODES,
     MAX_ROWS,
@@ -46,6 +43,9 @@ from codeword.tokens.shards import (
     shard_path,
     write_shard,
 )
+from codeword.tokenizer import Tokenizer
+from codeword.tokens.encoding import encode_items
+from codeword.tokens.inputs import Item
 
 MANIFEST_FILE = "tokens.json"
 PART_BYTES = 1 << 30

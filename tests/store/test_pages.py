@@ -5,8 +5,8 @@ import io
 import pytest
 from tiny.thrift import varint
 
-from codeword.tokens import pages
-from codeword.tokens.pages import _chunk, _struct
+from codeword.store import pages
+from codeword.store.pages import _chunk, _struct
 
 I32 = 5
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codeword.errors import DataError
-from codeword.tokens import npz as codes_module
-from codeword.tokens.npz import CodedSignal, read_codes, write_codes
+from codeword.store import npz as codes_module
+from codeword.store.npz import CodedSignal, read_codes, write_codes
 
 LEVELS = (7, 5)
 

@@ -26,8 +26,8 @@ from torch import Tensor
 from codeword.config import validate
 from codeword.config.base import Alphabet, Config
 from codeword.errors import CodewordError, DataError, ModelError, UsageError, reason
-from codeword.store import write_atomically
-from codeword.tokens.pages import MAX_FOOTER_BYTES, Claims, read_claims
+from codeword.store.files import write_atomically
+from codeword.store.pages import MAX_FOOTER_BYTES, Claims, read_claims
 
 FORMAT: Literal[2] = 2
 MAX_BYTES = 1 << 31

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from codeword.errors import DataError, UsageError, reason
-from codeword.store import write_atomically
+from codeword.store.files import write_atomically
 
 FORMAT = 2
 MAX_BYTES = 1 << 30

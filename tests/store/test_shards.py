@@ -14,8 +14,8 @@ from tiny.thrift import varint
 from tiny.tokens import RATE, assert_same, info, rows
 
 from codeword.errors import DataError, ModelError
-from codeword.tokens import shards as shards_module
-from codeword.tokens.shards import Shard, Skipped, check_model, digest_path, read_shard, write_shard, write_with_digest
+from codeword.store import shards as shards_module
+from codeword.store.shards import Shard, Skipped, check_model, digest_path, read_shard, write_shard, write_with_digest
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
