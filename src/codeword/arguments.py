@@ -4,7 +4,7 @@ A wrong one would be coded into something else, or fail deep inside another libr
 expected, and the conversion in one line where one is known. Integers of any type are accepted, as tensors and arrays.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import index
@@ -52,15 +52,15 @@ def check_signals(x: object, config: TokenizerConfig, *, batched: bool = True) -
 
 
 def check_codes(
-    codes: object, codebook_sizes: Sequence[int], *, ndim: int, leading: bool = False, batched: bool = True
+    codes: object, codebook_sizes: Sequence[int], *, ndim: int, leading: Container[int] = (), batched: bool = True
 ) -> Tensor:
     """Return codes (B, *G, K), or (*G, K) if not `batched`, as int64 below the `codebook_sizes`. Raises UsageError.
 
-    K may be smaller with `leading`.
+    K may also be one of the smaller numbers in `leading`.
     """
     sizes = tuple(codebook_sizes)
     shape = getattr(codes, "shape", None)
-    if leading and shape and 0 < shape[-1] < len(sizes):
+    if shape and shape[-1] in leading:
         sizes = sizes[: shape[-1]]
     return _Expected("codes", (*["B"] * batched, *_axes("G", ndim), len(sizes)), sizes, _whole).check(codes).long()
 

@@ -157,9 +157,8 @@ class Tokenizer(Pretrained):
             UsageError: they are not integers below the codebook sizes, or not those of a signal of this size.
         """
         quantizer, ndim = self.quantizer, self.config.ndim
-        codes = check_codes(
-            codes, quantizer.codebook_sizes, ndim=ndim, leading=len(quantizer.served_codes) > 1, batched=batched
-        )
+        leading = range(1, len(quantizer.codebook_sizes)) if len(quantizer.served_codes) > 1 else ()
+        codes = check_codes(codes, quantizer.codebook_sizes, ndim=ndim, leading=leading, batched=batched)
         if size is not None:
             grid, needed = tuple(codes.shape[-1 - ndim : -1]), self.grid(check_size(size, ndim=ndim))
             if grid != needed:

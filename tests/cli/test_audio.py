@@ -56,7 +56,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     tokenizer = build(SPEECH)
     tokenizer.save_pretrained(run.tokenizer_path)
     fitted = PriorModelConfig(
-        architecture=recipe.prior, grid=(25,), codebook_sizes=tokenizer.quantizer.codebook_sizes, classes=2
+        architecture=recipe.prior,
+        grid=(25,),
+        codebook_sizes=tokenizer.quantizer.codebook_sizes,
+        classes=2,
+        served_codes=(1,),
     )
     build_prior(fitted).save_pretrained(run.prior_path)
     return run
@@ -272,6 +276,7 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
         (["sample", run.folder, "--seconds", "0"], "The length must be above 0 seconds"),
         (["sample", run.folder, "--label", "eve"], "There is no class 'eve'; there are ann, bob"),
         (["sample", run.folder, "-n", "0"], "-n must be 1 or more"),
+        (["sample", run.folder, "--codes", "2"], "models the first 1 or 3 codes of a cell and was asked for 2"),
     ):
         assert run_cli(*command, *([] if "--out" in command else ["--out", out])) == 2
         error = capsys.readouterr().err
@@ -297,6 +302,8 @@ def test_samples_are_recordings_of_the_length_that_is_asked_for(
     assert audio_length(tmp_path / "b" / "sample-0002.wav", RATE) == 987
     assert run_cli(*command, tmp_path / "c") == 0
     assert (tmp_path / "c" / "sample-0001.wav").read_bytes() == written[0].read_bytes()
+    assert run_cli(*command, tmp_path / "coarse", "--codes", "1") == 0
+    assert (tmp_path / "coarse" / "sample-0001.wav").read_bytes() != written[0].read_bytes()
     assert run_cli(*command, tmp_path / "d.wav") == 2
     assert "give a folder" in capsys.readouterr().err
 

@@ -80,6 +80,33 @@ def test_the_prior_is_used_where_it_pays_and_only_there(ndim: int) -> None:
     assert coder_of(Codec(chosen).compress(x, CompressOptions(codes=1))) != "prior"
 
 
+@pytest.mark.parametrize("kind", ["pixelcnn", "wavenet"])
+@few
+@given(data=st.data())
+def test_a_file_of_the_first_codes_comes_back_under_a_prior_that_serves_them(kind: str, data: st.DataObject) -> None:
+    ndim = 1 if kind == "wavenet" else data.draw(st.integers(1, 2), label="ndim")
+    chosen = model(ndim, kind, rates=True, classes=3, served_codes=(1, 2))
+    x = signal(chosen, *(data.draw(st.sampled_from([64, 96, 97])) for _ in range(ndim)))
+    options = CompressOptions(codes=data.draw(st.integers(1, 3)), label=data.draw(st.sampled_from([None, 1])))
+    content = Codec(chosen).compress(x, options)
+    assert torch.equal(Codec(chosen).decompress(content), decoded(chosen, x, options))
+
+
+def test_a_prior_of_fewer_codes_costs_what_it_predicts(ndim: int) -> None:
+    chosen = model(ndim, rates=True, served_codes=(2,))
+    several = [signal(chosen, *{1: (640,), 2: (64, 48)}[ndim], seed=seed) for seed in range(4)]
+    out = io.BytesIO()
+    written = Codec(chosen).write(out, archived(several), CompressOptions(codes=2))
+    assert written.coder == "prior"
+    first = io.BytesIO()
+    assert Codec(chosen).write(first, archived(several), CompressOptions(codes=1)).coder != "prior"
+    found = [codes_of(chosen, x)[..., :2] for x in several]
+    blocks = torch.cat([Blocks(tuple(codes.shape[:-1]), GRID[ndim]).cut(codes) for codes in found])
+    bits = -float(chosen.exact_prior.log_prob(blocks).sum()) / log(2)
+    # Each segment, of one block or more, ends with a whole byte; codes that are all but impossible cost less.
+    assert 0.97 * bits < 8 * (written.bytes - written.overhead_bytes) < 1.01 * bits + 8 * len(blocks)
+
+
 def test_a_class_that_is_told_is_foretold() -> None:
     """The class reaches the prior: the same codes are other bytes in another class."""
     chosen = model(1, rates=True, classes=3)

@@ -67,7 +67,7 @@ def test_no_symbol_sees_itself_or_a_later_one_and_each_sees_all_before(prior: Pi
     inputs: list[torch.Tensor] = []
     for table in deep.embed:
         table.register_forward_hook(lambda *args: inputs.append(args[2].requires_grad_()) or inputs[-1])
-    hidden = deep._cell_features(codes, torch.zeros(1, dtype=torch.int64))
+    hidden = deep._cell_features(deep._embedded(codes), torch.zeros(1, dtype=torch.int64))
     flat = hidden.flatten(1, -2)
     for cell in range(flat.shape[1]):
         gradient = torch.autograd.grad(flat[0, cell].sum(), inputs[0], retain_graph=True)[0]

@@ -166,7 +166,7 @@ def test_no_cell_of_the_prior_sees_itself_or_a_later_one() -> None:
     inputs: list[Tensor] = []
     for table in prior.embed:
         table.register_forward_hook(lambda *args: inputs.append(args[2].requires_grad_()) or inputs[-1])
-    features = prior._cell_features(random_codes(prior, 1, 9), torch.zeros(1, dtype=torch.int64))
+    features = prior._cell_features(prior._embedded(random_codes(prior, 1, 9)), torch.zeros(1, dtype=torch.int64))
     for cell in range(9):
         gradient = torch.autograd.grad(features[0, cell].sum(), inputs[0], retain_graph=True)[0]
         seen = (gradient[0].abs().sum(-1) > 0).nonzero().flatten().tolist()

@@ -63,8 +63,10 @@ def signal(model: Model, *size: int, seed: int = 0) -> Tensor:
     return sine(config.ndim, size, channels=config.channels, values=config.values, seed=seed)
 
 
-def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 0) -> Model:
-    """A tokenizer whose codebooks lie on signals, and a prior that has seen some codes."""
+def build(
+    config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 0, served_codes: tuple[int, ...] = ()
+) -> Model:
+    """A tokenizer whose codebooks lie on signals, and a prior that has seen some codes, all and the first ones."""
     torch.manual_seed(0)
     tokenizer = Tokenizer(config)
     size = {1: (640,), 2: (64, 48)}[config.ndim]
@@ -75,7 +77,13 @@ def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 
     tokenizer.eval()
     grid, codebook_sizes = GRID[config.ndim], tokenizer.quantizer.codebook_sizes
     prior = build_prior(
-        PriorModelConfig(architecture=architecture, grid=grid, codebook_sizes=codebook_sizes, classes=classes)
+        PriorModelConfig(
+            architecture=architecture,
+            grid=grid,
+            codebook_sizes=codebook_sizes,
+            classes=classes,
+            served_codes=served_codes,
+        )
     )
     for name, parameter in prior.named_parameters():
         if "label" in name:
@@ -85,19 +93,30 @@ def build(config: TokenizerConfig, architecture: PriorConfig, *, classes: int = 
         blocks = Blocks(tuple(found.shape[1:-1]), grid)
         codes = torch.cat([blocks.cut(one)[blocks.mask().flatten(1).all(1)] for one in found])
         labels = torch.arange(len(codes)) * 4 // len(codes) % classes if classes else None
+        served = torch.tensor(prior.served_codes)
+        counts = served[torch.arange(len(codes)) % len(served)] if len(served) > 1 else None
         optimizer = torch.optim.Adam(prior.parameters(), lr=0.02)
-        for _ in range(40):
+        for _ in range(40 * len(served)):
             optimizer.zero_grad()
-            prior(codes, labels).backward()
+            prior(codes, labels, counts).backward()
             optimizer.step()
     return Model(tokenizer, prior.eval())
 
 
 @cache
 def model(
-    ndim: int, prior: str = "pixelcnn", *, likelihood: str | None = None, rates: bool = False, classes: int = 0
+    ndim: int,
+    prior: str = "pixelcnn",
+    *,
+    likelihood: str | None = None,
+    rates: bool = False,
+    classes: int = 0,
+    served_codes: tuple[int, ...] = (),
 ) -> Model:
-    """A model of signals of rank 2 (3 channels) or 1 (1 channel); with `rates`, its quantizer serves several rates."""
+    """A model of signals of rank 2 (3 channels) or 1 (1 channel); with `rates`, its quantizer serves several rates.
+
+    Its prior serves `served_codes` besides all codes.
+    """
     quantizer: QuantizerConfig = _RATES if rates else _PRODUCT
     config = TokenizerConfig(
         ndim=ndim,  # type: ignore[arg-type]
@@ -114,7 +133,7 @@ def model(
         "wavenet": _WAVENET,
         "uniform": UniformPriorConfig(),
     }
-    return build(config, architectures[prior], classes=classes)
+    return build(config, architectures[prior], classes=classes, served_codes=served_codes)
 
 
 @cache

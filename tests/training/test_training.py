@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from itertools import pairwise
+from math import log
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_a_run_holds_what_it_promises(undisturbed: Run) -> None:
     assert {"loss", "bits_per_code", "bits_per_code_given_label", "elapsed_s"} <= last.keys()
     assert any((undisturbed.folder / "tensorboard").iterdir())
     assert set(undisturbed.environment()) == {"commit", "codeword", "torch", "machine"}
+
+
+def test_a_prior_learns_every_number_of_codes_that_its_quantizer_serves(tmp_path: Path) -> None:
+    overrides = ["kind='residual'", "codebook_sizes=[8,8,8]", "served_codes=[1,2]"]
+    run = train(tiny(*(f"tokenizer.quantizer.{override}" for override in overrides)), tmp_path / "run")
+    assert run.prior().served_codes == (1, 2, 3)
+    last = list(run.records("prior", "valid"))[-1]
+    assert {"bits_per_code", "bits_per_code_first_1", "bits_per_code_first_2"} <= last.keys()
+    assert last["loss"] == pytest.approx(last["bits_per_code"] * log(2))
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(undisturbed: Run, tmp_path: Path) -> None:

@@ -218,6 +218,7 @@ def sample(
     n: Annotated[int | None, Parameter(name=["-n", "--count"])] = None,
     label: str | None = None,
     seconds: float | None = None,
+    codes: int | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float = 1.0,
@@ -232,6 +233,7 @@ def sample(
         n: Number of samples; by default 64 images or 8 recordings.
         label: A class (a speaker) that conditions prior and decoder, by name or number; by default none.
         seconds: Length of each recording, if the prior draws any length; by default as in training.
+        codes: Number of leading codes of each cell to draw, if the prior serves it; by default all.
         temperature: Below 1 sharper, 0 always the likeliest.
         top_k: Draw only among the k likeliest codes.
         top_p: Draw only among the likeliest codes that hold this mass.
@@ -245,7 +247,7 @@ def sample(
     draw = Sampler(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
         written = sample_model(
-            model, n, label, draw, seconds=seconds, seed=seed, out=out, force=force, progress=progress
+            model, n, label, draw, seconds=seconds, codes=codes, seed=seed, out=out, force=force, progress=progress
         )
     for path in written:
         print(show.printable(str(path)))

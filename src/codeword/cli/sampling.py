@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from codeword.cli import show
-from codeword.coding import decode_signal
+from codeword.coding import decode_signal, leading_codes
 from codeword.data.files.tree import abbreviate
 from codeword.errors import DataError, UsageError
 from codeword.files import check_outputs
@@ -26,6 +26,7 @@ def sample(
     draw: Sampler,
     *,
     seconds: float | None,
+    codes: int | None,
     seed: int,
     out: Path,
     force: bool,
@@ -33,7 +34,8 @@ def sample(
 ) -> list[Path]:
     """Write n samples, of class `label` and of length `seconds` if these are given; returns the paths of the files.
 
-    With `force` existing files are replaced.
+    `codes` is the number of leading codes to draw for each cell, by default all. With `force` existing files are
+    replaced.
     """
     if n is not None and n < 1:
         raise UsageError(f"-n must be 1 or more, not {n}.")
@@ -51,18 +53,20 @@ def sample(
         size = medium.size_of(seconds, tokenizer.config)
     grid = tokenizer.grid(size)
     number = None if label is None else _class_number(place, tokenizer, label, prior.classes)
-    symbols = prod(grid) * len(prior.codebook_sizes)
-    codes = walk(
+    codes = leading_codes(tokenizer, codes)
+    symbols = prod(grid) * codes
+    drawn = walk(
         prior,
         n,
         replace(draw, generator=seeded(seed)),
         label=None if number is None or not prior.classes else torch.full((n,), number),
         grid=grid,
+        codes=codes,
         progress=lambda done: progress(done, symbols),
     )
     # The decoder is conditioned on the same class, if it has classes.
     label_of_decoder = number if tokenizer.classes else None
-    signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), -1) for one in codes]
+    signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), -1) for one in drawn]
     medium.write_samples(paths, signals, tokenizer.config, replace=force)
     return paths
 

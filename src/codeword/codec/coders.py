@@ -197,8 +197,9 @@ class PriorCoder(SymbolCoder):
     blocks.
     """
 
-    def __init__(self, prior: Prior, *, label: int | None) -> None:
-        self.prior, self.label, self.codes = prior, label if prior.classes else None, len(prior.codebook_sizes)
+    def __init__(self, prior: Prior, *, label: int | None, codes: int | None = None) -> None:
+        """`codes` is the number of codes per cell, by default all."""
+        self.prior, self.label, self.codes = prior, label if prior.classes else None, codes or prior.served_codes[-1]
 
     def write(self, writers: Writers, codes: Tensor, mask: Tensor) -> None:
         symbols = codes.flatten(1)
@@ -225,7 +226,7 @@ class PriorCoder(SymbolCoder):
 
     def _walk(self, choose: Choose, mask: Tensor) -> Tensor:
         label = None if self.label is None else torch.full((len(mask),), self.label)
-        return walk(self.prior, len(mask), choose, label=label, grid=tuple(mask.shape[1:]))
+        return walk(self.prior, len(mask), choose, label=label, grid=tuple(mask.shape[1:]), codes=self.codes)
 
 
 def _by_cell(coders: Sequence[tuple[slice, T]], mask: Tensor) -> list[list[tuple[np.ndarray, T]]]:
@@ -245,8 +246,8 @@ class Chosen(NamedTuple):
 def choose_coder(model: Model, codes: Tensor, mask: Tensor, *, share_of_all: float, label: int | None) -> Chosen:
     """Choose the coder with the smallest expected file from the codes (n, *Q, K) and mask (n, *Q) of the first batch.
 
-    `share_of_all` is n divided by the number of all blocks. The prior is a candidate only if the file has all codes of
-    each cell.
+    `share_of_all` is n divided by the number of all blocks. The prior is a candidate only if it serves this number of
+    codes.
     """
     prior, cells = model.exact_prior, codes[mask]
     codebook_sizes = model.tokenizer.quantizer.codebook_sizes[: cells.shape[-1]]
@@ -256,7 +257,7 @@ def choose_coder(model: Model, codes: Tensor, mask: Tensor, *, share_of_all: flo
     table_bits = 8 * len(tables := histogram.pack()) * share_of_all
     if histogram.bits(cells) + table_bits < uniform.bits(cells):
         chosen, table = Chosen("histogram", histogram, tables), histogram
-    if not isinstance(prior, Uniform) and codebook_sizes == prior.codebook_sizes:
+    if not isinstance(prior, Uniform) and cells.shape[-1] in prior.served_codes:
         trial_codes, trial_mask = codes[:_TRIAL_BLOCKS], mask[:_TRIAL_BLOCKS]
         labels = None if label is None else torch.full((len(trial_codes),), label)
         with torch.no_grad():
@@ -266,7 +267,7 @@ def choose_coder(model: Model, codes: Tensor, mask: Tensor, *, share_of_all: flo
         trial_cells = trial_codes[trial_mask]
         trial_table_bits = table_bits * len(trial_cells) / len(cells) if chosen.tables else 0
         if prior_bits < table.bits(trial_cells) + trial_table_bits:
-            return Chosen("prior", PriorCoder(prior, label=label))
+            return Chosen("prior", PriorCoder(prior, label=label, codes=cells.shape[-1]))
     return chosen
 
 
@@ -282,9 +283,9 @@ def build_coder(model: Model, header: Header, name: str) -> SymbolCoder:
             except DataError as error:
                 raise DataError(f"{name} cannot be read: {error}; copy it again.") from error
         case "prior":
-            if header.codes != len(model.prior.codebook_sizes):
+            if header.codes not in model.prior.served_codes:
                 raise DataError(f"{name} lacks codes that its prior predicts; Codeword did not write it.")
-            return PriorCoder(model.exact_prior, label=header.label)
+            return PriorCoder(model.exact_prior, label=header.label, codes=header.codes)
 
 
 class ValueCoder:

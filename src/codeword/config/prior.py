@@ -1,9 +1,9 @@
 """Priors."""
 
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from codeword.config.base import CodebookSizes, Config, Dilations, Kernel, Width
 
@@ -64,3 +64,18 @@ class PriorModelConfig(Config):
     ]
     codebook_sizes: CodebookSizes
     classes: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    # Left out while empty, so that older models keep their fingerprints.
+    served_codes: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=64, exclude_if=lambda numbers: not numbers)
+    ] = ()
+    """Numbers of leading codes of each cell, below K and in increasing order, that the prior also models."""
+
+    @model_validator(mode="after")
+    def _served_codes_are_fewer(self) -> Self:
+        numbers, all_codes = self.served_codes, len(self.codebook_sizes)
+        if list(numbers) != sorted(set(numbers)) or any(n >= all_codes for n in numbers):
+            raise ValueError(
+                f"served_codes must be different numbers in increasing order below {all_codes}, the number of codes, "
+                f"not {list(numbers)}"
+            )
+        return self

@@ -19,7 +19,8 @@ from codeword.store import Pretrained
 class Prior(Pretrained):
     """p(codes | label) for codes (B, *G, K), code k below `codebook_sizes[k]`; labels (B,) are below `classes`.
 
-    Symbols are numbered in raster order of the grid, the K codes of a cell one after the other.
+    For each n in `served_codes` it is also the model of the first n codes of all cells, without the others: of codes
+    (B, *G, n). Symbols are numbered in raster order of the grid, the codes of a cell one after the other.
 
     Example:
         >>> import torch
@@ -39,6 +40,7 @@ class Prior(Pretrained):
     def __init__(self, config: PriorModelConfig) -> None:
         super().__init__(config)
         self.grid, self.codebook_sizes, self.classes = config.grid, config.codebook_sizes, config.classes
+        self.served_codes: tuple[int, ...] = (*config.served_codes, len(config.codebook_sizes))
 
     def __repr__(self) -> str:
         sizes = list(self.codebook_sizes)
@@ -50,29 +52,33 @@ class Prior(Pretrained):
         return prod(self.grid) * len(self.codebook_sizes)
 
     def log_prob(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        """Codes (B, *G, K) and labels (B,) to log-probabilities (B,) in nats, all symbols in parallel.
+        """Codes (B, *G, n) and labels (B,) to log-probabilities (B,) in nats, all symbols in parallel.
 
         Raises:
             UsageError: the codes or the labels are not integers of this shape and range.
         """
-        codes = check_codes(codes, self.codebook_sizes, ndim=len(self.grid))
+        codes = check_codes(codes, self.codebook_sizes, ndim=len(self.grid), leading=self.served_codes)
         return self._log_prob(codes, check_labels(label, batch=len(codes), classes=self.classes))
 
-    def forward(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        """The training loss (): nats per symbol. The arguments are not checked."""
-        return -self._log_prob(codes, label).mean() / codes[0].numel()
+    def forward(self, codes: Tensor, label: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
+        """The training loss (): nats per symbol. The arguments are not checked.
+
+        With `counts` (B,), signal b has the first counts[b] codes of its cells only.
+        """
+        symbols = codes.numel() if counts is None else counts.sum() * codes[0, ..., 0].numel()
+        return -self._log_prob(codes, label, counts).sum() / symbols
 
     @abstractmethod
-    def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
-        """`log_prob` of arguments that were checked."""
+    def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
+        """`log_prob` of arguments that were checked; `counts` as in `forward`."""
 
     def sums(self) -> Iterator[Sum]:
         """All sums of the network, with views of its weights, for `make_exact`; by default there is no network."""
         return iter(())
 
     @abstractmethod
-    def start(self, batch: int, label: Tensor | None = None) -> Any:
-        """A fresh state for walking `batch` signals."""
+    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> Any:
+        """A fresh state for walking `batch` signals of `codes` codes per cell, by default all."""
 
     @abstractmethod
     def logits(self, state: Any, i: int) -> Tensor:
@@ -91,15 +97,16 @@ def walk(
     *,
     label: Tensor | None = None,
     grid: tuple[int, ...] | None = None,
+    codes: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
-    """Visit every symbol in order, letting `choose` take it; returns the codes (B, *G, K).
+    """Visit every symbol in order, letting `choose` take it; returns the codes (B, *G, n).
 
     `choose` draws (sampling), or writes or reads the symbol (compression): the walk is the same. The grid is the
-    prior's own, unless another is asked for.
+    prior's own, unless another is asked for; n is `codes`, by default all K.
 
     Raises:
-        UnsupportedError: this prior walks no such grid.
+        UnsupportedError: this prior walks no such grid, or does not serve this number of codes.
         UsageError: `batch`, `label` or `grid` is of the wrong type or out of range.
     """
     if not isinstance(batch, int) or batch < 1:
@@ -110,15 +117,25 @@ def walk(
         raise UnsupportedError(
             f"This prior walks grids of {_named(prior.grid)} cells and was asked for {_named(grid)}; leave that out."
         )
-    state = prior.start(batch, label)
+    codes = prior.served_codes[-1] if codes is None else codes
+    if codes not in prior.served_codes:
+        raise UnsupportedError(
+            f"This prior models the first {_listed(prior.served_codes)} codes of a cell and was asked for {codes!r}; "
+            f"ask for one of these numbers."
+        )
+    state = prior.start(batch, label, codes=codes)
     taken = []
-    for i in range(prod(grid) * len(prior.codebook_sizes)):
+    for i in range(prod(grid) * codes):
         symbols = choose(prior.logits(state, i), i)
         prior.push(state, i, symbols)
         taken.append(symbols)
         progress(i + 1)
-    return torch.stack(taken, 1).view(batch, *grid, len(prior.codebook_sizes))
+    return torch.stack(taken, 1).view(batch, *grid, codes)
 
 
 def _named(grid: tuple[int, ...]) -> str:
     return " x ".join(map(str, grid))
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return " or ".join(map(str, numbers))

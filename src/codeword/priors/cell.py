@@ -1,7 +1,7 @@
 """Base of priors over grids of cells: a network over the cells before, and a small one within the cell."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -16,8 +16,12 @@ from codeword.priors.base import Prior
 
 @dataclass(kw_only=True)
 class CellState:
-    """State of the walk within a cell: the head's features (B, head), and the codes (B,) of the cell so far."""
+    """State of the walk within a cell: the head's features (B, head), and the codes (B,) of the cell so far.
 
+    `codes` is the number of codes per cell.
+    """
+
+    codes: int
     hidden: Tensor | None = None
     cell: list[Tensor] = field(default_factory=list)
 
@@ -26,9 +30,10 @@ class CellPrior(Prior):
     """The codes of a cell are modelled one after the other, given the features of all cells before.
 
     A subclass defines the network. Its input is the sum of the embeddings of a cell's codes (W channels), its output
-    the features (F channels) of each cell. A small network gives the K codes of a cell from these features and the
+    the features (F channels) of each cell. A small network gives the codes of a cell from these features and the
     codes before. With classes, the network is conditioned on the label; number `classes` is the null class, which
-    gives the unconditional p(codes).
+    gives the unconditional p(codes). If the prior serves several numbers of codes, the input of a cell is the sum of
+    the embeddings of its first n codes and of n.
     """
 
     arithmetic: Floats = FLOATS
@@ -39,15 +44,18 @@ class CellPrior(Prior):
         if not config.architecture.conditional:
             self.classes = 0
         self.embed = nn.ModuleList(nn.Embedding(n, width) for n in self.codebook_sizes)
+        # One row for each number of served codes; a prior of all codes needs none.
+        self.embed_count = nn.Embedding(len(self.served_codes), width) if config.served_codes else None
         self.head = nn.Linear(features, head_width)
         self.within = nn.ModuleList(nn.Embedding(n, head_width) for n in self.codebook_sizes[:-1])
         self.outputs = nn.ModuleList(nn.Linear(head_width, n) for n in self.codebook_sizes)
-        for embedding in (*self.embed, *self.within):
-            nn.init.normal_(cast(nn.Embedding, embedding).weight, std=0.1)
+        for embedding in (*self.embed, *self.within, self.embed_count):
+            if embedding is not None:
+                nn.init.normal_(cast(nn.Embedding, embedding).weight, std=0.1)
 
     @abstractmethod
-    def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
-        """Codes (B, *G, K) and labels (B,) to the features of each cell from those before it (B, *G, F)."""
+    def _cell_features(self, embedded: Tensor, label: Tensor) -> Tensor:
+        """Embeddings (B, *G, W) and labels (B,) to the features of each cell from the cells before it (B, *G, F)."""
 
     @abstractmethod
     def _walk_cell(self, state: CellState, cell: int) -> Tensor:
@@ -58,28 +66,32 @@ class CellPrior(Prior):
         """Append cell number `cell`, given its embedding (B, W)."""
 
     def sums(self) -> Iterator[Sum]:
-        yield Sum(addends=_columns(self.embed))
+        yield Sum(addends=_columns(self.embed if self.embed_count is None else [*self.embed, self.embed_count]))
         yield Sum(((self.head.weight, SIGNAL),), (self.head.bias[:, None], *_columns(self.within)))
         for output in cast(list[nn.Linear], self.outputs):
             yield Sum(((output.weight, SIGNAL),), (output.bias[:, None],))
 
-    def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
+    def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         total = torch.zeros(len(codes), device=codes.device)
-        for k, logits in enumerate(self.all_logits(codes, label)):
-            nll = F.cross_entropy(logits.flatten(0, -2), codes[..., k].flatten(), reduction="none")
-            total = total - nll.view(len(codes), -1).sum(1)
+        for k, logits in enumerate(self.all_logits(codes, label, counts)):
+            rows = _with_code(k, counts)
+            nll = F.cross_entropy(logits.flatten(0, -2), codes[rows][..., k].flatten(), reduction="none")
+            total[rows] = total[rows] - nll.view(logits.shape[:-1]).flatten(1).sum(1)
         return total
 
-    def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
-        """Yield for each code k of the cells its logits (B, *G, codebook_sizes[k]) given all symbols before it."""
-        hidden = self._hidden(self._cell_features(codes, self._label(label, len(codes))))
-        for k, output in enumerate(self.outputs):
+    def all_logits(self, codes: Tensor, label: Tensor | None = None, counts: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield for each code k of the cells its logits (B, *G, codebook_sizes[k]) given all symbols before it.
+
+        Codes are (B, *G, n). With `counts` (B,) as in `forward`, the logits of code k are of the signals that have it.
+        """
+        hidden = self._hidden(self._cell_features(self._embedded(codes, counts), self._label(label, len(codes))))
+        for k in range(codes.shape[-1]):
             if k:
                 hidden = hidden + self.within[k - 1](codes[..., k - 1])
-            yield output(self.arithmetic.signal_(F.relu(hidden))).float()
+            yield self.outputs[k](self.arithmetic.signal_(F.relu(hidden[_with_code(k, counts)]))).float()
 
     def logits(self, state: CellState, i: int) -> Tensor:
-        cell, k = divmod(i, len(self.codebook_sizes))
+        cell, k = divmod(i, state.codes)
         if k == 0:
             state.hidden = self._hidden(self._walk_cell(state, cell))
             state.cell = []
@@ -87,9 +99,9 @@ class CellPrior(Prior):
         return cast(Tensor, self.outputs[k](self.arithmetic.signal_(F.relu(state.hidden))))
 
     def push(self, state: CellState, i: int, symbols: Tensor) -> None:
-        cell, k = divmod(i, len(self.codebook_sizes))
+        cell, k = divmod(i, state.codes)
         state.cell.append(symbols)
-        if k < len(self.codebook_sizes) - 1:
+        if k < state.codes - 1:
             state.hidden = state.hidden + self.within[k](symbols)
         else:
             self._enter(state, cell, self._embedded(torch.stack(state.cell, -1)))
@@ -97,9 +109,19 @@ class CellPrior(Prior):
     def _hidden(self, features: Tensor) -> Tensor:
         return cast(Tensor, self.head(self.arithmetic.signal_(F.relu(features))))
 
-    def _embedded(self, codes: Tensor) -> Tensor:
-        """Codes (..., K) to the sum of their embeddings (..., W)."""
-        return self.arithmetic.signal_(torch.stack([table(codes[..., k]) for k, table in enumerate(self.embed)]).sum(0))
+    def _embedded(self, codes: Tensor, counts: Tensor | None = None) -> Tensor:
+        """Codes (B, ..., n), of which signal b has the first counts[b], to the sum of their embeddings (B, ..., W)."""
+        parts = torch.stack([self.embed[k](codes[..., k]) for k in range(codes.shape[-1])])
+        if self.embed_count is None:
+            return self.arithmetic.signal_(parts.sum(0))
+        if counts is None:
+            row = self.served_codes.index(codes.shape[-1])
+            return self.arithmetic.signal_(parts.sum(0) + self.embed_count.weight[row])
+        ones, served = [1] * (codes.ndim - 2), counts.new_tensor(self.served_codes)
+        present = counts > torch.arange(len(parts), device=counts.device)[:, None]
+        rows = self.embed_count((counts[:, None] > served).sum(1))
+        total = (parts * present.view(len(parts), -1, *ones, 1)).sum(0) + rows.view(len(codes), *ones, -1)
+        return self.arithmetic.signal_(total)
 
     def _label(self, label: Tensor | None, batch: int) -> Tensor:
         device = self.head.weight.device
@@ -108,6 +130,11 @@ class CellPrior(Prior):
         return label.to(device)
 
 
-def _columns(tables: nn.ModuleList) -> tuple[Tensor, ...]:
+def _with_code(k: int, counts: Tensor | None) -> Tensor | slice:
+    """The signals that have code k of each cell."""
+    return slice(None) if counts is None else counts > k
+
+
+def _columns(tables: Iterable[nn.Module]) -> tuple[Tensor, ...]:
     """The weights of embeddings, as addends (channels, n)."""
     return tuple(cast(nn.Embedding, table).weight.t() for table in tables)

@@ -69,8 +69,8 @@ class PixelCNN(CellPrior):
         self.label_bias = nn.Embedding(self.classes + 1, ndim * architecture.layers * 2 * width)
         nn.init.zeros_(self.label_bias.weight)
 
-    def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
-        embedded = channels_last(self._embedded(codes).movedim(-1, 1))
+    def _cell_features(self, embedded: Tensor, label: Tensor) -> Tensor:
+        embedded = channels_last(embedded.movedim(-1, 1))
         biases = self._biases(label)
         above: list[Tensor | None] = [None] * len(cast(nn.ModuleList, self.stacks[0]))
         skips = torch.zeros_like(embedded)
@@ -103,7 +103,7 @@ class PixelCNN(CellPrior):
 
     # The walk ------------------------------------------------------------------------------------
 
-    def start(self, batch: int, label: Tensor | None = None) -> PixelCNNState:
+    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> PixelCNNState:
         layers, reach, width, device = self._layers(), self.reach, self.width, self.head.weight.device
         biases = self._biases(self._label(label, batch))
         slabs = []
@@ -113,6 +113,7 @@ class PixelCNN(CellPrior):
             slabs.append([torch.zeros(shape, device=device) for _ in layers[axis]])
         skips, skip_biases = zip(*(_affine(layer.project_out) for layer in layers[-1]), strict=True)
         return PixelCNNState(
+            codes=codes or len(self.codebook_sizes),
             layers=[
                 [self._walked(layer, bias) for layer, bias in zip(*parts, strict=True)]
                 for parts in zip(layers, biases, strict=True)

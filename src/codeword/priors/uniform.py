@@ -1,7 +1,7 @@
 """The uniform prior, for models without a trained one."""
 
 from math import log
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,24 +10,35 @@ from codeword.config import PriorModelConfig
 from codeword.priors.base import Prior
 
 
+class UniformState(NamedTuple):
+    """Numbers of walked signals and of codes per cell."""
+
+    batch: int
+    codes: int
+
+
 class Uniform(Prior):
-    """Every code equally likely, without classes."""
+    """Every code equally likely, without classes, for any number of codes per cell."""
 
     any_grid: ClassVar[bool] = True
 
     def __init__(self, config: PriorModelConfig) -> None:
         super().__init__(config)
         self.classes = 0
+        self.served_codes = tuple(range(1, len(self.codebook_sizes) + 1))
 
-    def _log_prob(self, codes: Tensor, label: Tensor | None) -> Tensor:
+    def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         cells = codes[0, ..., 0].numel()
-        return torch.full((len(codes),), -cells * sum(log(n) for n in self.codebook_sizes), device=codes.device)
+        nats = torch.tensor([log(n) for n in self.codebook_sizes], device=codes.device).cumsum(0)
+        if counts is None:
+            counts = torch.full((len(codes),), codes.shape[-1], device=codes.device)
+        return -cells * nats[counts - 1]
 
-    def start(self, batch: int, label: Tensor | None = None) -> int:
-        return batch
+    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> UniformState:
+        return UniformState(batch, codes or len(self.codebook_sizes))
 
-    def logits(self, state: int, i: int) -> Tensor:
-        return torch.zeros(state, self.codebook_sizes[i % len(self.codebook_sizes)])
+    def logits(self, state: UniformState, i: int) -> Tensor:
+        return torch.zeros(state.batch, self.codebook_sizes[i % state.codes])
 
-    def push(self, state: int, i: int, symbols: Tensor) -> None:
+    def push(self, state: UniformState, i: int, symbols: Tensor) -> None:
         pass

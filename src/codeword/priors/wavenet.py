@@ -59,15 +59,15 @@ class WaveNet(CellPrior):
         yield Sum(addends=(table.t(),), finest=grid.bits)
         yield from self.stack.sums(grid)
 
-    def _cell_features(self, codes: Tensor, label: Tensor) -> Tensor:
-        h = delay(self._embedded(codes), 1)
+    def _cell_features(self, embedded: Tensor, label: Tensor) -> Tensor:
+        h = delay(embedded, 1)
         return cast(Tensor, self.stack(h, condition=self.label_embedding(label)))
 
-    def start(self, batch: int, label: Tensor | None = None) -> WaveNetState:
+    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> WaveNetState:
         condition = self.label_embedding(self._label(label, batch))
         walk = DilatedWalk(self.stack, batch, condition=condition)
         nothing = torch.zeros(batch, self.stack.width, device=condition.device)
-        return WaveNetState(walk=walk, features=walk.step(nothing))
+        return WaveNetState(codes=codes or len(self.codebook_sizes), walk=walk, features=walk.step(nothing))
 
     def _walk_cell(self, state: CellState, cell: int) -> Tensor:
         return cast(WaveNetState, state).features

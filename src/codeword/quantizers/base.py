@@ -43,6 +43,10 @@ class Quantizer(nn.Module, ABC):
         """The numbers of leading codes of a cell that `decode` accepts; the last one is K."""
         return (len(self.codebook_sizes),)
 
+    def draw_counts(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        """The number of codes that each signal of a training batch keeps (B,), one of `served_codes`."""
+        return torch.full((batch,), self.served_codes[-1])
+
     @abstractmethod
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
         """Quantize z (..., D). In training mode this also updates the codebook, with draws from `generator`."""

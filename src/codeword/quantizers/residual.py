@@ -25,11 +25,23 @@ class ResidualQuantizer(CodebookQuantizer):
     def served_codes(self) -> tuple[int, ...]:
         return (*sorted(self.config.served_codes), len(self.codebook_sizes))
 
+    def draw_counts(self, batch: int, generator: torch.Generator | None) -> Tensor:
+        everything = super().draw_counts(batch, generator)
+        if not self.config.served_codes:
+            return everything
+        shorter = torch.tensor(self.config.served_codes)
+        drawn = shorter[torch.randint(len(shorter), (batch,), generator=generator)]
+        return torch.where(
+            torch.rand(batch, generator=generator) < self.config.all_codes_probability, everything, drawn
+        )
+
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
         # In half precision the projection, and so the distances, would be too coarse.
         with torch.autocast(z.device.type, enabled=False):
             searched = self._searched(z)
-            kept = self._kept(len(z), generator).to(z.device).view(-1, *[1] * (z.ndim - 1))
+            everything = torch.full((len(z),), len(self.codebook_sizes))
+            kept = self.draw_counts(len(z), generator) if self.training else everything
+            kept = kept.to(z.device).view(-1, *[1] * (z.ndim - 1))
             residual, total = searched, torch.zeros_like(searched)
             codes, loss = [], torch.zeros_like(searched[..., 0])
             for k, book in enumerate(self._codebooks()):
@@ -63,14 +75,3 @@ class ResidualQuantizer(CodebookQuantizer):
     def _searched(self, z: Tensor) -> Tensor:
         searched: Tensor = self.project_in(z.float())
         return F.normalize(searched, dim=-1) if self.config.cosine else searched
-
-    def _kept(self, batch: int, generator: torch.Generator | None) -> Tensor:
-        """The number of codes from which each signal of the batch is decoded (B,)."""
-        everything = torch.full((batch,), len(self.codebook_sizes))
-        if not self.training or not self.config.served_codes:
-            return everything
-        shorter = torch.tensor(self.config.served_codes)
-        drawn = shorter[torch.randint(len(shorter), (batch,), generator=generator)]
-        return torch.where(
-            torch.rand(batch, generator=generator) < self.config.all_codes_probability, everything, drawn
-        )

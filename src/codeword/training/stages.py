@@ -125,6 +125,7 @@ class _Stages:
             grid=tokenizer.grid(self.train.shape[1:]),
             codebook_sizes=tokenizer.quantizer.codebook_sizes,
             classes=len(self.train.classes),
+            served_codes=tokenizer.quantizer.served_codes[:-1],
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + 1)

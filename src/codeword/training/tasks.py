@@ -85,7 +85,10 @@ class TokenizerTask(Task[Tokenizer]):
 
 
 class PriorTask(Task[Prior]):
-    """Nats per symbol of the codes, which a trained tokenizer computes in each step."""
+    """Nats per symbol of the codes, which a trained tokenizer computes in each step.
+
+    If the tokenizer serves several numbers of codes, each signal keeps as many as the quantizer's dropout draws.
+    """
 
     part = "prior"
 
@@ -96,20 +99,27 @@ class PriorTask(Task[Prior]):
 
     def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         label = _drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
-        loss = module(self.tokenizer.encode_unchecked(batch.x), label)
+        counts = None
+        if len(self.module.served_codes) > 1:
+            counts = self.tokenizer.quantizer.draw_counts(len(batch.x), generator).to(batch.x.device)
+        loss = module(self.tokenizer.encode_unchecked(batch.x), label, counts)
         return loss, {"bits_per_code": loss.detach() / log(2)}
 
     @torch.no_grad()
     def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
         assert isinstance(module, Prior)
-        symbols, nats, conditional_nats = 0, 0.0, 0.0
+        cells, conditional_nats, nats = 0, 0.0, dict.fromkeys(module.served_codes, 0.0)
         for batch in batches:
             codes = self.tokenizer.encode(batch.x)
-            symbols += codes.numel()
-            nats -= float(module.log_prob(codes).sum())
+            cells += codes[..., 0].numel()
+            for n in module.served_codes:
+                nats[n] -= float(module.log_prob(codes[..., :n]).sum())
             if module.classes:
                 conditional_nats -= float(module.log_prob(codes, batch.label).sum())
-        figures = {"loss": nats / symbols, "bits_per_code": nats / symbols / log(2)}
+        *fewer, all_codes = module.served_codes
+        symbols = cells * all_codes
+        figures = {"loss": nats[all_codes] / symbols, "bits_per_code": nats[all_codes] / symbols / log(2)}
+        figures |= {f"bits_per_code_first_{n}": nats[n] / (cells * n) / log(2) for n in fewer}
         if module.classes:
             figures["bits_per_code_given_label"] = conditional_nats / symbols / log(2)
         return figures
