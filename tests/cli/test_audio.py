@@ -331,9 +331,10 @@ def test_recordings_of_a_librispeech_folder_are_aligned(tmp_path: Path, capsys: 
     real = sorted((Path(os.environ.get("CODEWORD_DATA", "nowhere")) / "LibriSpeech").glob("*/*/*/*.flac"))
     if not real:
         pytest.skip("needs real recordings: set CODEWORD_DATA to a folder that holds LibriSpeech")
-    source = min(real, key=lambda path: path.stat().st_size)
+    trans_of = {path: trans for path in real for trans in path.parent.glob("*.trans.txt")}
+    source = min(trans_of, key=lambda path: path.stat().st_size)
+    trans = trans_of[source]
     (tmp_path / source.name).write_bytes(source.read_bytes())
-    trans = next(source.parent.glob("*.trans.txt"))
     (tmp_path / trans.name).write_bytes(trans.read_bytes())
     (tmp_path / "lost.flac").write_bytes(source.read_bytes())
     assert run_cli("align", tmp_path, "--out", tmp_path / "phones.txt", "--json") == 1

@@ -4,13 +4,16 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from tiny.speech_files import write_librispeech, write_noise
 
-from codeword.config import LibriSpeechConfig
+from codeword.config import LibriSpeechConfig, load_recipe
+from codeword.config.reading import shipped_recipes
 from codeword.data import open_dataset
+from codeword.data.base import Split
 from codeword.data.librispeech import LibriSpeech
 from codeword.data.phones.alignment import Phone
 from codeword.errors import DataError, RecipeError
@@ -45,6 +48,47 @@ def test_classes_are_the_training_speakers_in_every_split_and_others_are_the_nul
     train, test = LibriSpeech(config(root), "train"), LibriSpeech(config(root), "test")
     assert train.classes == test.classes == ("26", "103")
     assert {r.speaker: test.label(i) for i, r in enumerate(test.recordings)} == {"7": 2, "26": 0}
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("librispeech")])
+def test_more_speakers_on_the_disk_leave_the_splits_of_a_recipe_as_they_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    settings = load_recipe(name).data
+    assert isinstance(settings, LibriSpeechConfig)
+    chapters = {"19": ["198", "227"], "26": ["495", "496"], "27": ["123349", "124992"]}
+    for folder, speakers in (("few", chapters), ("many", chapters | {"103": ["1240"], "8975": ["270782"]})):
+        write_librispeech(tmp_path / folder, "train-clean-100", speakers)
+        write_librispeech(tmp_path / folder, "test-other", {"1688": ["142285"]})
+        for selector in (*settings.train, *settings.valid, *settings.test):
+            if selector.count("/") == 3:
+                write_noise(tmp_path / folder / "LibriSpeech" / f"{selector}.flac", 500)
+    splits = {
+        folder: [
+            open_dataset(settings.model_copy(update={"root": tmp_path / folder}), split) for split in get_args(Split)
+        ]
+        for folder in ("few", "many")
+    }
+    for few, many in zip(splits["few"], splits["many"], strict=True):
+        assert names(few) == names(many)  # type: ignore[arg-type]
+        assert few.classes == many.classes == ("19", "26", "27")
+
+
+def test_linked_folders_of_speakers_are_read_and_loops_are_not(root: Path, tmp_path: Path) -> None:
+    subset = tmp_path / "linked" / "LibriSpeech" / "train-clean-100"
+    (subset / "26").mkdir(parents=True)
+    (subset / "103").symlink_to(root / "LibriSpeech" / "train-clean-100" / "103")
+    (subset / "26" / "3").symlink_to(root / "LibriSpeech" / "train-clean-100" / "26" / "3")
+    (subset / "26" / "loop").symlink_to(subset)
+    (subset / "loop").symlink_to(".")
+    linked, plain = (
+        LibriSpeech(config(folder, test=("train-clean-100/26/3",)), "train") for folder in (tmp_path / "linked", root)
+    )
+    assert names(linked) == names(plain)
+    assert linked.classes == plain.classes == ("103",)
+    whole = LibriSpeech(config(tmp_path / "linked", train=("train-clean-100/26",), test=("train-clean-100",)), "train")
+    assert names(whole) == ["26-3-0000", "26-3-0001", "26-3-0002"]
 
 
 def test_lengths_are_read(root: Path) -> None:
