@@ -21,6 +21,8 @@ from attack.mutations import EXTREMES, NAMES, VALUES, another, as_json, mutated
 from tiny.thrift import varint
 from tiny.tokens import CONFIGS, assert_same, info, rows
 
+from codeword.config import TokensConfig
+from codeword.data import open_dataset
 from codeword.errors import CodewordError
 from codeword.media import medium_of
 from codeword.store.npz import CodedSignal, read_codes, write_codes
@@ -187,6 +189,46 @@ def attack_npz(rng: random.Random, work: Path) -> int:
     return len(content)
 
 
+@cache
+def plain_arrays() -> dict[str, bytes]:
+    """Valid files of tokens on two axes with two codes in each cell."""
+    tokens = np.random.default_rng(0).integers(0, 4, (6, 4, 3, 2)).astype(np.int32)
+    files = {}
+    for name, write in (("x.npy", np.save), ("x.npz", np.savez_compressed)):
+        out = io.BytesIO()
+        write(out, tokens)
+        files[name] = out.getvalue()
+    return files | {"codes.npz": npz(), "x.parquet": shard()[1]}
+
+
+def attack_grids(rng: random.Random, work: Path) -> int:
+    """As data of a recipe, every file gives tokens in range, in crops of the right size, or is refused."""
+    name = rng.choice(sorted(plain_arrays()))
+    content, path = plain_arrays()[name], work / name
+    match path.suffix:
+        case ".npy":
+            content = (npy if rng.random() < 0.5 else mutated)(rng, content)
+        case ".npz":
+            content = (hostile_zip if rng.random() < 0.7 else mutated)(rng, content)
+        case _:
+            with suppress(pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError, UnicodeError):
+                content = rng.choice([mutated, forged_table, forged_numbers])(rng, content)
+    path.write_bytes(content)
+    if path.suffix == ".parquet":
+        write_with_digest(path, content)
+    values = rng.choice([None, 3, 4, 8])
+    column = rng.choice([None, None, "arr_0", "x"]) if path.suffix == ".npz" else None
+    config = TokensConfig(root=path, crop=(2, 2), codes=2, values=values, column=column, test_fraction=0.3)
+    for split in ("train", "valid", "test"):
+        data = open_dataset(config, split)  # type: ignore[arg-type]
+        x = data.take(range(len(data))).x
+        assert x.shape[1:] == (2, 2, 2)
+        assert 0 <= int(x.min()) <= int(x.max()) < (values or 1 << 16)
+        if values is None:
+            assert int(x.max()) < (data.count_values() or 0)
+    return len(content)
+
+
 def strange_member(rng: random.Random, name: str) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     if rng.random() < 0.15:
@@ -238,7 +280,8 @@ def attack_tar(rng: random.Random, work: Path) -> int:
 
 
 READERS = [
-    Reader("shard", attack_shard, share=0.1),
-    Reader("npz", attack_npz, share=0.1),
+    Reader("shard", attack_shard, share=0.08),
+    Reader("npz", attack_npz, share=0.06),
+    Reader("grids", attack_grids, share=0.1),
     Reader("tar", attack_tar, share=0.08),
 ]

@@ -154,8 +154,11 @@ def test_a_saved_tokenizer_of_tokens_is_the_same_loaded(tmp_path: Path) -> None:
     ("tokens", "said"),
     [
         (np.zeros((30, 2)), "holds float64 of shape"),
-        (np.zeros((30, 2, 2), np.int64), "is for integers on 1 axes with 2 codes"),
-        (np.full((30, 2), VALUES), "holds tokens from 12 to 12"),
+        (np.zeros((30, 2, 3), np.int64), "is for integers on 1 axes with 2 codes"),
+        (
+            np.full((30, 2), VALUES),
+            r"holds tokens from 12 to 12, but this is for 12 from 0 on; 13 would fit \(data.values",
+        ),
         (np.full((30, 2), -1), "holds tokens from -1"),
         (np.zeros((0, 2), np.int64), "holds int64 of shape"),
         (np.array([{}, {}], dtype=object), "no readable .npy file"),

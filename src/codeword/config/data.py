@@ -101,18 +101,30 @@ class SyntheticSpeechConfig(AudioConfig):
     test: PositiveInt = 16
 
 
+MOST_CODES = 64
+"""Largest number of codes in a cell of tokens."""
+
+
 class TokensConfig(Config):
-    """Tokens that another tokenizer made: .npy files of integers (*S) or (*S, K), each split along its first axis."""
+    """Tokens that another tokenizer made: integers (*S), or (*S, K), in .npy, .npz or Parquet files or a data set.
+
+    Where each file holds one signal, each signal is divided along its first axis: training, validation, test. Where a
+    file holds several, they are divided as the files of a folder are.
+    """
 
     kind: Literal["tokens"] = "tokens"
     root: Path
-    """A .npy file, or a folder of them."""
+    """A file or a folder of files, `hf:owner/name` on the Hugging Face Hub, or a folder of its `datasets`."""
+    column: str | None = None
+    """The column of a data set that holds the tokens, or the only array of .npz files to read."""
+    split: str = "train"
+    """The split of a data set of the Hugging Face Hub, which is divided further."""
     crop: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=3)]
     """Size *S of a training signal; the prior predicts within it."""
-    codes: Annotated[int, Field(ge=1, le=64)] = 1
-    """Number K of codes of each cell; above 1, it is the last axis of the files."""
-    values: Annotated[int, Field(ge=2, le=65536)] = 1024
-    """Number of different tokens."""
+    codes: Annotated[int, Field(ge=1, le=MOST_CODES)] = 1
+    """Number K of codes of each cell; above 1, it is the last axis of the arrays."""
+    values: Annotated[int, Field(ge=2, le=65536)] | None = None
+    """Number of different tokens; by default that of the tokenizer, if it has one, else found in the data."""
     valid_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from codeword.config.base import Config
-from codeword.config.recipe import Recipe
+from codeword.config.recipe import Recipe, complete_tokenizer
 from codeword.errors import RecipeError, reason
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def load_recipe(name_or_path: str | Path, *, overrides: Sequence[str] = ()) -> R
     for override in overrides:
         _apply(tree, override)
     tree.setdefault("name", Path(name_or_path).stem)
-    return validate(Recipe, tree, place=place)
+    return validate(Recipe, complete_tokenizer(tree), place=place)
 
 
 def validate(model: type[T], tree: Any, *, place: str) -> T:

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from math import prod
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from codeword.config.base import Config, Fraction, NonNegative, Positive
-from codeword.config.data import DataConfig
+from codeword.config.data import MOST_CODES, DataConfig
 from codeword.config.prior import PixelCNNConfig, PriorConfig
 from codeword.config.quantizer import VectorQuantizerConfig
 from codeword.config.targets import ClustersConfig
 from codeword.config.tokenizer import TokenizerConfig
 from codeword.config.trunk import ConvNeXtTrunkConfig, LogMelConfig
+
+MOST_TOKEN_VALUES = 65536
+"""Number of values of a tokenizer of tokens that leaves the number to the data."""
 
 
 class TrainingConfig(Config):
@@ -65,6 +68,24 @@ class Recipe(Config):
     prior_training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
+    def with_values(self, values: int) -> Self:
+        """The recipe for tokens that have `values` different ones; a smaller number than it names is not enough.
+
+        Raises:
+            ValueError: the tokenizer of the recipe has fewer.
+        """
+        given = self.tokenizer.values
+        if given < values:
+            raise ValueError(
+                f"the data holds tokens up to {values - 1}, but tokenizer.values is {given}; set it and "
+                f"tokenizer.quantizer.codebook_sizes to {values}, or leave them out"
+            )
+        values = values if given == MOST_TOKEN_VALUES else given
+        tree = self.model_dump()
+        tree["data"]["values"] = tree["tokenizer"]["values"] = values
+        tree["tokenizer"]["quantizer"]["codebook_sizes"] = [values] * self.tokenizer.channels
+        return type(self).model_validate(tree)
+
     @model_validator(mode="after")
     def _targets_fit(self) -> Self:
         if self.targets is not None:
@@ -72,6 +93,22 @@ class Recipe(Config):
                 if not fits:
                     raise ValueError(f"targets need {needed}; change that, or leave targets out")
         return self
+
+
+def complete_tokenizer(tree: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as plain data; what one for tokens leaves out of the tokenizer is filled in from its data."""
+    data, tokenizer = tree.get("data"), tree.get("tokenizer", {})
+    if not isinstance(data, dict) or not isinstance(tokenizer, dict) or data.get("kind") != "tokens":
+        return tree
+    crop, codes = data.get("crop"), data.get("codes", 1)
+    values = tokenizer.get("values") or data.get("values") or MOST_TOKEN_VALUES
+    parts: dict[str, Any] = {part: {"kind": "identity"} for part in ("trunk", "quantizer", "likelihood")}
+    tokenizer = parts | {"channels": codes, "values": values} | tokenizer
+    if isinstance(crop, list):
+        tokenizer = {"ndim": len(crop)} | tokenizer
+    if isinstance(quantizer := tokenizer["quantizer"], dict) and isinstance(codes, int) and 0 < codes <= MOST_CODES:
+        tokenizer["quantizer"] = {"codebook_sizes": [values] * codes} | quantizer
+    return tree | {"tokenizer": tokenizer}
 
 
 def _needs(tokenizer: TokenizerConfig, targets: ClustersConfig) -> Iterator[tuple[bool, str]]:

@@ -44,6 +44,14 @@ class Dataset(ABC):
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
         """Read the signals at `indices`; with a generator they are augmented as configured in the recipe."""
 
+    def count_values(self) -> int | None:
+        """The number of values that the signals have, where the recipe leaves it to the data; None where it does not.
+
+        Raises:
+            DataError: a signal is unreadable.
+        """
+        return None
+
     def verify(self) -> str:
         """Read every signal. Returns a phrase about what was verified.
 

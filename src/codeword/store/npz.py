@@ -1,13 +1,17 @@
-"""Codes files: the codes of several signals in one `.npz` file, which numpy can read."""
+"""Codes files: the codes of several signals in one `.npz` file, which numpy can read; and any arrays in such files."""
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from codeword.errors import DataError, UsageError, reason
@@ -63,13 +67,13 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
     Raises:
         DataError: the file is missing, damaged, of an earlier format, too large, or made by another tokenizer.
     """
-    try:
+    with _readable(path, "file of codes", "with `codeword encode`"):
         with zipfile.ZipFile(path) as archive:
             # The claimed size of each array is checked before numpy allocates it.
             if (claimed := sum(entry.file_size for entry in archive.infolist())) > MAX_BYTES:
                 raise DataError(f"{path} would unpack to {claimed:,} bytes; a codes file has at most {MAX_BYTES:,}.")
             for entry in archive.infolist():
-                _check_header(archive, entry)
+                _stored_array(archive, entry)
         with np.load(path, allow_pickle=False) as file:
             if (stored_format := int(file["format"]) if "format" in file else 1) != FORMAT:
                 raise DataError(
@@ -79,15 +83,6 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
             names = [str(name) for name in file["names"]]
             sizes, stored_sizes = file["sizes"], tuple(int(n) for n in file["codebook_sizes"])
             arrays = [file[f"codes_{i}"] for i in range(len(names))]
-    except DataError:
-        raise
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from error
-    except Exception as error:
-        # zipfile and numpy raise many kinds of errors on invalid bytes: BadZipFile, zlib.error, KeyError, ...
-        raise DataError(
-            f"{path} is not a readable file of codes ({reason(error)}); write it again with `codeword encode`."
-        ) from error
     expected = codebook_sizes[: len(stored_sizes)] if prefix and stored_sizes else codebook_sizes
     if stored_sizes != expected:
         raise DataError(
@@ -102,16 +97,77 @@ def read_codes(path: Path, *, codebook_sizes: tuple[int, ...], hop: int, prefix:
     ]
 
 
-def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+class StoredArray(NamedTuple):
+    """An array in an .npz file, from its header: its name, shape and type, and its order, Fortran's or C's."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+
+    @property
+    def size_bytes(self) -> int:
+        return self.dtype.itemsize * prod(self.shape)
+
+
+def list_arrays(path: Path) -> list[StoredArray]:
+    """The arrays in an .npz file, from their headers. Raises DataError."""
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        return [_stored_array(archive, entry) for entry in archive.infolist()]
+
+
+def read_array(path: Path, array: StoredArray) -> NDArray[Any]:
+    """One of the arrays of `list_arrays`. Raises DataError if it is damaged or too large to be held in memory."""
+    if array.size_bytes > MAX_BYTES:
+        raise DataError(
+            f"{path}: {array.name} would unpack to {array.size_bytes:,} bytes, and at most {MAX_BYTES:,} are held in "
+            f"memory; write it as a .npy file."
+        )
+    with _readable(path), np.load(path, allow_pickle=False) as file:
+        found: NDArray[Any] = file[array.name]
+        return found
+
+
+def read_rows(path: Path, array: StoredArray, count: int) -> Iterator[NDArray[Any]]:
+    """Consecutive parts (n, ...) of an array in C order, of `count` rows each except the last. Raises DataError."""
+    row_bytes = array.size_bytes // array.shape[0]
+    with _readable(path), zipfile.ZipFile(path) as archive, archive.open(f"{array.name}.npy") as stream:
+        _read_header(stream)
+        for start in range(0, array.shape[0], count):
+            shape = (min(count, array.shape[0] - start), *array.shape[1:])
+            yield np.frombuffer(stream.read(shape[0] * row_bytes), array.dtype).reshape(shape)
+        # The checksum of the entry is compared at its end.
+        stream.read()
+
+
+@contextmanager
+def _readable(path: Path, noun: str = ".npz file", writer: str = "with numpy.savez") -> Iterator[None]:
+    try:
+        yield
+    except (DataError, GeneratorExit):
+        raise
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+    except Exception as error:
+        # zipfile and numpy raise many kinds of errors on invalid bytes: BadZipFile, zlib.error, KeyError, ...
+        raise DataError(f"{path} is not a readable {noun} ({reason(error)}); write it again {writer}.") from error
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and type of the array that begins here."""
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    return shape, fortran, dtype
+
+
+def _stored_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> StoredArray:
     with archive.open(entry) as stream:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
-        bytes_needed = dtype.itemsize
-        for n in shape:
-            bytes_needed *= n
-        if dtype.hasobject or bytes_needed > entry.file_size:
-            raise ValueError(f"{entry.filename} claims {bytes_needed} bytes and holds {entry.file_size}")
+        shape, fortran, dtype = _read_header(stream)
+    array = StoredArray(entry.filename.removesuffix(".npy"), shape, dtype, fortran)
+    if dtype.hasobject or array.size_bytes > entry.file_size:
+        raise ValueError(f"{entry.filename} claims {array.size_bytes} bytes and holds {entry.file_size}")
+    return array
 
 
 def _signal(

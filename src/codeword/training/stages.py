@@ -55,8 +55,8 @@ def train(
         raise UsageError(f"devices must be 1 to {available} on this machine, not {devices}.")
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
-    stages = _Stages(recipe, Run(out), devices)
-    fabric = stages.fabric(recipe.tokenizer_training)
+    stages = _Stages(resolve(recipe), Run(out), devices)
+    recipe, fabric = stages.recipe, stages.fabric(recipe.tokenizer_training)
     # Launching may start further processes of this same command; only the first one writes to the folder.
     with locked(stages.run.folder) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
@@ -67,6 +67,15 @@ def train(
         if not stages.run.holds(stages.run.prior_path):
             stages.train_prior()
     return stages.run
+
+
+def resolve(recipe: Recipe) -> Recipe:
+    """The recipe with the number of values of its data, where it leaves this to them. Raises RecipeError, DataError."""
+    values = open_dataset(recipe.data, "train").count_values()
+    try:
+        return recipe if values is None else recipe.with_values(values)
+    except ValueError as error:
+        raise RecipeError(f"{recipe.name}: {error}.") from error
 
 
 class _Stages:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codeword.config import AudioFolderConfig, ImageFolderConfig
+from codeword.config import AudioFolderConfig, ImageFolderConfig, TokensConfig
 from codeword.data.base import Split
 from codeword.errors import DataError
 
@@ -23,25 +23,8 @@ class Folder:
     names: tuple[str, ...]
 
     def names_of(self, split: Split, config: ImageFolderConfig | AudioFolderConfig) -> list[str]:
-        """The files of one split, sorted.
-
-        The splits are shares of the files in the order of their hashes: test, valid, train. Each has a file if there
-        are three. An added file moves one or two files over each cut, but none from train to test.
-
-        Raises:
-            DataError: the split is empty.
-        """
-        count = len(self.names)
-        # Fractions are below one half, so that train keeps at least one file.
-        valid = max(1, int(count * config.valid_fraction)) if count > 1 else 0
-        test = max(1, int(count * config.test_fraction)) if count > 2 else 0
-        order = sorted(self.names, key=_hash)
-        names = {"test": order[:test], "valid": order[test : test + valid], "train": order[test + valid :]}[split]
-        if not names:
-            raise DataError(
-                f"{self.root} holds too few files ({count}) for a {split} split; add files until there are three."
-            )
-        return sorted(names)
+        """The files of one split, sorted, as `names_of_split` divides them. Raises DataError if there is none."""
+        return names_of_split(self.names, split, config, place=str(self.root), noun="files")
 
     def classes(self) -> tuple[str, ...]:
         """The first-level subfolders, sorted; empty, with a warning, if `root` itself holds files as well."""
@@ -54,6 +37,35 @@ class Folder:
             )  # fmt: skip
             return ()
         return tuple(sorted(subfolders))
+
+
+def names_of_split(
+    names: Sequence[str],
+    split: Split,
+    config: ImageFolderConfig | AudioFolderConfig | TokensConfig,
+    *,
+    place: str,
+    noun: str,
+) -> list[str]:
+    """The names of one split, sorted; `place` and `noun` say in messages where they are and what they name.
+
+    The splits are shares of the names in the order of their hashes: test, valid, train. Each has a name if there are
+    three. An added name moves one or two names over each cut, but none from train to test.
+
+    Raises:
+        DataError: the split is empty.
+    """
+    count = len(names)
+    # Fractions are below one half, so that train keeps at least one name.
+    valid = max(1, int(count * config.valid_fraction)) if count > 1 else 0
+    test = max(1, int(count * config.test_fraction)) if count > 2 else 0
+    order = sorted(names, key=_hash)
+    chosen = {"test": order[:test], "valid": order[test : test + valid], "train": order[test + valid :]}[split]
+    if not chosen:
+        raise DataError(
+            f"{place} holds too few {noun} ({count}) for a {split} split; add {noun} until there are three."
+        )
+    return sorted(chosen)
 
 
 def open_folder(root: Path, suffixes: Collection[str], *, kind: str) -> Folder:

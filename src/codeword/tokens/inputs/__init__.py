@@ -8,11 +8,12 @@ from codeword.config import TokenizerConfig
 from codeword.data import Split
 from codeword.data.cifar10 import find_cifar10
 from codeword.data.files.root import data_root
+from codeword.data.files.rows import HUB, HubSplit, is_saved
 from codeword.data.librispeech import FOLDER as LIBRISPEECH
 from codeword.errors import DataError, UsageError
 from codeword.media import Medium, medium_of
 from codeword.tokens.inputs.folder import list_cifar10, list_folder, list_librispeech
-from codeword.tokens.inputs.hub import HubSplit, list_rows
+from codeword.tokens.inputs.hub import list_rows
 from codeword.tokens.inputs.items import Item, ItemContent, check_items
 from codeword.tokens.inputs.tar import expand, list_archives
 
@@ -20,7 +21,6 @@ __all__ = ["Item", "ItemContent", "list_items"]
 
 # The medium of each data set that has a name.
 _NAMED = {"librispeech": "audio", "cifar10": "images"}
-_HUB = "hf:"
 
 
 def list_items(
@@ -51,7 +51,7 @@ def list_items(
         raise UsageError(f"{data} has no splits; leave `split` out.")
     if split not in (None, *get_args(Split)) and kind != "rows":
         raise UsageError(f"There is no split {split!r}; there are {', '.join(get_args(Split))}.")
-    path = data_root(None) if data in _NAMED else Path(data.removeprefix(_HUB)).expanduser()
+    path = data_root(None) if data in _NAMED else Path(data.removeprefix(HUB)).expanduser()
     items: list[Item]
     match kind:
         case "cifar10":
@@ -73,7 +73,7 @@ def _kind(data: str, medium: Medium) -> str:
     path = Path(data).expanduser()
     if data in _NAMED:
         return data
-    if data.startswith(_HUB) or path.suffix == ".parquet":
+    if data.startswith(HUB) or path.suffix == ".parquet":
         return "rows"
     if path.suffix == ".tar":
         return "archives"
@@ -85,6 +85,4 @@ def _kind(data: str, medium: Medium) -> str:
         return "cifar10"
     if medium.name == _NAMED["librispeech"] and (path.name == LIBRISPEECH or (path / LIBRISPEECH).is_dir()):
         return "librispeech"
-    # Files in folders that `datasets.save_to_disk` writes.
-    saved = any((path / name).is_file() for name in ("dataset_dict.json", "state.json"))
-    return "rows" if saved or any(path.glob("*.parquet")) else "folder"
+    return "rows" if is_saved(path) or any(path.glob("*.parquet")) else "folder"

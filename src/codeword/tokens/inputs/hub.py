@@ -3,23 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from codeword.errors import DataError, UsageError, reason
+from codeword.data.files.rows import HubSplit, open_rows
+from codeword.errors import DataError
 from codeword.media import Medium
 from codeword.tokens.inputs.items import Item, ItemContent, as_file
 
 _LABELS = ("label", "speaker_id", "speaker")
-
-
-@dataclass(frozen=True)
-class HubSplit:
-    """One split of a data set: owner/name, a .parquet file, or a folder of .parquet files or of `save_to_disk`."""
-
-    dataset: str
-    split: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +24,7 @@ class RowItem(Item):
 
     @contextmanager
     def open(self) -> Iterator[ItemContent]:
-        rows = _rows(self.origin)
+        rows = open_rows(self.origin)
         try:
             row = rows[self.index]
         except Exception as error:  # Arrow raises many kinds of errors on a damaged file.
@@ -54,7 +46,7 @@ def list_rows(origin: HubSplit, *, medium: Medium) -> list[Item]:
         DataError: the split cannot be opened, or has no column of the medium.
         UsageError: the package `datasets` is missing.
     """
-    rows, kind = _rows(origin), medium.hub_feature
+    rows, kind = open_rows(origin), medium.hub_feature
     column = next((name for name, feature in rows.features.items() if type(feature).__name__ == kind), None)
     if column is None:
         raise DataError(
@@ -70,35 +62,6 @@ def list_rows(origin: HubSplit, *, medium: Medium) -> list[Item]:
         )
         for i in range(len(rows))
     ]  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def _rows(origin: HubSplit) -> Any:
-    """The `datasets.Dataset` of a split, without decoding."""
-    try:
-        from datasets import Audio, Image, load_dataset, load_from_disk
-    except ImportError as error:
-        raise UsageError(
-            "Data sets of the Hugging Face Hub need the package datasets; run `pip install 'codeword[tokens]'`."
-        ) from error
-    path = Path(origin.dataset)
-    try:
-        if path.suffix == ".parquet" or any(path.glob("*.parquet")):
-            files = [str(file) for file in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
-            rows = load_dataset("parquet", data_files={origin.split: files}, split=origin.split)
-        elif path.is_dir():
-            rows = load_from_disk(origin.dataset)
-            rows = rows[origin.split] if isinstance(rows, dict) else rows
-        else:
-            rows = load_dataset(origin.dataset, split=origin.split)
-    except Exception as error:  # Errors of `datasets`, of the network, and of damaged files.
-        raise DataError(
-            f"{origin.dataset} has no split {origin.split} that can be opened ({reason(error)})."
-        ) from error
-    for name, feature in rows.features.items():
-        if isinstance(feature, Image | Audio):
-            rows = rows.cast_column(name, type(feature)(decode=False))
-    return rows
 
 
 def _label(rows: Any, row: dict[str, Any]) -> str | None:
