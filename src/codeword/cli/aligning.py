@@ -1,10 +1,10 @@
 """Alignment of many recordings with the phones of their transcripts."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 from codeword.data.phones.alignment import Phone, align, write_alignments
+from codeword.data.phones.transcripts import transcript_of
 from codeword.errors import DataError, UsageError
 from codeword.files import Outcome, check_outputs, media_files
 from codeword.media import MEDIA
@@ -34,7 +34,7 @@ def align_files(
                     raise DataError(f"{path}: another recording is called {path.stem} too; give one another name.")
                 if not path.stem.isprintable():
                     raise DataError(f"{path}: a file of alignments cannot hold this name; rename the recording.")
-                words = _transcript(path) if transcript is None else transcript
+                words = transcript_of(path) if transcript is None else transcript
                 alignments[path.stem] = align(path, words)
                 outcome.results[str(path)] = {"phones": len(alignments[path.stem])}
             progress(count, len(files))
@@ -42,32 +42,3 @@ def align_files(
         if alignments:
             write_alignments(out, alignments, replace=force)
     return outcome
-
-
-def _transcript(path: Path) -> str:
-    """The words of a recording. Raises DataError where none are found."""
-    if not path.exists():
-        raise DataError(f"There is no file {path}; check the path.")
-    own = path.with_suffix(".txt")
-    if own.is_file():
-        return _text(own)
-    words = _transcripts(path.parent).get(path.stem)
-    if not words:
-        raise DataError(
-            f"{path} has no transcript: there is neither {own.name} nor a *.trans.txt with a line for it; add one."
-        )
-    return words
-
-
-@lru_cache(maxsize=64)
-def _transcripts(folder: Path) -> dict[str, str]:
-    """The words of each utterance that any *.trans.txt in the folder names first in a line."""
-    lines = [line for path in sorted(folder.glob("*.trans.txt")) for line in _text(path).splitlines()]
-    return {name: words.strip() for name, _, words in (line.partition(" ") for line in lines)}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig", "replace")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error

@@ -19,6 +19,7 @@ from codeword.data.base import Batch, Dataset
 from codeword.data.files.replacement import Replacement
 from codeword.data.files.tree import abbreviate
 from codeword.data.phones.alignment import Phone
+from codeword.data.phones.transcripts import transcript_of
 from codeword.errors import DataError
 from codeword.media.audio import quantise_wave, read_wave
 from codeword.media.channels import Wave
@@ -133,6 +134,14 @@ class Recordings(Dataset):
     def phones(self, i: int) -> tuple[Phone, ...] | None:
         """The phones of recording `i` with their times, or None if it has no alignment."""
         return self._alignments.get(Path(self.recordings[i].name).stem)
+
+    def transcript(self, i: int) -> str | None:
+        """The spoken words of recording `i`, or None if its file has no transcript next to it."""
+        path = self.recordings[i].path
+        try:
+            return None if path is None else transcript_of(path)
+        except DataError:
+            return None
 
     @cached_property
     def _alignments(self) -> Mapping[str, tuple[Phone, ...]]:

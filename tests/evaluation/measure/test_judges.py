@@ -1,6 +1,7 @@
 """Laws of the judges: the edit distance is a metric, and no input, however bad, makes a judge fail."""
 
 import importlib.util
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -80,12 +81,34 @@ def test_stoi_is_one_for_equals_and_missing_where_it_cannot_say() -> None:
 @needs("pesq")
 def test_pesq_is_best_for_equals_worst_for_silence_and_there_is_none_without_speech() -> None:
     speech = voice(2.0)
-    assert judges.pesq_wb(speech, speech) == pytest.approx(4.64, abs=0.02)
-    assert judges.pesq_wb(torch.zeros(len(speech)), speech) == judges.WORST_PESQ
+    bands: tuple[tuple[Literal["wb", "nb"], float], ...] = (("wb", 4.64), ("nb", 4.55))
+    for band, best in bands:
+        assert judges.pesq(speech, speech, band=band) == pytest.approx(best, abs=0.02)
+        assert judges.pesq(torch.zeros(len(speech)), speech, band=band) == judges.WORST_PESQ[band]
     assert judges.has_speech(speech)
     for samples in (0, 1, 100):
         assert not judges.has_speech(speech[:samples])
     assert not judges.has_speech(torch.zeros(len(speech)))
+
+
+@needs("hama")
+def test_words_are_pronounced_as_they_are_recognised() -> None:
+    assert judges.pronounce("THE DOG") == (*judges.pronounce("the"), *judges.pronounce("dog"))
+    assert judges.pronounce("dog") == ("d", "ɔ", "g")
+    assert judges.pronounce("  ") == ()
+
+
+@needs("speechmos")
+def test_dnsmos_prefers_the_clean_and_is_missing_for_silence() -> None:
+    speech = voice(1.5)
+    clean = judges.dnsmos(speech)
+    noisy = judges.dnsmos(speech + 0.1 * torch.randn(len(speech), generator=torch.Generator().manual_seed(0)))
+    assert clean is not None
+    assert noisy is not None
+    assert all(1 <= value <= 5 for value in (*clean, *noisy))
+    assert clean[0] > noisy[0]
+    for wave in (torch.zeros(RATE), torch.zeros(0), voice(0.1)):
+        assert judges.dnsmos(wave) is None
 
 
 @needs("resemblyzer")

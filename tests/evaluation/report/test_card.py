@@ -118,10 +118,11 @@ def test_the_example_in_a_card_runs(tmp_path: Path) -> None:
 def test_rates_and_voices_of_speech_are_in_its_card(speech: Run) -> None:
     rate = Metric(value=750, low=750, high=750, unit="bit/s")
     stoi = Metric(value=0.8, low=0.7, high=0.9, unit="1 is equal")
-    rates = [Rate(codes=k, metrics={"bits_per_second_nominal": rate, "stoi": stoi}) for k in (1, 3)]
+    bits = {"bits_per_second_real": rate.model_copy(update={"value": 702}), "bits_per_second_nominal": rate}
+    rates = [Rate(codes=k, metrics={**bits, "stoi": stoi}) for k in (1, 3)]
     evaluated(speech, rates=[r.model_dump() for r in rates], left_out={"per": "no listeners"})
     text = text_of(speech)
-    assert "| 3 | 750 | 0.80 (0.70 – 0.90) |" in text
+    assert "| 3 | 702 |  | 750 | 0.80 (0.70 – 0.90) |" in text
     assert "3 codes out of 8, 9 bits. The first 1 of them also decode alone" in text
     assert "Not measured: per. Reason: no listeners" in text
     assert "2 voices" in text

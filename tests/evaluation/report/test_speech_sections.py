@@ -225,13 +225,16 @@ def test_each_code_shares_itself_out_among_phones(codes: int, seed: int) -> None
 
 def test_the_rate_table_sets_each_rate_above_its_baseline() -> None:
     evaluation = tiny_evaluation(**RATES)
-    table = rate_table(evaluation)
-    assert table.columns == ("PER, %", "STOI", "PESQ")
+    real = {"bits_per_second_real": metric(410, "bit/s")}
+    low, high = evaluation.rates
+    high = high.model_copy(update={"metrics": high.metrics | real})
+    table = rate_table(evaluation.model_copy(update={"rates": (low, high)}))
+    assert table.columns == ("PER, % ↓", "STOI ↑", "PESQ ↑")
     assert [(row.codes, row.bits_per_second, row.baseline) for row in table.rows] == [
-        (1, "150", False),
-        (1, "150", True),
-        (3, "350", False),
-        (3, "350", True),
+        (1, ("", "", "150"), False),
+        (1, ("", "", "150"), True),
+        (3, ("410", "", "350"), False),
+        (3, ("", "", "350"), True),
     ]
     # Neither the first rate nor the baselines know their PESQ.
     assert [bool(row.figures[2][0]) for row in table.rows] == [False, False, True, False]

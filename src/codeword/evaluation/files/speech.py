@@ -12,7 +12,7 @@ from codeword.evaluation.files.amounts import Amounts, OtherFormat, Progress
 from codeword.evaluation.files.audio_formats import LADDER, round_trip
 from codeword.evaluation.files.codeword_files import CodewordFiles
 from codeword.evaluation.measure import judges
-from codeword.evaluation.measure.comparison import Original, comparison_metrics
+from codeword.evaluation.measure.comparison import SCALES, Original, comparison_metrics
 from codeword.evaluation.measure.parallel import threads
 from codeword.evaluation.results import FileFormat, Metric
 from codeword.media.audio import dequantise
@@ -33,9 +33,9 @@ class RecordingFiles:
         lengths = [r.samples for r in data.recordings[:limit]]
         self.amounts = Amounts([n / data.sample_rate for n in lengths], "bit/s", samples=sum(lengths))
         self.signals = [self._signal(i) for i in range(len(lengths))]
-        missing = judges.missing_judges()
+        left_out = judges.missing_judges().keys() | (SCALES.keys() - set(_METRICS))
         self.originals = [
-            Original(dequantise(data.read(i)[0], self.values), sample_rate=data.sample_rate, left_out=missing)
+            Original(dequantise(data.read(i)[0], self.values), sample_rate=data.sample_rate, left_out=left_out)
             for i in range(len(lengths))
         ]
         self.left_out: dict[str, str] = {}

@@ -1,5 +1,7 @@
 """Judges of speech from the extra `[speech]`: recognised phones, intelligibility, quality, and the speaker's voice.
 
+All have their weights in their packages, so that they work offline.
+
 Each package is imported at its first use; `missing_judges` lists the packages that are not installed. Waveforms are
 float (T,) in [-1, 1], tensors or arrays. A judge returns None if it has no result (silence, or too short a waveform).
 All functions are thread-safe.
@@ -12,7 +14,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import soxr
@@ -26,14 +29,19 @@ Wave = Tensor | NDArray[np.float32]
 
 JUDGES = {
     "per": ("hama", "rapidfuzz"),
+    "per_transcript": ("hama", "rapidfuzz"),
     "stoi": ("pystoi",),
     "pesq_wb": ("pesq",),
+    "pesq_nb": ("pesq",),
+    "speaker_cosine": ("resemblyzer",),
+    "dnsmos_overall": ("speechmos", "librosa", "onnxruntime", "requests"),
+    "dnsmos_p808": ("speechmos", "librosa", "onnxruntime", "requests"),
     "conversion_success": ("resemblyzer",),
 }
 """Packages that each metric needs."""
 
 RATE = 16_000  # Hz, of all judges.
-WORST_PESQ = 1.04
+WORST_PESQ = {"wb": 1.04, "nb": 1.02}
 
 # resemblyzer requires webrtcvad, which needs a compiler; the extra installs a prebuilt package of another name.
 _INSTALL = {"resemblyzer": "pip install 'codeword[speech]' && pip install --no-deps resemblyzer"}
@@ -42,6 +50,8 @@ _INSTALL = {"resemblyzer": "pip install 'codeword[speech]' && pip install --no-d
 _SHORTEST_STOI_S = 0.4
 _TOO_FEW_FRAMES = 1e-5
 _SHORTEST_VOICE_S = 0.3
+_SHORTEST_DNSMOS_S = 0.4
+_DNSMOS_SAMPLES = 144_160
 
 # `warnings.catch_warnings` changes the state of the whole process, so only one thread at a time may use it.
 _WARNINGS = threading.Lock()
@@ -64,6 +74,19 @@ def recognise(wave: Wave, *, sample_rate: int = RATE) -> tuple[str, ...]:
     if not hasattr(_THREAD, "recogniser"):
         _THREAD.recogniser = _package("hama").ASRModel()
     return tuple(_THREAD.recogniser(_prepared(wave, sample_rate), RATE).phonemes)
+
+
+def pronounce(transcript: str) -> tuple[str, ...]:
+    """Phones (IPA) of an English transcript by hama, in the conventions of `recognise`.
+
+    Raises:
+        UsageError: hama is not installed.
+    """
+    # One for each thread, as of the recogniser.
+    if not hasattr(_THREAD, "speller"):
+        _THREAD.speller = _package("hama").G2PModel()
+    spoken = transcript.lower().split()
+    return tuple(phone.phoneme for word in spoken for phone in _THREAD.speller.predict(word).alignments)
 
 
 def edit_distance(phones: Sequence[str], reference: Sequence[str]) -> int:
@@ -102,11 +125,12 @@ def has_speech(wave: Wave, *, sample_rate: int = RATE) -> bool:
         UsageError: pesq is not installed.
     """
     reference = _prepared(wave, sample_rate)
-    return bool(reference.any()) and _pesq(reference, reference) is not None
+    return bool(reference.any()) and _pesq(reference, reference, "wb") is not None
 
 
-def pesq_wb(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) -> float:
-    """Wide-band perceptual quality from 1.04 to 4.64 (ITU-T P.862.2) of a reconstruction of an original with speech.
+def pesq(reconstruction: Wave, original: Wave, *, band: Literal["wb", "nb"], sample_rate: int = RATE) -> float:
+    """Perceptual quality of a reconstruction of an original with speech: wide-band from 1.04 to 4.64 (ITU-T P.862.2),
+    narrow-band from 1.02 to 4.55 (P.862.1).
 
     A reconstruction in which PESQ finds no speech gets the lowest score: leaving it out would make the mean too high.
 
@@ -115,14 +139,14 @@ def pesq_wb(reconstruction: Wave, original: Wave, *, sample_rate: int = RATE) ->
     """
     decoded = _prepared(reconstruction, sample_rate)
     # pesq cannot align an all-zero signal.
-    return (_pesq(_prepared(original, sample_rate), decoded) if decoded.any() else None) or WORST_PESQ
+    return (_pesq(_prepared(original, sample_rate), decoded, band) if decoded.any() else None) or WORST_PESQ[band]
 
 
-def _pesq(reference: NDArray[np.float32], decoded: NDArray[np.float32]) -> float | None:
+def _pesq(reference: NDArray[np.float32], decoded: NDArray[np.float32], band: str) -> float | None:
     """PESQ score, or None if one of the waveforms has no speech."""
     judge = _package("pesq")
     try:
-        return float(judge.pesq(RATE, reference, decoded, "wb"))
+        return float(judge.pesq(RATE, reference, decoded, band))
     except judge.PesqError:
         return None
 
@@ -145,6 +169,42 @@ def speaker_vector(wave: Wave, *, sample_rate: int = RATE) -> Tensor | None:
     kept = voiced if len(voiced) >= _SHORTEST_VOICE_S * RATE else loud
     with _quiet():
         return torch.from_numpy(encoder.embed_utterance(kept.astype(np.float32)))
+
+
+def dnsmos(wave: Wave, *, sample_rate: int = RATE) -> tuple[float, float] | None:
+    """Predicted opinions from 1 to 5 without an original: of the overall quality (P.835, Reddy et al. 2022), and by
+    P.808 (Reddy et al. 2021); None for silence and below 0.4 s.
+
+    The mean over adjacent stretches of 9.01 s, for speed (the authors' script moves by 1 s); the last one is filled by
+    repeating the recording.
+
+    Raises:
+        UsageError: speechmos or a package that it needs is not installed.
+    """
+    scorer = _opinion_scorer()
+    samples = _prepared(wave, sample_rate).clip(-1, 1)
+    if len(samples) < _SHORTEST_DNSMOS_S * RATE or not samples.any():
+        return None
+    stretches = max(1, round(len(samples) / _DNSMOS_SAMPLES))
+    found = [scorer(part, RATE, False) for part in np.resize(samples, (stretches, _DNSMOS_SAMPLES))]
+    overall, p808 = (float(np.mean([one[name] for one in found])) for name in ("ovrl_mos", "p808_mos"))
+    return overall, p808
+
+
+@lru_cache(maxsize=1)
+def _opinion_scorer() -> Any:
+    for needed in JUDGES["dnsmos_overall"]:
+        _package(needed)
+    package, runtime = _package("speechmos.dnsmos"), _package("onnxruntime")
+    names = ("sig_bak_ovr.onnx", "model_v8.onnx")
+    overall, p808 = (str(Path(package.__file__).parent / "dnsmos_models" / name) for name in names)
+    scorer = package.DNSMOS(overall, p808)
+    # With one thread each; the package's own sessions have as many threads as the machine has cores, and they spin.
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    scorer.onnx_sess = runtime.InferenceSession(overall, options)
+    scorer.p808_onnx_sess = runtime.InferenceSession(p808, options)
+    return scorer
 
 
 def _prepared(wave: Wave, sample_rate: int) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ features that k-means needs (115 MB an hour for the baseline, 140 MB for phones)
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from math import log, log2
@@ -13,11 +14,12 @@ from math import log, log2
 import torch
 from torch import Tensor
 
+from codeword.codec import Codec, CompressOptions
 from codeword.config import EvaluationConfig
 from codeword.data.recordings import Recordings
 from codeword.evaluation.measure import baseline, judges, voices
 from codeword.evaluation.measure.baseline import KMeansBaseline
-from codeword.evaluation.measure.comparison import UNITS, Original, comparison_metrics
+from codeword.evaluation.measure.comparison import SCALES, Original, comparison_metrics
 from codeword.evaluation.measure.distances import silence_mse
 from codeword.evaluation.measure.intervals import mean_metric, ratio_metric, resampled_intervals
 from codeword.evaluation.measure.parallel import threads
@@ -26,6 +28,7 @@ from codeword.evaluation.measure.voices import ConvertedRecording, centroid_reco
 from codeword.evaluation.medium import cells_per_second, sample_rate
 from codeword.evaluation.results import Measures, Metric, Rate, metric
 from codeword.media.audio import dequantise
+from codeword.model import Model
 from codeword.priors import Prior
 from codeword.quantizers.usage import entropy_bits, histogram
 from codeword.tokenizer import Tokenizer
@@ -47,17 +50,21 @@ class TrainingFeatures:
 
 @dataclass(frozen=True)
 class RecordingMeasures:
-    """Measures of one recording: its codes (G, K), and the bits of its codes and of the signal given its codes.
+    """Measures of one recording: its codes (G, K), and the bits of the signal given its codes.
 
-    `rates` and `conversions` are by the number of codes that are decoded.
+    By the number of codes of a cell: the size of a real file in `file_bytes`, the bits under the prior in `code_bits`
+    (where the prior models this number), the metrics in `rates`, and `conversions`. `itself` has the metrics of the
+    original.
     """
 
     original: Original
     speaker: str
     codes: Tensor
     aligned: AlignedRecording | None
-    code_bits: float
+    file_bytes: dict[int, int]
+    code_bits: dict[int, float]
     signal_bits: float
+    itself: dict[str, float]
     rates: dict[int, dict[str, float]]
     conversions: dict[int, list[ConvertedRecording]]
 
@@ -123,12 +130,18 @@ class _Plan:
     ) -> None:
         self.tokenizer, self.prior, self.data, self.train = tokenizer, prior, data, train
         self.sample_rate, self.device = sample_rate(tokenizer), tokenizer.device
+        # Files are written on the CPU.
+        self.codec = Codec(Model(deepcopy(tokenizer).cpu(), deepcopy(prior).cpu()))
+        # Made once, before several threads need it.
+        self.codec.model.exact_prior.eval()
         self.decodes = not tokenizer.likelihood.sequential
         missing = judges.missing_judges()
         self.left_out = {name: reason for name, reason in missing.items() if name != "conversion_success"}
         if not self.decodes:
             reason = "this decoder draws one sample after another, which is slow; `codeword reconstruct` runs it"
-            self.left_out |= dict.fromkeys(("per", *UNITS), reason)
+            self.left_out |= dict.fromkeys(SCALES, reason)
+        if all(data.transcript(i) is None for i in range(count)):
+            self.left_out.setdefault("per_transcript", "these recordings have no transcripts")
         self.baseline = self.decodes and baselines and cells_per_second(tokenizer) == baseline.RATE_HZ
         if self.decodes and baselines and not self.baseline:
             self.left_out["baselines"] = (
@@ -168,7 +181,10 @@ class _Plan:
         analysis = tokenizer.analyse(x, label)
         codes = analysis.quantized.codes
         original = Original(
-            dequantise(x[0, 0].cpu(), tokenizer.config.values), sample_rate=self.sample_rate, left_out=self.left_out
+            dequantise(x[0, 0].cpu(), tokenizer.config.values),
+            sample_rate=self.sample_rate,
+            left_out=self.left_out,
+            transcript=self.data.transcript(i),
         )
         speaker = self.data.recordings[i].speaker
 
@@ -179,20 +195,31 @@ class _Plan:
         def in_voice(k: int, name: str) -> Tensor:
             return decoded(k, torch.tensor([tokenizer.config.classes.index(name)], device=device))
 
-        rates = tokenizer.quantizer.served_codes if self.decodes else ()
+        served_codes = tokenizer.quantizer.served_codes
+        rates = served_codes if self.decodes else ()
         converted_rates = rates if self.voices and speaker in tokenizer.config.classes else ()
         return RecordingMeasures(
             original,
             speaker,
             codes[0].cpu(),
             self._aligned(self.data, i, codes[0].cpu(), original.wave),
-            code_bits=-float(self.prior.log_prob(codes)) / log(2),
+            file_bytes={k: self._file_bytes(x[0].cpu(), k) for k in served_codes},
+            code_bits={
+                k: -float(self.prior.log_prob(codes[..., :k])) / log(2)
+                for k in served_codes
+                if k in self.prior.served_codes
+            },
             signal_bits=-float(tokenizer.likelihood.log_prob(analysis.features, x)) / log(2),
+            itself=original.compare_itself(),
             rates={k: original.compare(decoded(k, label)) for k in rates},
             conversions={
                 k: voices.converted(original, speaker, centroids, partial(in_voice, k)) for k in converted_rates
             },
         )
+
+    def _file_bytes(self, x: Tensor, codes: int) -> int:
+        """Size of the file of one signal x (1, T); a signal without samples needs none."""
+        return len(self.codec.compress(x, CompressOptions(codes=codes))) if x.numel() else 0
 
     def _aligned(self, split: Recordings, i: int, codes: Tensor | None, wave: Tensor) -> AlignedRecording | None:
         phones = split.phones(i) if self.phones else None
@@ -236,7 +263,7 @@ def _compare_baseline(
     codec: KMeansBaseline, served_codes: Sequence[int], original: Original
 ) -> dict[int, dict[str, float]]:
     codes, length = codec.encode(original.wave), len(original.wave)
-    return {k: original.compare(codec.decode(codes[:, :k], length=length)) for k in served_codes}
+    return {k: original.compare(codec.decode(codes[:, :k], length=length), opinions=False) for k in served_codes}
 
 
 def _rate_metrics(measured: Sequence[RecordingMeasures], tokenizer: Tokenizer, k: int) -> dict[str, Metric]:
@@ -260,13 +287,16 @@ def _rate_metrics(measured: Sequence[RecordingMeasures], tokenizer: Tokenizer, k
     intervals = resampled_intervals(statistics, len(measured))
     bits_per_cell = sum(log2(n) for n in codebook_sizes)
     metrics = {
+        "bits_per_second_real": ratio_metric(
+            [8.0 * r.file_bytes[k] for r in measured], seconds, "bit/s, a file each, with headers"
+        ),
         "bits_per_second_nominal": ratio_metric([bits_per_cell * n for n in cells], seconds, "bit/s"),
         "bits_per_second_order0": metric(intervals["bits_per_second_order0"], "bit/s, each codebook's own entropy"),
         "usage": metric(intervals["usage"], "fraction of codewords"),
         "perplexity": metric(intervals["perplexity"], "codewords, over the whole split"),
     }
-    if k == len(tokenizer.quantizer.codebook_sizes):
-        code_bits = [r.code_bits for r in measured]
+    if all(k in r.code_bits for r in measured):
+        code_bits = [r.code_bits[k] for r in measured]
         metrics["bits_per_second_prior"] = ratio_metric(code_bits, seconds, "bit/s under the prior")
     if all(k in r.rates for r in measured):
         metrics |= comparison_metrics([r.rates[k] for r in measured])
@@ -277,9 +307,10 @@ def _whole_metrics(measured: Sequence[RecordingMeasures]) -> dict[str, Metric]:
     """Metrics that do not depend on the rate."""
     samples = [float(len(r.original.wave)) for r in measured]
     signal_bits = [r.signal_bits for r in measured]
-    total_bits = [r.code_bits + r.signal_bits for r in measured]
+    total_bits = [r.code_bits[r.codes.shape[-1]] + r.signal_bits for r in measured]
     silence = torch.tensor([silence_mse(r.original.wave) for r in measured])
     return {
+        **{f"{name}_original": value for name, value in comparison_metrics([r.itself for r in measured]).items()},
         "silence_mse": mean_metric(silence, "values in [-1, 1]"),
         "bits_per_sample": ratio_metric(total_bits, samples, "bit/sample, codes and signal"),
         "signal_bits_per_sample": ratio_metric(signal_bits, samples, "bit/sample, the signal given its codes"),

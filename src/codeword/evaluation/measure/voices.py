@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.data.recordings import Recordings
 from codeword.errors import DataError
 from codeword.evaluation.measure import judges
-from codeword.evaluation.measure.comparison import PER_UNIT, Original
+from codeword.evaluation.measure.comparison import SCALES, Original
 from codeword.evaluation.measure.intervals import mean_metric, resampled_interval
 from codeword.evaluation.measure.probe import LinearProbe
 from codeword.evaluation.results import Metric, exactly, metric
@@ -63,7 +63,7 @@ def conversion_metrics(conversions: Sequence[ConvertedRecording]) -> dict[str, M
             100 * (margins > 0).double(), "% closer to the target's voice than to the source's"
         ),
         "conversion_margin": mean_metric(margins, "cosine to the target less that to the source"),
-        "conversion_per": metric(per, PER_UNIT),
+        "conversion_per": metric(per, SCALES["per"].unit),
     }
 
 

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from math import floor, log10
 
 from codeword.config import DataConfig
+from codeword.evaluation.measure.comparison import SCALES
 from codeword.evaluation.report.metrics import CODECS, COLUMNS, PUBLISHED, TITLES, PublishedCodec, PublishedFigure
 from codeword.evaluation.results import Evaluation, Metric, Rate
 
+_ARROWS = {"higher": "↑", "lower": "↓", "nearer 1": "→ 1"}
 _HIGHLIGHTED = ("total_bpd", "per")
+_NOMINAL = "bits_per_second_nominal"
+_BITS_PER_SECOND = ("bits_per_second_real", "bits_per_second_prior", _NOMINAL)
 _RATE_METRICS = (
-    *("per", "stoi", "pesq_wb", "log_mel_distance", "stft_distance"),
-    *("conversion_success", "conversion_per"),
+    *("per", "per_transcript", "stoi", "pesq_wb", "pesq_nb", "speaker_cosine", "dnsmos_overall", "dnsmos_p808"),
+    *("energy_ratio", "log_mel_distance", "stft_distance", "conversion_success", "conversion_per"),
 )
 
 
@@ -40,10 +44,13 @@ def result_rows(evaluation: Evaluation, data: DataConfig) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class RateRow:
-    """One codec at one rate; `figures` are pairs of value and interval, empty for metrics that are not measured."""
+    """One codec at one rate; `figures` are pairs of value and interval, empty for metrics that are not measured.
+
+    `bits_per_second` are the rates of real files, under the prior and of equally likely codewords; empty if unknown.
+    """
 
     codes: int
-    bits_per_second: str
+    bits_per_second: tuple[str, str, str]
     baseline: bool
     figures: tuple[tuple[str, str], ...]
 
@@ -70,12 +77,19 @@ def rate_table(evaluation: Evaluation) -> RateTable:
     baselines = {rate.codes: rate for rate in evaluation.baselines}
     rows = []
     for model_rate in rates:
-        bits_per_second = f"{model_rate.metrics['bits_per_second_nominal'].value:,.0f}"
         for rate in (model_rate, baselines.get(model_rate.codes)):
             if rate is not None:
                 figures = tuple(_as_text(rate.metrics[n]) if n in rate.metrics else ("", "") for n in names)
-                rows.append(RateRow(rate.codes, bits_per_second, rate is not model_rate, figures))
-    return RateTable(tuple(COLUMNS[name] for name in names), tuple(rows))
+                # The baseline has codebooks of the same sizes, and no files.
+                known = rate.metrics | {_NOMINAL: model_rate.metrics[_NOMINAL]}
+                real, prior, nominal = (f"{known[n].value:,.0f}" if n in known else "" for n in _BITS_PER_SECOND)
+                rows.append(RateRow(rate.codes, (real, prior, nominal), rate is not model_rate, figures))
+    return RateTable(tuple(f"{COLUMNS[name]}{_better(name)}" for name in names), tuple(rows))
+
+
+def _better(name: str) -> str:
+    """An arrow to the better values of a metric."""
+    return f" {_ARROWS[SCALES[name].better]}" if name in SCALES else ""
 
 
 def other_codecs(data: DataConfig) -> tuple[PublishedCodec, ...]:
