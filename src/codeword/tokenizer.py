@@ -1,6 +1,7 @@
 """The tokenizer: encoder, quantizer, decoder and likelihood, for signals of any rank."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from codeword.nn.frontend import build_frontend, build_head
 from codeword.nn.trunk import build_trunk
 from codeword.quantizers import Quantized, build_quantizer
 from codeword.store import Pretrained
+
+MAX_EFFORT = 64
 
 
 class Pass(NamedTuple):
@@ -110,6 +113,23 @@ class Tokenizer(Pretrained):
         """Encode, quantize and decode x (B, C, *S) with label (B,), and keep all results. Raises UsageError."""
         x = check_signals(x, self.config)
         return self._analyse(x, self._labels(label, len(x)), generator=generator)
+
+    def with_effort(self, effort: int, *, codes: int | None = None) -> "Tokenizer":
+        """A tokenizer of the same weights whose `encode` searches longer for residual codes, `effort` times about.
+
+        Effort 1 is the search of this tokenizer. More effort lowers the error of the first `codes` codes of each cell,
+        by default of all.
+
+        Raises:
+            UsageError: `effort` is not a whole number from 1 to 64.
+        """
+        if not isinstance(effort, int) or not 1 <= effort <= MAX_EFFORT:
+            raise UsageError(f"effort must be a whole number from 1 to {MAX_EFFORT}, not {effort!r}.")
+        searching = copy(self)
+        # A copy shares the table of its parts, and the quantizer alone is another one.
+        searching._modules = dict(self._modules)
+        searching.quantizer = self.quantizer.with_effort(effort, codes=codes)
+        return searching
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:

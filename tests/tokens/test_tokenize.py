@@ -100,6 +100,8 @@ def test_a_folder_of_something_else_is_left_alone(place: Path, files: Path, tmp_
         tokenize(tmp_path / "other", items, out, shard_items=5)
     with pytest.raises(UsageError, match="started with 5 items in a shard, not 6"):
         tokenize(place, items, out, shard_items=6)
+    with pytest.raises(UsageError, match="was started with effort 1, not 4"):
+        tokenize(place, items, out, shard_items=5, effort=4)
     with pytest.raises(UsageError, match="another listing"):
         tokenize(place, items[:-1], out, shard_items=5)
     (files / items[0].id).write_bytes(b"changed")

@@ -16,6 +16,10 @@ from codeword.pretrained import load
 AnyModel = Annotated[Path, Parameter(help="A run, a model folder, or images or speech for a model in the package.")]
 OwnModel = Annotated[Path | None, Parameter(help="A run or a model folder; by default the model in the package.")]
 Inputs = Annotated[list[Path], Parameter(help="Images or recordings, as the model codes them, or folders of those.")]
+Effort = Annotated[
+    int,
+    Parameter(help="Above 1, search longer for residual codes, which lowers the error at the same rate; at most 64."),
+]
 Codes = Annotated[
     int | None, Parameter(help="Use only the first codes of each cell, this many, if the model serves several rates.")
 ]
@@ -92,6 +96,7 @@ def encode(
     out: Path,
     codes: Codes = None,
     channel: Channel = None,
+    effort: Effort = 1,
     force: Force = False,
     json: Json = False,
 ) -> int:
@@ -102,7 +107,7 @@ def encode(
         json: Print a JSON object of each file's code grid.
     """
     _share_processors()
-    options = files.DecodeOptions(codes, force=force, channel=channel)
+    options = files.DecodeOptions(codes, force=force, channel=channel, effort=effort)
     return show.outcome(files.encode_files(model, inputs, out, options), as_json=json)
 
 
@@ -142,6 +147,7 @@ def compress(
     codes: Codes = None,
     speaker: Speaker = None,
     channel: Channel = None,
+    effort: Effort = 1,
     force: Force = False,
     medium: str | None = None,
     json: Json = False,
@@ -165,6 +171,7 @@ def compress(
             codes=codes,
             speaker=speaker,
             channel=channel,
+            effort=effort,
             force=force,
             progress=progress,
         )
@@ -237,6 +244,7 @@ def tokenize(
     shard_items: int | None = None,
     workers: int = 1,
     engine: str = "local",
+    effort: Effort = 1,
     json: Json = False,
 ) -> int:
     """Write the codes of a whole data set as Parquet shards, or continue where a run of the same command stopped.
@@ -263,7 +271,7 @@ def tokenize(
     with show.bar("tokenizing") as progress:
         items = tokens.list_items(data_, config, split=split, subsets=tuple(subset or ()), limit=limit)
         done = tokens.tokenize(
-            model, items, out, shard_items=shard_items, workers=workers, engine=engine, progress=progress
+            model, items, out, shard_items=shard_items, workers=workers, engine=engine, effort=effort, progress=progress
         )
     results = {"shards": done.shards, "signals": done.signals, "codes": done.codes}
     return show.outcome(files.Outcome(results, done.skipped), as_json=json)

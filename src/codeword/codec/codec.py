@@ -42,6 +42,7 @@ from codeword.coding import leading_codes
 from codeword.errors import CodewordError, DataError, ModelError, UsageError
 from codeword.media.base import regroup
 from codeword.model import Model
+from codeword.tokenizer import Tokenizer
 
 Progress = Callable[[int, int], None]
 """Callback that receives the number of finished steps and the number of all steps."""
@@ -55,11 +56,13 @@ class CompressOptions:
         lossless: store the signal itself after its codes.
         codes: the number of leading codes of each cell to store; None for all.
         label: the class that conditions the prior and the decoder.
+        effort: more than 1 searches longer for residual codes (`Tokenizer.with_effort`).
     """
 
     lossless: bool = False
     codes: int | None = None
     label: int | None = None
+    effort: int = 1
 
 
 DEFAULTS = CompressOptions()
@@ -152,7 +155,8 @@ class Codec:
             raise UsageError("There is nothing to compress; give a signal of at least one value.")
         layout = Layout.of(self.model, blocks=total, lossless=options.lossless)
         grey = [self.tokenizer.config.channels > 1] * len(signals)
-        batches = self._batches(signals, layout, lossless=options.lossless, codes=codes, grey=grey)
+        tokenizer = self.tokenizer.with_effort(options.effort, codes=codes)
+        batches = self._batches(tokenizer, signals, layout, lossless=options.lossless, codes=codes, grey=grey)
         first = next(batches)
         kind, symbols, tables = choose_coder(
             self.model, first.codes, first.mask, share_of_all=len(first.mask) / total, label=options.label
@@ -250,12 +254,19 @@ class Codec:
         return (cells, values) if lossless else (cells,)
 
     def _batches(
-        self, signals: Sequence[Signal], layout: Layout, *, lossless: bool, codes: int, grey: list[bool]
+        self,
+        tokenizer: Tokenizer,
+        signals: Sequence[Signal],
+        layout: Layout,
+        *,
+        lossless: bool,
+        codes: int,
+        grey: list[bool],
     ) -> Iterator[Batch]:
         """All blocks of the signals in batches; sets `grey[i]` to False if the channels of signal i differ."""
         encode = partial(value_blocks, batch_size=layout.batch_size) if lossless else code_blocks
         checked = (replace(s, read=partial(_read_checked, s, number, grey)) for number, s in enumerate(signals))
-        pieces = (piece for s in checked for piece in encode(self.tokenizer, s, layout.block, codes=codes))
+        pieces = (piece for s in checked for piece in encode(tokenizer, s, layout.block, codes=codes))
         for piece in regroup(pieces, layout.batch_size):
             yield Batch(*piece)
 

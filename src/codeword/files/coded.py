@@ -45,13 +45,15 @@ def read(path: StrPath, model: StrPath | None = None, *, channel: int | None = N
     return torch.cat(list(medium_of(config).with_channel(channel).read(Path(path), config)), -1)
 
 
-def encode(model: Model | Tokenizer, x: Tensor) -> Tensor:
+def encode(model: Model | Tokenizer, x: Tensor, *, effort: int = 1) -> Tensor:
     """Encode a signal (C, *S) of integers, of any size, to codes (*G, K) int64, in bounded memory.
+
+    More `effort` than 1 searches longer for residual codes, as `Tokenizer.with_effort`.
 
     Raises:
         UsageError: x is not such a tensor or array, or its integers are not in the range of the model.
     """
-    tokenizer = _tokenizer(model)
+    tokenizer = _tokenizer(model).with_effort(effort)
     return encode_signal(tokenizer, check_signals(x, tokenizer.config, batched=False))
 
 
@@ -78,6 +80,7 @@ class DecodeOptions:
         format: the suffix of the files, without the dot; None for the default of the medium.
         force: replace files that exist; an input is never replaced.
         channel: the number, from 1 on, of the channel of recordings to encode; None to mix all to one.
+        effort: more than 1 searches longer for residual codes, as `Tokenizer.with_effort`.
     """
 
     codes: int | None = None
@@ -85,6 +88,7 @@ class DecodeOptions:
     format: str | None = None
     force: bool = False
     channel: int | None = None
+    effort: int = 1
 
 
 def reconstruct(model: StrPath, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
@@ -167,6 +171,7 @@ class _FileCoder:
         self.tokenizer = load(model).tokenizer
         self.medium: Medium = medium_of(self.tokenizer.config).with_channel(options.channel)
         self.codes = leading_codes(self.tokenizer, options.codes)
+        self.tokenizer = self.tokenizer.with_effort(options.effort, codes=self.codes)
         self.label = None if options.speaker is None else class_number(self.tokenizer, model, options.speaker)
         self.format = options.format or self.medium.formats[0]
         check_format(self.medium, self.format)

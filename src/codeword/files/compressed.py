@@ -32,6 +32,7 @@ def compress(
     codes: int | None = None,
     speaker: str | None = None,
     channel: int | None = None,
+    effort: int = 1,
     force: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Outcome:
@@ -46,6 +47,7 @@ def compress(
         codes: the number of leading codes of each cell to store; by default all.
         speaker: the name of the class that conditions the prior and the decoder.
         channel: the number, from 1 on, of the channel of the recordings to read; by default all are mixed to one.
+        effort: more than 1 searches longer for residual codes, as `Tokenizer.with_effort`.
         force: replace a file that exists at `out`; an input is never replaced.
         progress: receives the numbers of finished and of all blocks.
 
@@ -64,7 +66,7 @@ def compress(
     config = loaded.tokenizer.config
     medium = medium_of(config).with_channel(channel)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
-    options = CompressOptions(lossless, codes, label)
+    options = CompressOptions(lossless, codes, label, effort)
     read = medium.read_lossless if lossless else medium.read
     signals: list[tuple[Path, Signal]] = []
     files = media_files(inputs, outcome, medium)

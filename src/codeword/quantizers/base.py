@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,13 @@ class Quantizer(nn.Module, ABC):
     def served_codes(self) -> tuple[int, ...]:
         """The numbers of leading codes of a cell that `decode` accepts; the last one is K."""
         return (len(self.codebook_sizes),)
+
+    def with_effort(self, effort: int, *, codes: int | None = None) -> Self:
+        """This quantizer, or a copy with the same weights whose `encode` searches longer; see `ResidualQuantizer`.
+
+        The code of each codebook alone is found exactly, so most quantizers have nothing to search.
+        """
+        return self
 
     def draw_counts(self, batch: int, generator: torch.Generator | None) -> Tensor:
         """The number of codes that each signal of a training batch keeps (B,), one of `served_codes`."""

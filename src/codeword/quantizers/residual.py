@@ -1,5 +1,8 @@
 """Residual vector quantization: each codebook codes the residual of the codebooks before it."""
 
+from copy import copy
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,6 +10,9 @@ from torch import Tensor
 from codeword.config import ResidualQuantizerConfig
 from codeword.quantizers.base import Quantized, straight_through
 from codeword.quantizers.vector import CodebookQuantizer, vq_loss
+
+# Of the beam search at once: 16 MiB.
+_MAX_DISTANCES = 1 << 22
 
 
 class ResidualQuantizer(CodebookQuantizer):
@@ -20,6 +26,7 @@ class ResidualQuantizer(CodebookQuantizer):
     def __init__(self, config: ResidualQuantizerConfig) -> None:
         super().__init__(config, codebook_dim=config.lookup_dim or config.dim)
         self.config = config
+        self.effort, self.searched_codes = 1, len(config.codebook_sizes)
 
     @property
     def served_codes(self) -> tuple[int, ...]:
@@ -57,13 +64,53 @@ class ResidualQuantizer(CodebookQuantizer):
             vectors = self.project_out(straight_through(searched, total))
         return Quantized(vectors, torch.stack(codes, -1), loss)
 
+    def with_effort(self, effort: int, *, codes: int | None = None) -> Self:
+        """A copy with the same weights whose `encode` keeps the `effort` best sums of codewords after each codebook.
+
+        With effort 1 each code is the nearest to what is left by those before it. With more, the codes minimise the
+        distance of the first `codes` codes (by default all) among the sums that are kept; the sum of effort 1 is always
+        kept, so the distance is never larger. Later codes are found as with effort 1.
+        """
+        searching = copy(self)
+        searching.effort, searching.searched_codes = effort, codes or len(self.codebook_sizes)
+        return searching
+
+    @torch.no_grad()
     def encode(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
-            residual, codes = self._searched(z), []
-            for book in self._codebooks():
-                codes.append(book.assign(residual))
+            searched = self._searched(z)
+            found = self._best_codes(searched) if self.effort > 1 else []
+            residual, codes = searched, []
+            for k, book in enumerate(self._codebooks()):
+                codes.append(found[k] if k < len(found) else book.assign(residual))
                 residual = residual - book.lookup(codes[-1])
         return torch.stack(codes, -1)
+
+    def _best_codes(self, searched: Tensor) -> list[Tensor]:
+        """The first `searched_codes` codes (...) of vectors (..., D) by beam search, in bounded memory."""
+        rows = max(1, _MAX_DISTANCES // (self.effort * max(self.codebook_sizes)))
+        parts = [self._beam(part) for part in searched.reshape(-1, searched.shape[-1]).split(rows)]
+        return list(torch.cat(parts).view(*searched.shape[:-1], -1).unbind(-1))
+
+    def _beam(self, z: Tensor) -> Tensor:
+        """Vectors (N, D) to codes (N, `searched_codes`)."""
+        count, residual = len(z), z[:, None]
+        paths = torch.zeros(count, 1, 0, dtype=torch.int64, device=z.device)
+        for book in self._codebooks()[: self.searched_codes]:
+            beams, size = residual.shape[1], len(book.vectors)
+            # |r - e|^2 of every beam with every codeword (N, beams * size), as in `nearest`.
+            norms = residual.square().sum(-1, keepdim=True) + book.vectors.square().sum(1)
+            distances = (norms - 2 * residual @ book.vectors.t()).view(count, -1)
+            # Beam 0 is the path of effort 1, so that no rounding can lose it.
+            greedy = book.assign(residual[:, :1])
+            distances.scatter_(1, greedy, torch.inf)
+            others = distances.topk(min(self.effort, beams * size) - 1, largest=False).indices
+            chosen = torch.cat([greedy, others], 1)
+            beam, code = chosen // size, chosen % size
+            paths = torch.cat([paths.gather(1, beam[..., None].expand(-1, -1, paths.shape[-1])), code[..., None]], -1)
+            residual = residual.gather(1, beam[..., None].expand(-1, -1, z.shape[-1])) - book.lookup(code)
+        best = residual.square().sum(-1).min(1).indices
+        return paths[torch.arange(count, device=z.device), best]
 
     def decode(self, codes: Tensor) -> Tensor:
         with torch.autocast(codes.device.type, enabled=False):

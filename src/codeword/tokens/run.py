@@ -43,7 +43,7 @@ from codeword.store.shards import (
     shard_path,
     write_shard,
 )
-from codeword.tokenizer import Tokenizer
+from codeword.tokenizer import MAX_EFFORT, Tokenizer
 from codeword.tokens.encoding import encode_items
 from codeword.tokens.inputs import Item
 
@@ -61,6 +61,8 @@ class Manifest(Config):
     signals: Annotated[int, Field(ge=0)]
     shard_items: Annotated[int, Field(ge=1, le=MAX_ROWS)]
     shards: Annotated[int, Field(ge=0)]
+    # Left out while 1, so that older manifests are equal.
+    effort: Annotated[int, Field(ge=1, le=MAX_EFFORT, exclude_if=lambda effort: effort == 1)] = 1
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class Job:
-    """Arguments of all shards of a run: path of the model, folder of the shards, metadata of the shards."""
+    """Arguments of all shards of a run: path of the model, folder of the shards, metadata of the shards, effort."""
 
     model: str
     folder: str
     info: ShardInfo
+    effort: int = 1
 
 
 @dataclass(frozen=True)
@@ -109,19 +112,21 @@ def tokenize(
     shard_items: int | None = None,
     workers: int = 1,
     engine: str = "local",
+    effort: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Summary:
     """Encode all items with the model `name_or_path` to shards in the folder `out`, or continue an earlier run.
 
     Each of `workers` processes writes one shard at a time; `engine` is "local" or "ray". `progress` receives the
-    numbers of finished and of all items.
+    numbers of finished and of all items. More `effort` than 1 searches longer for residual codes, as
+    `Tokenizer.with_effort`.
 
     Raises:
         UsageError: the folder belongs to another run, another process writes to it, or an argument is out of range.
         CodewordError: the model cannot be read, or the folder cannot be written.
     """
     model = load(name_or_path)
-    config = model.tokenizer.config
+    config = model.tokenizer.with_effort(effort).config
     shard_items = medium_of(config).shard_items if shard_items is None else shard_items
     if not 1 <= shard_items <= MAX_ROWS:
         raise UsageError(f"A shard holds 1 to {MAX_ROWS:,} items, not {shard_items:,}; change `shard_items`.")
@@ -141,9 +146,10 @@ def tokenize(
                 signals=len(items),
                 shard_items=shard_items,
                 shards=len(parts),
+                effort=effort,
             ),
         )
-        for shard in ENGINES[engine](Job(str(name_or_path), str(out), info_of(model)), parts, workers):
+        for shard in ENGINES[engine](Job(str(name_or_path), str(out), info_of(model), effort), parts, workers):
             finished.append(shard)
             done += len(parts[shard.number].items)
             progress(done, len(items))
@@ -226,6 +232,8 @@ def _difference(old: Manifest, new: Manifest) -> str:
         return f"holds tokens of the model with fingerprint {old.fingerprint}, but this one's is {new.fingerprint}"
     if old.shard_items != new.shard_items:
         return f"was started with {old.shard_items} items in a shard, not {new.shard_items}"
+    if old.effort != new.effort:
+        return f"was started with effort {old.effort}, not {new.effort}"
     return (
         f"was started with another listing of the data ({old.signals:,} signals, SHA-256 {old.listing[:12]}...) than "
         f"the present one ({new.signals:,}, {new.listing[:12]}...)"
@@ -247,7 +255,7 @@ def make_shard(job: Job, part: Part) -> ShardSummary:
     info = job.info.model_copy(update={"part": part.digest})
     shard = _existing(path, info)
     if shard is None:
-        tokenizer = _tokenizer(job.model, job.info.fingerprint)
+        tokenizer = _tokenizer(job.model, job.info.fingerprint).with_effort(job.effort)
         skipped: list[Skipped] = []
         rows: list[TokenRow] = []
         count = 0
