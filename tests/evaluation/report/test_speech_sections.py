@@ -115,8 +115,11 @@ def test_what_is_called_original_is_the_recording_sample_by_sample(page: Path) -
 def test_every_rate_and_voice_can_be_heard(page: Path) -> None:
     names = {path.stem for path in page.parent.glob("*.flac")}
     for i in (1, 2, 3):
-        versions = ("original", "1-codes", "1-codes-kmeans", "3-codes", "3-codes-kmeans")
+        versions = ("original", "1-codes", "1-codes-kmeans", "3-codes", "3-codes-kmeans", "opus")
         assert {f"reconstruction-{i}-{version}" for version in versions} <= names
+    html = page.read_text(encoding="utf-8")
+    assert html.count("350 bit/s · PER 31.5 % · STOI 0.800 · PESQ 1.40") == 3
+    assert html.count("k-means, 350 bit/s · PER 40.0 % · STOI 0.700") == 3
     # Two sources, from one code and from three; the original is heard once for each.
     assert len([name for name in names if re.match(r"conversion-\d-\d-codes-as-[123]$", name)]) == 2 * 2 * 3
     assert len([name for name in names if re.match(r"conversion-\d-\d-codes-original$", name)]) == 2

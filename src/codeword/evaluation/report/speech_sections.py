@@ -1,12 +1,14 @@
 """Sections of a report on recordings; each has players for the recordings that its figure shows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+import soundfile
 import torch
 from torch import Tensor
 
 from codeword.data.phones.alignment import SILENCE
+from codeword.evaluation.files.audio_formats import LADDER, round_trip
 from codeword.evaluation.measure.phones import PHONES
 from codeword.evaluation.medium import cells_per_second
 from codeword.evaluation.report.figures import BLUE, ORANGE, Line, Panel, Section, Sound, panels_figure
@@ -20,16 +22,22 @@ from codeword.evaluation.report.speech_figures import (
     tracks_figure,
     waves_figure,
 )
-from codeword.evaluation.report.speech_signals import BASELINE_TRAIN_S, ReportRecordings, Utterance
+from codeword.evaluation.report.speech_signals import BASELINE_TRAIN_S, RATES_DRAWN, ReportRecordings, Utterance, spread
 from codeword.evaluation.report.tables import served_rates
-from codeword.evaluation.results import Evaluation
-from codeword.media.audio import dequantise
+from codeword.evaluation.results import Evaluation, Metric
+from codeword.media.audio import dequantise, quantise
 
 CODES_SHOWN = 8
 
 # Vowels from front to back, diphthongs, glides, nasals, fricatives, affricates, stops: neighbours sound similar.
 _PHONE_ORDER = "IY IH EH AE AA AH AO UH UW ER EY AY OY AW OW Y R L W M N NG V DH Z ZH F TH S SH HH JH CH B D G P T K"
 _MIN_COLUMNS = 4
+_BESIDE_PLAYERS = {
+    "bits_per_second_real": "{:,.0f} bit/s of files",
+    "per": "PER {:.1f} %",
+    "stoi": "STOI {:.3f}",
+    "pesq_wb": "PESQ {:.2f}",
+}
 
 Versions = Sequence[tuple[str, str, Tensor]]
 """Versions of one recording: part of the file name, title, and signal x (1, T)."""
@@ -39,7 +47,7 @@ def audio_sections(recordings: ReportRecordings, evaluation: Evaluation) -> list
     """Sections on recordings, in reading order."""
     sections = [
         *_rate_distortion(recordings, evaluation),
-        *(_reconstruction(recordings, i) for i in range(len(recordings.utterances))),
+        *(_reconstruction(recordings, evaluation, i) for i in range(len(recordings.utterances))),
         _tracks(recordings),
     ]
     if recordings.phone_counts.recordings:
@@ -89,14 +97,20 @@ def _rate_distortion(recordings: ReportRecordings, evaluation: Evaluation) -> It
         )
 
 
-def _reconstruction(recordings: ReportRecordings, i: int) -> Section:
+def _reconstruction(recordings: ReportRecordings, evaluation: Evaluation, i: int) -> Section:
     utterance, tokenizer = recordings.utterances[i], recordings.tokenizer
-    versions = [("original", "original", utterance.x)]
+    drawn, heard = [("original", "original", utterance.x)], [("original", "original", utterance.x)]
+    drawn_rates = spread(list(recordings.decoded), RATES_DRAWN)
+    ours = {rate.codes: rate.metrics for rate in served_rates(evaluation)}
+    theirs = {rate.codes: rate.metrics for rate in evaluation.baselines}
     for k, decoded in recordings.decoded.items():
         rate = _rate(recordings, k)
-        versions.append((f"{k}-codes", rate, decoded[i]))
+        versions = [(f"{k}-codes", rate, decoded[i], ours.get(k, {}))]
         if k in recordings.baselines:
-            versions.append((f"{k}-codes-kmeans", f"k-means, {rate}", recordings.baselines[k][i]))
+            versions.append((f"{k}-codes-kmeans", f"k-means, {rate}", recordings.baselines[k][i], theirs.get(k, {})))
+        drawn += [(name, title, x) for name, title, x, _ in versions if k in drawn_rates]
+        heard += [(name, f"{title}{_figures(metrics)}", x) for name, title, x, metrics in versions]
+    heard += _lowest_opus(recordings, evaluation, utterance.x)
     conditioned = ", on which the decoder is conditioned" if utterance.speaker in tokenizer.config.classes else ""
     caption = (
         f"{utterance.name}, {_speaker(utterance)}{conditioned}, of the {recordings.split} split. The utterances are "
@@ -110,17 +124,41 @@ def _reconstruction(recordings: ReportRecordings, i: int) -> Section:
             " k-means is the codec without a network. For these sounds it is fitted on at most "
             f"{BASELINE_TRAIN_S // 60} minutes of training data, and for the table on all of it."
         )
+    caption += (
+        " Next to each player are the results of its rate on the whole split, if they are known: the bit rate of real "
+        "files, PER, STOI and PESQ."
+    )
     if tokenizer.likelihood.sequential:
         caption += " This decoder is random: it draws one sample of audio after another, and each player has one draw."
-    name, titled = f"reconstruction-{i + 1}", _titled(recordings, versions)
+    name, titled = f"reconstruction-{i + 1}", _titled(recordings, drawn)
     return Section(
         name,
         f"Original and reconstruction {i + 1}",
         caption,
         partial(waves_figure, titled, sample_rate=recordings.sample_rate),
-        (_players(recordings, name, "", versions),),
+        (_players(recordings, name, "", heard),),
         small_palette=True,
     )
+
+
+def _figures(metrics: Mapping[str, Metric]) -> str:
+    """The results of one rate on the whole split, for the label of a player."""
+    known = [form.format(metrics[name].value) for name, form in _BESIDE_PLAYERS.items() if name in metrics]
+    return "".join(f" · {figure}" for figure in known)
+
+
+def _lowest_opus(recordings: ReportRecordings, evaluation: Evaluation, x: Tensor) -> list[tuple[str, str, Tensor]]:
+    """The excerpt x (1, T) through the lowest rate of Opus; nothing at a sample rate that Opus does not take."""
+    form, rate = next(form for form in LADDER if form.name == "Opus"), recordings.sample_rate
+    try:
+        size, wave = round_trip(_wave(recordings, x), form, sample_rate=rate)
+    except soundfile.SoundFileError:
+        return []
+    measured = [file for file in evaluation.files if (file.name, file.setting) == (form.name, form.setting)]
+    title = f"Opus, {8 * size * rate / x.shape[-1]:,.0f} bit/s here"
+    if measured:
+        title += _figures(measured[0].metrics | {"bits_per_second_real": measured[0].rate})
+    return [("opus", title, quantise(wave, recordings.tokenizer.config.values)[None])]
 
 
 def _tracks(recordings: ReportRecordings) -> Section:

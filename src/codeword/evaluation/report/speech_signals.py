@@ -29,6 +29,7 @@ VOICES_SHOWN = 3
 SAMPLES_SHOWN = 4
 RECORDINGS_COUNTED = 100
 BASELINE_TRAIN_S = 600
+RATES_HEARD, RATES_DRAWN = 8, 3
 
 # Seconds of each excerpt and of each sample; one second if the decoder draws one sample of audio after another.
 _SHOWN_S, _SAMPLED_S, _SEQUENTIAL_S = 3.0, 2.5, 1.0
@@ -70,8 +71,8 @@ class ConvertedUtterance:
 class ReportRecordings(ReportSignals):
     """Recordings of integer samples at `sample_rate` Hz.
 
-    `decoded[k]` (N, 1, T) are the N `utterances` decoded from the first k codes of each cell, for the lowest, a middle
-    and the highest rate; `baselines[k]` are those of the k-means codec. `tracks` are utterances with an alignment if
+    `decoded[k]` (N, 1, T) are the N `utterances` decoded from the first k codes of each cell, for at most
+    `RATES_HEARD` rates; `baselines[k]` are those of the k-means codec. `tracks` are utterances with an alignment if
     there are any. `voices` are the speakers that the decoder can be conditioned on.
     """
 
@@ -87,6 +88,11 @@ class ReportRecordings(ReportSignals):
     def bits_per_second(self, codes: int) -> float:
         """The rate of the first `codes` codes of each cell if every codeword is equally likely."""
         return bits_per_second(self.tokenizer, codes)
+
+
+def spread(numbers: Sequence[int], most: int) -> list[int]:
+    """At most `most` of sorted numbers, evenly spread, with the first and the last one."""
+    return sorted({numbers[i * (len(numbers) - 1) // (most - 1)] for i in range(most)})
 
 
 def bits_per_second(tokenizer: Tokenizer, codes: int) -> float:
@@ -116,7 +122,7 @@ def gather_recordings(run: Run, evaluation: Evaluation, *, samples: int, seed: i
     x, codes = torch.stack([u.x for u in utterances]), torch.stack([u.codes for u in utterances])
     label = torch.tensor([u.label for u in utterances])
     served_codes = tokenizer.quantizer.served_codes
-    shown = sorted({served_codes[0], served_codes[len(served_codes) // 2], served_codes[-1]})
+    shown = spread(served_codes, RATES_HEARD)
     decoded = {k: tokenizer.decode(codes[..., :k], label, size=tuple(x.shape[2:])) for k in shown}
     baselines = _baselines(run, tokenizer, x, shown) if evaluation.baselines else {}
     voices = tokenizer.config.classes[:VOICES_SHOWN]
