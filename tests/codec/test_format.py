@@ -197,7 +197,6 @@ def test_segments_out_of_order_are_refused_and_the_first_kept_by_salvage() -> No
         (forged(b"no zlib stream", deflated=True), "invalid header"),
         (forged(zlib.compress(b"\x90" * 99)[:-5], deflated=True), "would unpack to more"),
         (forged(zlib.compress(bytes(1 << 26), 9), deflated=True), "would unpack to more"),
-        (file(header(Entry("x", (8000, 8001), False)), []), "64,000,000 pixels"),
     ],
 )
 def test_what_is_no_file_of_ours_is_refused(content: bytes, said: str) -> None:

@@ -1,6 +1,5 @@
 """Tokens of other tokenizers: each form gives the same grids, divided into splits, and their number of values."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny.recipes import TRAINING
+from tiny.token_files import COUNT, FORMS, GRIDS, VALUES, random_tokens, shard
 
 from codeword.config import Recipe, TokensConfig, load_recipe
 from codeword.data import open_dataset
 from codeword.data import token_files as module
 from codeword.errors import DataError, RecipeError
 from codeword.media.token_forms import TokenShape, open_tokens
-from codeword.store.npz import CodedSignal, write_codes
-from codeword.store.shards import Shard, ShardInfo, TokenRow, write_shard
 from codeword.training import train
-
-VALUES, COUNT = 9, 20
-GRIDS = {1: (12,), 2: (4, 3)}
 
 
 @pytest.fixture(params=[(1, 1), (1, 2), (2, 1), (2, 2)], ids=lambda p: f"{p[0]}-D, {p[1]} codes")
@@ -31,58 +26,7 @@ def kind(request: pytest.FixtureRequest) -> tuple[int, int]:
 
 @pytest.fixture
 def signals(kind: tuple[int, int]) -> np.ndarray:
-    """Many signals of one size (N, *S, K); each token of signal i is at most i % VALUES."""
-    ndim, codes = kind
-    generator = np.random.default_rng(0)
-    most = np.arange(COUNT).reshape(-1, *[1] * (ndim + 1)) % VALUES
-    return generator.integers(0, most + 1, size=(COUNT, *GRIDS[ndim], codes))
-
-
-def codes_file(path: Path, signals: np.ndarray) -> None:
-    """As `codeword encode` writes it, for a tokenizer with a hop of 4."""
-    rows = [
-        CodedSignal(f"{i}.png", tuple(4 * n for n in one.shape[:-1]), torch.from_numpy(one))
-        for i, one in enumerate(signals)
-    ]
-    write_codes(path, rows, codebook_sizes=(VALUES,) * signals.shape[-1])
-
-
-def shard(path: Path, signals: np.ndarray) -> None:
-    """As `codeword tokenize` writes it, for a tokenizer with a hop of 4."""
-    info = ShardInfo(
-        fingerprint="f" * 64,
-        ndim=signals.ndim - 2,  # type: ignore[arg-type]
-        hop=4,
-        codebook_sizes=(VALUES,) * signals.shape[-1],
-        sample_rate=None,
-        part="0" * 64,
-    )
-    rows = [
-        TokenRow(f"{i}.png", torch.from_numpy(one), tuple(4 * n for n in one.shape[:-1]), None, f"/data/{i}.png")
-        for i, one in enumerate(signals)
-    ]
-    write_shard(path, Shard(info, tuple(rows)))
-
-
-def bare(signals: np.ndarray) -> np.ndarray:
-    """Without the axis of K where it is 1, as 16-bit integers."""
-    return (signals[..., 0] if signals.shape[-1] == 1 else signals).astype(np.uint16)
-
-
-def save_data_set(path: Path, signals: np.ndarray) -> None:
-    datasets = pytest.importorskip("datasets", reason="needs codeword[tokens]")
-    datasets.Dataset.from_dict({"other": [0] * len(signals), "grid": bare(signals).tolist()}).save_to_disk(path)
-
-
-FORMS: dict[str, Callable[[Path, np.ndarray], None]] = {
-    "x.npy": lambda path, signals: np.save(path, bare(signals)),
-    "x.npz": lambda path, signals: np.savez(path, grid=bare(signals)),
-    "packed.npz": lambda path, signals: np.savez_compressed(path, a=np.zeros(3), grid=np.asfortranarray(bare(signals))),
-    "several.npz": lambda path, signals: np.savez(path, **{str(i): bare(x) for i, x in enumerate(signals)}),
-    "codes.npz": codes_file,
-    "x.parquet": shard,
-    "saved": save_data_set,
-}
+    return random_tokens(*kind)
 
 
 def config(path: Path, kind: tuple[int, int], **changes: object) -> TokensConfig:

@@ -51,7 +51,7 @@ class Volumes(Medium):
         self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, replace: bool = True, side: Side = EMPTY
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, torch.cat(list(blocks), -1)[0].numpy().astype(np.uint8))
+        np.save(path, torch.cat(list(blocks), 1)[0].numpy().astype(np.uint8))
 
     def _open(self, path: Path) -> np.ndarray:
         try:

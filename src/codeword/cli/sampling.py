@@ -66,7 +66,7 @@ def sample(
     )
     # The decoder is conditioned on the same class, if it has classes.
     label_of_decoder = number if tokenizer.classes else None
-    signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), -1) for one in drawn]
+    signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), 1) for one in drawn]
     medium.write_samples(paths, signals, tokenizer.config, replace=force)
     return paths
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,8 +31,8 @@ from codeword.codec.layout import (
     Blocks,
     FileBlocks,
     Layout,
-    Signal,
     block_size,
+    check_size,
     code_blocks,
     restore_signal,
     value_blocks,
@@ -40,7 +40,7 @@ from codeword.codec.layout import (
 from codeword.codec.segments import Batch, BlockReader, Damage, SegmentCoder
 from codeword.coding import leading_codes
 from codeword.errors import CodewordError, DataError, ModelError, UsageError
-from codeword.media.base import regroup
+from codeword.media.base import Signal, regroup
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
 
@@ -86,7 +86,7 @@ class UnreadableSignal(DataError):
 
 @dataclass(frozen=True)
 class DecodedSignal:
-    """One signal of a file, its side data, and an iterator over consecutive blocks (C, n) of it, or over one (C, *S).
+    """One signal of a file, its side data, and an iterator over consecutive blocks (C, n, ...) along its first axis.
 
     The lost blocks in `damage` have `block_size` values along each axis. Where the damage is fatal, `blocks` raises
     DataError. Side data that are lost are empty.
@@ -130,11 +130,11 @@ class Codec:
     def decompress(self, content: bytes) -> Tensor:
         """Decode the signal (C, *S) int64 of `compress`. Raises DataError, ModelError."""
         signal = next(self.read(Container(content, "the file")))
-        return torch.cat(list(signal.blocks), -1).long()
+        return torch.cat(list(signal.blocks), 1).long()
 
     def write(
         self,
-        out: BinaryIO,
+        out: IO[bytes],
         signals: Sequence[Signal],
         options: CompressOptions = DEFAULTS,
         *,
@@ -286,6 +286,8 @@ class Codec:
             )
         if any(len(entry.size) != config.ndim for entry in header.entries):
             raise DataError(f"{name} holds signals of another rank than its model's; Codeword did not write it.")
+        for entry in header.entries:
+            check_size(self.tokenizer, entry.size, block_size(self.model, lossless=header.lossless), name)
         if container.version == 1 and header.coder == "prior":
             raise ModelError(
                 f"{name} was written by an earlier Codeword, under probabilities of its own kind of machine; "
@@ -312,7 +314,7 @@ def _differs(container: Container) -> CodewordError:
 def _read_side(signal: Signal, number: int) -> Side:
     """The side data of signal `number`. Raises UnreadableSignal."""
     try:
-        return signal.side()
+        return dict(signal.side())
     except DataError as error:
         raise UnreadableSignal(str(error), number) from error
 
@@ -322,13 +324,13 @@ def _read_checked(signal: Signal, number: int, grey: list[bool]) -> Iterator[Ten
     length = 0
     try:
         for x in signal.read():
-            length += x.shape[-1]
-            if tuple(x.shape[1:-1]) != signal.size[:-1] or length > signal.size[-1]:
+            length += x.shape[1]
+            if tuple(x.shape[2:]) != signal.size[1:] or length > signal.size[0]:
                 length = -1
                 break
             grey[number] = grey[number] and bool((x == x[:1]).all())
             yield x
     except DataError as error:
         raise UnreadableSignal(str(error), number) from error
-    if length != signal.size[-1]:
+    if length != signal.size[0]:
         raise UnreadableSignal(f"The size of {signal.name} changed while it was read; compress it again.", number)

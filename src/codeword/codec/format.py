@@ -27,15 +27,13 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from math import prod
 from mmap import mmap
-from typing import Annotated, Any, BinaryIO, Literal, NamedTuple, Self, cast
+from typing import IO, Annotated, Any, BinaryIO, Literal, NamedTuple, Self, cast
 
 import msgspec
 from msgspec import Meta, Struct
 
 from codeword.errors import DataError, UsageError
-from codeword.media.facts import MAX_PIXELS
 
 MAGIC = b"\x93CWORD\r\n"
 VERSION = 2
@@ -152,7 +150,7 @@ class FileWriter:
         self._content_crc = zlib.crc32(segment.content_crc.to_bytes(4, "little"), self._content_crc)
         self._count += 1
 
-    def finish(self, out: BinaryIO, header: Header) -> tuple[int, int]:
+    def finish(self, out: IO[bytes], header: Header) -> tuple[int, int]:
         """Write the file, with the CRC of the content in its header. Returns its size in bytes, and the part of it for
         the headers and the segment heads. Raises UsageError if the header is too large; then nothing was written.
         """
@@ -307,8 +305,6 @@ class Container:
             header = msgspec.msgpack.decode(body, type=Header)
         except (ValueError, zlib.error) as error:  # msgspec's own errors are ValueErrors.
             raise DataError(f"{self.name} has an invalid header ({error}); copy it again.") from error
-        if any(len(e.size) > 1 and prod(e.size) > MAX_PIXELS for e in header.entries):
-            raise DataError(f"{self.name} claims an image of more than {MAX_PIXELS:,} pixels; refused.")
         return header
 
     def segments(self, count: int, *, salvage: bool = False) -> Segments:

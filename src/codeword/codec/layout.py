@@ -1,12 +1,12 @@
 """The division of signals into blocks for writing, and their restoration from blocks after reading.
 
 The layout is part of the format: writer and reader derive it from the model and the sizes alone. Memory is bounded by a
-batch of blocks, except for images, which are held as a whole.
+batch of blocks, except for signals of several axes whose values are not coded one by one: they are held as a whole.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from math import prod
 from typing import NamedTuple
@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.codec.format import Header, Side
-from codeword.coding import decode_signal, deterministic, deterministic_steps, encode_blocks
+from codeword.codec.format import Header
+from codeword.coding import codes_each_value_alone, decode_signal, deterministic, deterministic_steps, encode_blocks
 from codeword.coding.tiles import decode_tiles
-from codeword.errors import UnsupportedError
+from codeword.errors import DataError, UnsupportedError
+from codeword.media.base import Signal as Signal  # noqa: PLC0414 - also exported by the package.
 from codeword.media.base import Tensors, regroup
+from codeword.media.facts import MAX_PIXELS
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
 
@@ -122,18 +124,6 @@ def pad_batch(blocks: Tensor, batch_size: int) -> Tensor:
     return F.pad(blocks, [0, 0] * (blocks.ndim - 1) + [0, batch_size - len(blocks)])
 
 
-@dataclass(frozen=True)
-class Signal:
-    """A signal of size *S to compress; `read` returns consecutive blocks (C, n) of it, or one block (C, *S), and `side`
-    its side data, which are stored as they are.
-    """
-
-    name: str
-    size: tuple[int, ...]
-    read: Callable[[], Iterable[Tensor]]
-    side: Callable[[], Side] = dict
-
-
 class Block(NamedTuple):
     """Codes (*Q, K) of one block, and in a lossless file its values (C, *S)."""
 
@@ -205,19 +195,22 @@ def restore_signal(
     size: tuple[int, ...],
     damaged: Sequence[int],
 ) -> Iterator[Tensor]:
-    """Decode the blocks of one signal to consecutive parts (C, n) along its only axis, or to one part (C, *S).
+    """Decode the blocks of one signal to consecutive parts (C, n, ...) along its first axis.
 
     `cells` is the division of the code grid into blocks, and `read` returns those with the given numbers. The numbers
     `damaged` are not read; their values become the middle value (silence, or grey) without a run of the decoder.
     """
     values, lost, config = Blocks(size, tuple(n * tokenizer.hop for n in cells.block)), set(damaged), tokenizer.config
     if len(size) > 1:
-        numbers = [number for number in range(len(cells)) if number not in lost]
-        with deterministic():
-            x = _restore_image(tokenizer, zip(numbers, read(numbers), strict=True), cells, values, header)
-        for number in damaged:
-            x[:, *values.region(number)] = config.values // 2
-        yield x
+        for first, slab_cells, slab_values in _slabs(tokenizer, cells, values):
+            slab = range(first, first + len(slab_cells))
+            numbers = [number for number in slab if number not in lost]
+            places = (number - first for number in numbers)
+            with deterministic():
+                x = _restore_slab(tokenizer, zip(places, read(numbers), strict=True), slab_cells, slab_values, header)
+            for number in lost.intersection(slab):
+                x[:, *slab_values.region(number - first)] = config.values // 2
+            yield x
         return
     for is_lost, run in groupby(range(len(cells)), key=lost.__contains__):
         numbers = list(run)
@@ -236,10 +229,34 @@ def restore_signal(
             yield from deterministic_steps(decode_signal(tokenizer, codes, size=(length,), label=header.label))
 
 
-def _restore_image(
+def check_size(tokenizer: Tokenizer, size: tuple[int, ...], block: tuple[int, ...], name: str) -> None:
+    """Raises DataError if a signal of this size, in blocks of this size in cells, would be restored from too many
+    values at once; `name` is the file in messages.
+    """
+    rows = block[0] if codes_each_value_alone(tokenizer) else size[0]
+    if len(size) > 1 and min(rows, size[0]) * prod(size[1:]) > MAX_PIXELS:
+        raise DataError(f"{name} claims an image of more than {MAX_PIXELS:,} pixels; refused.")
+
+
+def _slabs(tokenizer: Tokenizer, cells: Blocks, values: Blocks) -> Iterator[tuple[int, Blocks, Blocks]]:
+    """The parts of a signal along its first axis that are decoded at once: the number of the first block, and the
+    division of the cells and of the values.
+
+    They are rows of blocks where each value is coded alone, and otherwise the whole.
+    """
+    if not codes_each_value_alone(tokenizer):
+        yield 0, cells, values
+        return
+    depth, blocks_per_row = cells.block[0], prod(cells.counts[1:])
+    for row in range(cells.counts[0]):
+        grid = (min(depth, cells.grid[0] - row * depth), *cells.grid[1:])
+        yield row * blocks_per_row, replace(cells, grid=grid), replace(values, grid=grid)
+
+
+def _restore_slab(
     tokenizer: Tokenizer, blocks: Iterable[tuple[int, Block]], cells: Blocks, values: Blocks, header: Header
 ) -> Tensor:
-    """The signal (C, *S) of numbered blocks; where there are none, its values are arbitrary."""
+    """A signal (C, *S) of numbered blocks; where there are none, its values are arbitrary."""
     config = tokenizer.config
     # The blocks are copied one after another, so that a photo is never in memory twice.
     if header.lossless:
@@ -262,8 +279,7 @@ def _copy(block: Tensor, region: Tensor) -> None:
 
 
 def _cut(rows: Iterable[Tensor], block: tuple[int, ...]) -> Iterator[Tensors]:
-    """Consecutive rows (n, X) along one axis, or one grid (*G, X), to blocks (m, *Q, X) and their masks (m, *Q)."""
-    grids = rows if len(block) > 1 else (grid for (grid,) in regroup(((row,) for row in rows), block[0]))
-    for grid in grids:
+    """Consecutive rows (n, ..., X) along the first axis to blocks (m, *Q, X) and their masks (m, *Q)."""
+    for (grid,) in regroup(((row,) for row in rows), block[0]):
         blocks = Blocks(tuple(grid.shape[: len(block)]), block)
         yield blocks.cut(grid), blocks.mask()

@@ -15,15 +15,24 @@ from torch import Tensor
 from codeword.coding.stream import decode_stream, encode_stream
 from codeword.coding.tiles import decode_tiles, encode_tiles
 from codeword.errors import UnsupportedError, UsageError
+from codeword.nn.conv import reach
 from codeword.tokenizer import Tokenizer
 
-__all__ = ["decode_signal", "deterministic", "deterministic_steps", "encode_blocks", "encode_signal", "leading_codes"]
+__all__ = [
+    "codes_each_value_alone",
+    "decode_signal",
+    "deterministic",
+    "deterministic_steps",
+    "encode_blocks",
+    "encode_signal",
+    "leading_codes",
+]
 
 T = TypeVar("T")
 
 
 def encode_signal(tokenizer: Tokenizer, signal: Tensor | Iterable[Tensor]) -> Tensor:
-    """Encode a signal (C, *S), or its consecutive blocks (C, n) along the only axis, to codes (*G, K) int64 on the CPU.
+    """Encode a signal (C, *S), or its blocks (C, n, ...) along the first axis, to codes (*G, K) int64 on the CPU.
 
     Example:
         >>> from codeword.config import TokenizerConfig
@@ -35,16 +44,18 @@ def encode_signal(tokenizer: Tokenizer, signal: Tensor | Iterable[Tensor]) -> Te
 
 
 def encode_blocks(tokenizer: Tokenizer, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-    """As `encode_signal`, but yields consecutive blocks of codes (g, K), so that memory does not grow with the length.
+    """As `encode_signal`, but yields blocks of codes (g, ..., K), so that memory does not grow with the length.
 
-    The codes of a signal with several axes are one block (*G, K).
+    The codes of a signal with several axes are one block (*G, K), unless its values are coded one by one.
     """
-    if tokenizer.config.ndim > 1:
-        yield encode_tiles(tokenizer, torch.cat(list(blocks), -1))
+    if codes_each_value_alone(tokenizer):
+        yield from (encode_tiles(tokenizer, block) for block in blocks)
+    elif tokenizer.config.ndim > 1:
+        yield encode_tiles(tokenizer, torch.cat(list(blocks), 1))
     elif tokenizer.frontend.reach < inf:
         yield from encode_stream(tokenizer, blocks)
     else:
-        yield tokenizer.encode(torch.cat(list(blocks), -1)[None].to(tokenizer.device))[0].cpu()
+        yield tokenizer.encode(torch.cat(list(blocks), 1)[None].to(tokenizer.device))[0].cpu()
 
 
 def decode_signal(
@@ -66,6 +77,13 @@ def decode_signal(
     else:
         labels = None if label is None else torch.tensor([label], device=tokenizer.device)
         yield tokenizer.decode(torch.cat(list(blocks))[None].to(tokenizer.device), labels, size=size)[0].cpu()
+
+
+def codes_each_value_alone(tokenizer: Tokenizer) -> bool:
+    """True if no code and no decoded value depends on another, so that each part of a signal is coded as a signal."""
+    parts = (tokenizer.frontend, tokenizer.head, tokenizer.likelihood)
+    alone = max(reach(tokenizer.encoder), reach(tokenizer.decoder), *(part.reach for part in parts)) == 0
+    return alone and tokenizer.hop == 1
 
 
 def leading_codes(tokenizer: Tokenizer, codes: int | None) -> int:

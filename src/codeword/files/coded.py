@@ -42,7 +42,7 @@ def read(path: StrPath, model: StrPath | None = None, *, channel: int | None = N
         DataError: the file cannot be read.
     """
     config = load_for([Path(path)], model).tokenizer.config
-    return torch.cat(list(medium_of(config).with_channel(channel).read(Path(path), config)), -1)
+    return torch.cat(list(medium_of(config).with_channel(channel).read(Path(path), config)), 1)
 
 
 def encode(model: Model | Tokenizer, x: Tensor, *, effort: int = 1) -> Tensor:
@@ -67,7 +67,7 @@ def decode(model: Model | Tokenizer, codes: Tensor, *, size: Sequence[int], labe
     check_class(label, tokenizer.classes)
     size = check_size(size, ndim=tokenizer.config.ndim)
     codes = tokenizer.check_codes(codes, size=size, batched=False)
-    return torch.cat(list(decode_signal(tokenizer, codes, size=size, label=label)), -1)
+    return torch.cat(list(decode_signal(tokenizer, codes, size=size, label=label)), 1)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Many files to one compressed file and back."""
 
-import io
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Collection, Sequence
+from itertools import chain, groupby, islice
 from pathlib import Path
+from typing import Any
 
-from codeword.codec import Codec, CompressOptions, Progress, Signal, UnreadableSignal
+from codeword.codec import Codec, CompressOptions, DecodedSignal, Entry, Progress, UnreadableSignal
 from codeword.errors import DataError, UsageError
 from codeword.files.describing import describe_size, open_container
 from codeword.files.paths import (
@@ -19,8 +19,9 @@ from codeword.files.paths import (
     media_files,
 )
 from codeword.media import medium_of
+from codeword.media.base import SEVERAL, Signal
 from codeword.pretrained import load, pretrained_with
-from codeword.store import distinct, write_atomically
+from codeword.store import atomic_file, distinct
 
 
 def compress(
@@ -67,37 +68,44 @@ def compress(
     medium = medium_of(config).with_channel(channel)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
     options = CompressOptions(lossless, codes, label, effort)
-    read = medium.read_lossless if lossless else medium.read
     signals: list[tuple[Path, Signal]] = []
     files = media_files(inputs, outcome, medium)
     notes: dict[Path, list[str]] = {path: [] for path, _ in files}
     check_outputs([out], inputs=[path for path, _ in files], force=force)
     for path, name in files:
         with outcome.record_failure(path, DataError):
-            size = medium.size(path, config)
-            side = medium.side(path, config) if lossless else {}
-            signals.append((path, Signal(name, size, partial(read, path, config, notes[path]), partial(dict, side))))
+            found = medium.signals(path, name, config, notes[path], lossless=lossless)
+            signals += [(path, signal) for signal in found]
     while signals and not outcome.results:
-        content = io.BytesIO()
         try:
-            written = Codec(loaded).write(content, [signal for _, signal in signals], options, progress=progress)
+            with atomic_file(out, replace=force) as file:
+                written = Codec(loaded).write(file, [signal for _, signal in signals], options, progress=progress)
         except UnreadableSignal as error:
             # The damage lies after the header of this input; compression starts again without it.
-            outcome.failures[str(signals.pop(error.number)[0])] = str(error)
+            unreadable, _ = signals[error.number]
+            outcome.failures[str(unreadable)] = str(error)
+            signals = [(path, signal) for path, signal in signals if path != unreadable]
             continue
-        write_atomically(out, content.getvalue(), replace=force)
-        sizes = [medium.lossless_sizes(path, config) if lossless else {} for path, _ in signals]
+        read: dict[Path, list[Signal]] = {}
+        for path, signal in signals:
+            read.setdefault(path, []).append(signal)
+        sizes = [medium.lossless_sizes(path, config) if lossless else {} for path in read]
         outcome.results[str(out)] = {
             "signals": len(signals),
             "medium": medium.plural,
-            "inputs": {str(path): describe_size(signal.size, config.sample_rate) for path, signal in signals},
-            "original_bytes": sum(path.stat().st_size for path, _ in signals),
+            "inputs": {str(path): _describe(of_file, config.sample_rate) for path, of_file in read.items()},
+            "original_bytes": sum(path.stat().st_size for path in read),
             **written._asdict(),
             "lossless": lossless,
-            "notes": {str(path): notes[path] for path, _ in signals if notes[path]},
+            "notes": {str(path): notes[path] for path in read if notes[path]},
             **_smaller_as(sizes, written.bytes),
         }
     return outcome
+
+
+def _describe(signals: list[Signal], sample_rate: int | None) -> dict[str, Any]:
+    """The size of the only signal of a file, or the number of them."""
+    return describe_size(signals[0].size, sample_rate) if len(signals) == 1 else {"signals": len(signals)}
 
 
 def _smaller_as(sizes: list[dict[str, int]], ours: int) -> dict[str, dict[str, int]]:
@@ -122,11 +130,13 @@ def decompress(
 
     Args:
         file: the compressed file.
-        out: a file for a single signal, or a folder (a path without suffix). If the compressed file has two signals of
-            the same name, the name of the second gets a number, and its result has the `stored_name`.
+        out: a file for a single signal, or for the signals of one file, or a folder (a path without suffix). If the
+            compressed file has two of the same name, the name of the second gets a number, and its result has the
+            `stored_name`.
         model: as for `compress`; by default the model in the package with the fingerprint in the file.
         salvage: replace damaged blocks by silence (or grey) and list them; otherwise they are errors.
-        format: the suffix of files in a folder, without the dot; by default that of the medium.
+        format: the suffix of files in a folder, without the dot, one for each signal; by default that of the medium,
+            and the signals of one file become such a file again.
         force: replace files that exist; an input is never replaced.
         progress: receives the numbers of finished and of all blocks.
 
@@ -139,24 +149,59 @@ def decompress(
         header = container.header
         loaded = pretrained_with(header.fingerprint) if model is None else load(model)
         medium = medium_of(loaded.tokenizer.config)
-        to_one_file = is_one_file(out, medium, len(header.entries), format)
-        names = distinct(entry.name for entry in header.entries)
+        groups = _groups(header.entries, medium.together if format is None else frozenset())
+        names = distinct(name for name, _ in groups)
+        together = {name for name, (_, count) in zip(names, groups, strict=True) if count}
+        same_form = len(groups) == len(together) == 1 and Path(names[0]).suffix.lower() == out.suffix.lower()
+        to_one_file = same_form or is_one_file(out, medium, len(header.entries), format)
         suffix = f".{format or medium.formats[0]}"
-        targets = Targets(out, suffix, names, inputs=[Path(file)], force=force, one_file=to_one_file)
+        targets = Targets(out, suffix, names, inputs=[Path(file)], force=force, one_file=to_one_file, kept=together)
         signals = Codec(loaded).read(container, salvage=salvage, progress=progress)
-        for name, signal in zip(names, signals, strict=True):
+        config = loaded.tokenizer.config
+        for name, (stored_name, count) in zip(names, groups, strict=True):
+            first, others = next(signals), islice(signals, max(count - 1, 0))
             with outcome.record_failure(name, (UsageError, DataError)):
-                target, blocks = targets.path(name), signal.blocks
-                if signal.entry.grey:
-                    blocks = (x.float().mean(0, keepdim=True).round().to(x.dtype) for x in blocks)
-                medium.write(target, blocks, loaded.tokenizer.config, replace=force, side=signal.side)
-                size = describe_size(signal.entry.size, loaded.tokenizer.config.sample_rate)
-                outcome.results[name] = {"out": str(target), **size}
-                if name != signal.entry.name:
-                    outcome.results[name]["stored_name"] = signal.entry.name
-                if damaged := signal.damage.blocks:
-                    lost = {"lost": str(signal.damage), "damaged_blocks": damaged}
-                    outcome.results[name] |= lost | {"block": describe_size(signal.block_size, None)["size"]}
-                if signal.entry.has_side and not signal.side:
-                    outcome.results[name]["side_data"] = "lost"
+                target, losses = targets.path(name), dict[str, Any]()
+                if count:
+                    members = (_restored(signal, losses) for signal in chain([first], others))
+                    medium.write_signals(target, members, config, replace=force)
+                    outcome.results[name] = {"out": str(target), "signals": count, **losses}
+                else:
+                    signal = _restored(first, losses)
+                    medium.write(target, signal.read(), config, replace=force, side=signal.side())
+                    size = describe_size(signal.size, config.sample_rate)
+                    outcome.results[name] = {"out": str(target), **size, **losses.get(signal.name, {})}
+                if name != stored_name:
+                    outcome.results[name]["stored_name"] = stored_name
+            for _ in others:  # An error leaves the other signals of a file unread.
+                pass
     return outcome
+
+
+def _groups(entries: Sequence[Entry], together: Collection[str]) -> list[tuple[str, int]]:
+    """The name of each file to write, and the number of its signals if it is a file of several, else 0.
+
+    A file of several is one with a suffix of `together`; its signals follow each other.
+    """
+
+    def file_of(numbered: tuple[int, Entry]) -> tuple[str, int]:
+        number, entry = numbered
+        name, several, _ = entry.name.partition(SEVERAL)
+        return (name, -1) if several and Path(name).suffix.lower() in together else (entry.name, number)
+
+    return [
+        (name, len(list(group)) if number < 0 else 0) for (name, number), group in groupby(enumerate(entries), file_of)
+    ]
+
+
+def _restored(signal: DecodedSignal, losses: dict[str, Any]) -> Signal:
+    """A decoded signal to write; what it lost, if anything, is added to `losses` under its name."""
+    entry, blocks = signal.entry, signal.blocks
+    if entry.grey:
+        blocks = (x.float().mean(0, keepdim=True).round().to(x.dtype) for x in blocks)
+    if damaged := signal.damage.blocks:
+        lost = {"lost": str(signal.damage), "damaged_blocks": damaged}
+        losses[entry.name] = lost | {"block": describe_size(signal.block_size, None)["size"]}
+    if entry.has_side and not signal.side:
+        losses.setdefault(entry.name, {})["side_data"] = "lost"
+    return Signal(entry.name, entry.size, lambda: blocks, lambda: signal.side)

@@ -74,8 +74,8 @@ class Targets:
     """Paths of output files, a different one for each of the different `names`, inside the folder `out`.
 
     A name gets the suffix of the output instead of its own. Names that differ only in their suffixes keep them, except
-    for one that has that of the output: a.jpg and a.png become a.jpg.png and a.png. With `one_file`, the only output is
-    `out` itself.
+    for one that has that of the output: a.jpg and a.png become a.jpg.png and a.png. Those of `kept` keep theirs. With
+    `one_file`, the only output is `out` itself.
 
     Raises:
         UsageError: `out` is no folder, or as `check_outputs`.
@@ -90,8 +90,9 @@ class Targets:
         inputs: Iterable[Path] = (),
         force: bool = False,
         one_file: bool = False,
+        kept: Collection[str] = (),
     ) -> None:
-        self.out = out
+        self.out, self._kept = out, kept
         if one_file:
             self.paths = dict.fromkeys(names, out)
         elif os.path.exists(out) and not os.path.isdir(out):
@@ -111,7 +112,11 @@ class Targets:
         return self.paths[name]
 
     def _in_folder(self, names: Sequence[str], suffix: str) -> dict[str, Path]:
-        short = [Path(unescape_name(name)).with_suffix(suffix).as_posix() for name in names]
+        paths = (Path(unescape_name(name)) for name in names)
+        kept = (name in self._kept for name in names)
+        short = [
+            (path if keep else path.with_suffix(suffix)).as_posix() for path, keep in zip(paths, kept, strict=True)
+        ]
         count = Counter(short)
         unique = (s if count[s] == 1 or s == name else f"{name}{suffix}" for name, s in zip(names, short, strict=True))
         return {name: self.out / target for name, target in zip(names, distinct(unique), strict=True)}

@@ -1,7 +1,9 @@
 """The interface of a medium: everything that differs between images, recordings and other kinds of signal."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +41,22 @@ def regroup(pieces: Iterable[Tensors], count: int) -> Iterator[Tensors]:
         yield tuple(torch.cat(parts) for parts in zip(*buffer, strict=True))
 
 
+SEVERAL = "//"
+"""Stands in the name of a signal between the name of its file, which holds several, and its own in that file."""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal of size *S in a file; `read` returns consecutive blocks (C, n, ...) of it along its first axis, and
+    `side` its side data.
+    """
+
+    name: str
+    size: tuple[int, ...]
+    read: Callable[[], Iterable[Tensor]]
+    side: Callable[[], Side] = dict
+
+
 class Medium(ABC):
     """One kind of signal and its files. A new medium is a subclass in a file of its own, and a row of `media.MEDIA`.
 
@@ -51,6 +69,7 @@ class Medium(ABC):
         suffixes: the suffixes of the files that can be read, in lower case, with the dot.
         unreadable: the suffixes of files of this medium that cannot be read, and the names of their formats.
         formats: the suffixes of the files that are written, without the dot, the default first.
+        together: the suffixes of files that may hold several signals, which `write_signals` writes, with the dot.
         pretrained: the name of the model in the package, "" for none.
         samples: the default number of samples drawn from a prior.
         shard_items: the default number of signals in a shard of tokens.
@@ -67,6 +86,7 @@ class Medium(ABC):
     suffixes: frozenset[str]
     unreadable: Mapping[str, str] = MappingProxyType({})
     formats: tuple[str, ...]
+    together: frozenset[str] = frozenset()
     pretrained: str = ""
     samples: int = 64
     shard_items: int = 1000
@@ -91,7 +111,7 @@ class Medium(ABC):
 
     @abstractmethod
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
-        """The signal in a file as integers, in consecutive blocks (C, n) or one block (C, *S). Raises DataError.
+        """The signal in a file as integers, in consecutive blocks (C, n, ...) along its first axis. Raises DataError.
 
         After the last block, `notes` holds short texts for a person on what reading has converted and left out.
         """
@@ -114,6 +134,21 @@ class Medium(ABC):
         """
         return {}
 
+    def signals(
+        self, path: Path, name: str, config: TokenizerConfig, notes: list[str], *, lossless: bool
+    ) -> list[Signal]:
+        """The signals of the file `path` to compress, with their names in the compressed file.
+
+        That is `name` for the only one of a file; those of several begin with it and `SEVERAL`. `notes` is as for
+        `read`.
+
+        Raises:
+            DataError: the file cannot be read, or, if `lossless`, not all of it can be stored.
+        """
+        read = self.read_lossless if lossless else self.read
+        side = self.side(path, config) if lossless else {}
+        return [Signal(name, self.size(path, config), partial(read, path, config, notes), lambda: side)]
+
     def lossless_sizes(self, path: Path, config: TokenizerConfig) -> dict[str, int]:
         """The size in bytes that a signal has in each lossless format of other programs, by its name."""
         return {}
@@ -129,6 +164,17 @@ class Medium(ABC):
         Raises:
             CodewordError: the path cannot be written, or a file exists there and `replace` is False.
         """
+
+    def write_signals(
+        self, path: Path, signals: Iterator[Signal], config: TokenizerConfig, *, replace: bool = True
+    ) -> None:
+        """Write a file of several signals, with the names, order and side data of the method `signals`.
+
+        Raises:
+            DataError: their side data are lost, or those of other signals.
+            CodewordError: as `write`.
+        """
+        raise UnsupportedError(f"A file of {self.plural} holds only one; write them one by one.")
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         """Distances of a reconstruction from its original, by a name that ends in the unit."""

@@ -145,7 +145,7 @@ class Images(Medium):
     def write(
         self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, replace: bool = True, side: Side = EMPTY
     ) -> None:
-        write_image(path, torch.cat(list(blocks), -1).to(torch.uint8), replace=replace, side=side)
+        write_image(path, torch.cat(list(blocks), 1).to(torch.uint8), replace=replace, side=side)
 
     def compare(self, original: Path, reconstruction: Path, config: TokenizerConfig) -> dict[str, float]:
         decoded, expected = read_image(reconstruction), read_image(original)

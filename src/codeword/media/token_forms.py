@@ -68,7 +68,7 @@ class TokenFile(ABC):
 
     Attributes:
         place: the file, for messages.
-        names: the name of each signal within the file; a single "" for a file that is one signal.
+        names: the name of each signal within the file; "" for a .npy file that is one signal.
         values: the number of different tokens that the file says it has; None if it says nothing.
         mapped: True if `array` maps the file into memory and does not load it.
     """
@@ -186,7 +186,7 @@ class ArrayFile(TokenFile):
     def __init__(self, path: Path, arrays: Sequence[TokenArray], *, mapped: bool = False) -> None:
         self.place, self.arrays, self.mapped = str(path), arrays, mapped
         self._places = [(array, i) for array in arrays for i in range(array.shape[0])]
-        self.names = [name for array in arrays for name in array.names] if len(self._places) > 1 else [""]
+        self.names = [name for array in arrays for name in array.names]
 
     def size(self, number: int) -> tuple[int, ...]:
         array, _ = self._places[number]
@@ -299,6 +299,22 @@ def open_tokens(path: Path, shape: TokenShape, *, column: str | None = None) -> 
     if (form := FORMS.get(path.suffix.lower())) is None:
         raise DataError(f"{path} is no file of tokens by its suffix; there are {', '.join(FORMS)}.")
     return form(path, shape, column)
+
+
+def describe_tokens(path: Path) -> dict[str, Any]:
+    """The type and shape of the arrays in a file of tokens, or the number of signals in a shard. Raises DataError."""
+    match path.suffix.lower():
+        case ".npy":
+            return _describe_array(map_array(path))
+        case ".npz":
+            return {"arrays": {array.name: _describe_array(array) for array in list_arrays(path)}}
+        case _:
+            shard = read_shard(path)
+            return {"signals": len(shard.rows), "codebook_sizes": list(shard.info.codebook_sizes)}
+
+
+def _describe_array(array: Integers | StoredArray) -> dict[str, Any]:
+    return {"numbers": str(array.dtype), "shape": list(array.shape)}
 
 
 def map_array(path: Path) -> Integers:

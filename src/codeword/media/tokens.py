@@ -1,7 +1,7 @@
-"""Tokens that another tokenizer made, in .npy files: integers (*S), or (*S, K) with K codes in each cell."""
+"""Tokens that another tokenizer made: grids of integers, in .npy, .npz and Parquet files."""
 
-import io
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 
 from codeword.config import TokenizerConfig
-from codeword.media.base import EMPTY, Medium, Side
+from codeword.errors import DataError
+from codeword.media.base import EMPTY, SEVERAL, Medium, Side, Signal
 from codeword.media.facts import AXES
-from codeword.media.token_forms import TokenFile, TokenShape, map_array, open_tokens
-from codeword.store import write_atomically
+from codeword.media.token_forms import FORMS, TokenFile, TokenShape, describe_tokens, open_tokens
+from codeword.media.token_writers import pack_record, rows_of, write_header, write_tokens
+from codeword.store import atomic_file, escape_name
 
 
 class Tokens(Medium):
     """Grids of tokens of one rank."""
 
     singular, plural, dimension = "a grid of tokens", "grids of tokens", "token"
-    suffixes, formats = frozenset({".npy"}), ("npy",)
+    suffixes, formats, together = frozenset(FORMS), ("npy",), frozenset(FORMS)
 
     def __init__(self, ndim: int) -> None:
         self.name, self.ndim, self.axes, self.cell_axes = f"tokens-{ndim}d", ndim, AXES[ndim], AXES[ndim]
@@ -29,23 +31,68 @@ class Tokens(Medium):
         return config.holds_tokens
 
     def size(self, path: Path, config: TokenizerConfig) -> tuple[int, ...]:
-        return self._open(path, config).size(0)
+        return self._only(path, config).size(0)
 
     def describe(self, path: Path) -> dict[str, Any]:
-        tokens = map_array(path)
-        return {"numbers": str(tokens.dtype), "shape": list(tokens.shape)}
+        return describe_tokens(path)
 
     def read(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
-        yield torch.from_numpy(self._open(path, config).array(0).astype(np.int64)).movedim(-1, 0)
+        return _blocks(self._only(path, config), 0, config)
+
+    def signals(
+        self, path: Path, name: str, config: TokenizerConfig, notes: list[str], *, lossless: bool
+    ) -> list[Signal]:
+        file = open_tokens(path, _shape(config))
+        signals = [
+            Signal(
+                f"{name}{SEVERAL}{escape_name(within)}" if within else name,
+                file.size(number),
+                partial(_blocks, file, number, config),
+                partial(pack_record, file) if within and not number else dict,
+            )
+            for number, within in enumerate(file.names)
+        ]
+        if not signals:
+            raise DataError(f"{path} holds no signal; leave it out.")
+        return signals
 
     def write(
         self, path: Path, blocks: Iterable[Tensor], config: TokenizerConfig, *, replace: bool = True, side: Side = EMPTY
     ) -> None:
-        x = torch.cat(list(blocks), -1)
-        tokens = x.expand(config.channels, *x.shape[1:]).movedim(0, -1).numpy().astype(np.uint16)
-        content = io.BytesIO()
-        np.save(content, tokens[..., 0] if config.channels == 1 else tokens)
-        write_atomically(path, content.getvalue(), replace=replace)
+        rows, cells = 0, tuple[int, ...]()
+        with atomic_file(path, replace=replace) as file:
+            for block in blocks:
+                tokens = rows_of(block, config)
+                if not rows:
+                    cells = tokens.shape[1:]
+                    write_header(file, (0, *cells))
+                file.write(tokens.tobytes())
+                rows += len(tokens)
+            file.seek(0)
+            write_header(file, (rows, *cells))
 
-    def _open(self, path: Path, config: TokenizerConfig) -> TokenFile:
-        return open_tokens(path, TokenShape(config.ndim, config.channels, config.values))
+    def write_signals(
+        self, path: Path, signals: Iterator[Signal], config: TokenizerConfig, *, replace: bool = True
+    ) -> None:
+        write_tokens(path, signals, config, replace=replace)
+
+    def _only(self, path: Path, config: TokenizerConfig) -> TokenFile:
+        """A file of one signal. Raises DataError."""
+        file = open_tokens(path, _shape(config))
+        if (count := len(file.names)) != 1:
+            raise DataError(
+                f"{path} holds {count:,} signals, and only `codeword compress` and `codeword train` take several in a "
+                f"file; write each as a .npy file."
+            )
+        return file
+
+
+def _shape(config: TokenizerConfig) -> TokenShape:
+    return TokenShape(config.ndim, config.channels, config.values)
+
+
+def _blocks(file: TokenFile, number: int, config: TokenizerConfig) -> Iterator[Tensor]:
+    """A signal of a file in blocks (C, n, ...). Raises DataError."""
+    for block in file.blocks(number):
+        tokens = _shape(config).check(block, file.place)
+        yield torch.from_numpy(tokens.astype(np.int64)).movedim(-1, 0)

@@ -70,17 +70,17 @@ def _read(tokenizer: Tokenizer, item: Item) -> _Signal:
             if 2 * positions > BATCH_POSITIONS:
                 break
         else:
-            x = torch.cat(first_blocks, -1)
+            x = torch.cat(first_blocks, 1)
             return _Signal(item, label, tuple(x.shape[1:]), x=x)
         lengths = list[int]()
 
         def all_blocks() -> Iterator[Tensor]:
             for block in chain(first_blocks, blocks):
-                lengths.append(block.shape[-1])
+                lengths.append(block.shape[1])
                 yield block
 
         codes = encode_signal(tokenizer, all_blocks())
-        return _Signal(item, label, (*first_blocks[0].shape[1:-1], sum(lengths)), codes=codes)
+        return _Signal(item, label, (sum(lengths), *first_blocks[0].shape[2:]), codes=codes)
 
 
 def _batches(signals: Iterable[_Signal]) -> Iterator[list[_Signal]]:

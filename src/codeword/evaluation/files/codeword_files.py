@@ -81,7 +81,7 @@ class CodewordFiles:
         """Decode files just written; yields signals (C, *S) int64, each compared with what its codes decode to."""
         options, count = files.options, files.entry.signals
         decoded = (
-            torch.cat(list(signal.blocks), -1).long()
+            torch.cat(list(signal.blocks), 1).long()
             for content in files.contents
             for signal in self.codec.read(Container(content, "the file"), progress=self.progress)
         )
@@ -92,7 +92,7 @@ class CodewordFiles:
                     if options.lossless
                     else decode_signal(self.model.tokenizer, codes[..., : options.codes], size=signal.size)
                 )
-                expected = torch.cat(list(blocks), -1).long()
+                expected = torch.cat(list(blocks), 1).long()
             assert torch.equal(x, expected), f"The file of signal {signal.name} decodes to a different signal."
             yield x
 
@@ -107,7 +107,7 @@ class CodewordFiles:
         """Bits of all signals given their codes, under the likelihood."""
         tokenizer, nats = self.model.tokenizer, 0.0
         for signal, codes in zip(self.signals, self.codes, strict=True):
-            x = torch.cat(list(signal.read()), -1)[None]
+            x = torch.cat(list(signal.read()), 1)[None]
             nats -= float(tokenizer.likelihood.log_prob(tokenizer.features(codes[None], size=signal.size), x))
         return nats / log(2)
 
