@@ -1,6 +1,7 @@
 """Tokens of another tokenizer, in .npy files: trained on, compressed, sampled and measured without loss."""
 
 import json
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from codeword.config import (
 )
 from codeword.data import open_dataset
 from codeword.errors import DataError, RecipeError
-from codeword.evaluation import evaluate
+from codeword.evaluation import evaluate, report
 from codeword.media import medium_of
 from codeword.model import Model, uniform
 from codeword.tokenizer import Tokenizer
@@ -101,11 +102,41 @@ def test_samples_and_codes_are_tokens_too(run: Run, path: Path, tmp_path: Path, 
     assert np.array_equal(np.load(tmp_path / "decoded" / "tokens.npy"), np.load(path))
 
 
-def test_the_bits_are_those_of_the_codes(run: Run) -> None:
-    metrics = evaluate(run).metrics
-    assert metrics["pixel_bpd"].value == 0
-    assert metrics["total_bpd"].value == metrics["bits_per_code"].value
-    assert 0 < metrics["total_bpd"].value < np.log2(VALUES)
+def test_an_evaluation_compares_with_other_compressors_of_the_same_tokens(
+    run: Run, kind: tuple[int, int], path: Path
+) -> None:
+    evaluation = evaluate(run, files=True)
+    value = {name: metric.value for name, metric in evaluation.metrics.items()}
+    config = run.recipe().data
+    splits = {split: open_dataset(config, split) for split in ("train", "test")}  # type: ignore[arg-type]
+    train_tokens, tokens = (data.take(range(len(data))).x.movedim(1, -1).numpy() for data in splits.values())
+    codes = kind[1]
+    counts = [1 + np.bincount(train_tokens[..., k].ravel(), minlength=VALUES) for k in range(codes)]
+    bits = [-np.log2(c / c.sum())[tokens[..., k]].mean() for k, c in enumerate(counts)]
+    assert value["order0_bits_per_token"] == pytest.approx(np.mean(bits))
+    transposed = np.moveaxis(tokens.astype(np.uint8), (0, 1), (-2, -1))
+    assert len(set(transposed.reshape(-1, *transposed.shape[-2:])[0].ravel().tolist())) > 1
+    for name, array in (("lzma", tokens.astype(np.uint8)), ("lzma_transposed", transposed)):
+        size = len(lzma.compress(array.tobytes(), preset=9 | lzma.PRESET_EXTREME))
+        assert value[f"{name}_bits_per_token"] == 8 * size / tokens.size
+    assert 0 < value["zstd_bits_per_token"] < 8.5
+    assert value["bits_per_token"] < value["order0_bits_per_token"] < np.log2(VALUES) + 0.1
+    ours, *others = evaluation.files
+    assert (ours.name, ours.kind, ours.bytes) == ("Codeword", "lossless", round(ours.rate.value * tokens.size / 8))
+    assert [(file.name, file.rate.unit) for file in others] == [("lzma", "bit/token")] * 2 + [("zstd", "bit/token")]
+    assert [file.rate.value for file in others] == [
+        value[f"{name}_bits_per_token"] for name in ("lzma", "lzma_transposed", "zstd")
+    ]
+
+
+def test_the_report_and_the_card_show_the_table(run: Run, tmp_path: Path) -> None:
+    evaluate(run)
+    page = report(run, samples=1).read_text()
+    assert run_cli("export", run.folder, "--out", tmp_path / "model") == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    for text in (page, card):
+        assert "Bits per token, under the prior" in text
+        assert "in lzma, each place through time" in text
 
 
 def test_the_splits_are_consecutive_parts_of_the_first_axis(path: Path, kind: tuple[int, int]) -> None:

@@ -13,6 +13,7 @@ from codeword.errors import RecipeError, UsageError
 from codeword.evaluation.files import FileMeasures, measure_files
 from codeword.evaluation.measure.images import measure_signals
 from codeword.evaluation.measure.speech import measure_recordings
+from codeword.evaluation.measure.tokens import measure_tokens
 from codeword.evaluation.medium import medium_name
 from codeword.evaluation.results import Evaluation, Measures
 from codeword.model import Model
@@ -22,7 +23,7 @@ from codeword.training.run import Run
 _log = logging.getLogger("codeword")
 
 # By the name of the medium; every other medium has signals of one size, like images.
-_MEASURES: dict[str, Callable[..., Measures]] = {"audio": measure_recordings}
+_MEASURES: dict[str, Callable[..., Measures]] = {"audio": measure_recordings, "tokens": measure_tokens}
 
 
 def evaluate(

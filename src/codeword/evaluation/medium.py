@@ -7,7 +7,12 @@ from codeword.tokenizer import Tokenizer
 
 
 def medium_name(config: TokenizerConfig) -> str:
-    """Name of the medium, the key of the tables of measures, files and sections; "" for signals without file format."""
+    """Name of the medium, the key of the tables of measures, files and sections; "" for signals without file format.
+
+    It is "tokens" for tokens of every rank.
+    """
+    if config.holds_tokens:
+        return "tokens"
     try:
         return medium_of(config).name
     except UnsupportedError:

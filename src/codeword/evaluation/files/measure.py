@@ -12,6 +12,7 @@ from codeword.evaluation.files.amounts import Amounts, Progress
 from codeword.evaluation.files.codeword_files import NAME, CodewordFiles
 from codeword.evaluation.files.images import ImageFiles
 from codeword.evaluation.files.speech import RecordingFiles
+from codeword.evaluation.files.tokens import TokenFormats
 from codeword.evaluation.medium import medium_name
 from codeword.evaluation.results import FileFormat
 from codeword.model import Model
@@ -38,7 +39,7 @@ class MediumFiles(Protocol):
 
 
 # By the name of the medium; every other medium has signals of one size and uses the formats of images.
-_FILES: dict[str, Callable[..., MediumFiles]] = {"audio": RecordingFiles}
+_FILES: dict[str, Callable[..., MediumFiles]] = {"audio": RecordingFiles, "tokens": TokenFormats}
 
 
 def measure_files(model: Model, data: Dataset, config: EvaluationConfig, *, progress: Progress) -> FileMeasures:

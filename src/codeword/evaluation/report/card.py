@@ -49,8 +49,13 @@ def _audio_cell(tokenizer: Tokenizer) -> str:
     return f"Each {tokenizer.hop} samples at {sample_rate(tokenizer):,} Hz ({cells})"
 
 
+def _token_cell(tokenizer: Tokenizer) -> str:
+    return "Each cell of tokens that another tokenizer made"
+
+
 _IMAGES = MediumText("images", "images (B, {channels}, H, W)", "photo.jpg", _image_cell)
 _MEDIA = {
+    "tokens": MediumText("tokens", "grids of tokens (B, {channels}, *S)", "tokens.npy", _token_cell),
     "audio": MediumText(
         "audio",
         "recordings (B, 1, T)",
@@ -58,7 +63,7 @@ _MEDIA = {
         _audio_cell,
         "Its decoder can speak in {classes} voices. If they are voices of real people, do not present its output as "
         "theirs.",
-    )
+    ),
 }
 """By the medium's name; all other signals are described as images."""
 
@@ -77,6 +82,11 @@ _SOURCES = {
     ),
     "synthetic-images": DataSource("scenes drawn by Codeword", "The scenes are drawn by Codeword itself."),
     "synthetic-speech": DataSource("syllables spoken by Codeword", "The syllables are synthesised by Codeword itself."),
+    "tokens": DataSource(
+        "tokens that another tokenizer made",
+        "The rights in the tokens are those in its data and in that tokenizer.",
+        redistributable=False,
+    ),
     "image-folder": DataSource(
         "a folder of pictures", "The rights in the pictures are their owners'.", redistributable=False
     ),

@@ -59,7 +59,7 @@ def gather_images(run: Run, evaluation: Evaluation, *, samples: int, seed: int) 
         split=evaluation.split,
         counts=usage.counts,
         counted=min(SIGNALS_COUNTED, len(data)),
-        code_summary=_code_summary(tokenizer, x),
+        code_summary=code_summary(tokenizer, x),
         seed=seed,
         samples=drawn,
         samples_by_class=by_class,
@@ -82,7 +82,8 @@ def decode_codewords(tokenizer: Tokenizer, codes: Tensor) -> Tensor:
     return torch.cat(decoded)
 
 
-def _code_summary(tokenizer: Tokenizer, x: Tensor) -> str:
+def code_summary(tokenizer: Tokenizer, x: Tensor) -> str:
+    """A sentence that compares the size of the codes of signals x (B, C, *S) with that of the signals."""
     grid, codebook_sizes = tokenizer.grid(tuple(x.shape[2:])), tokenizer.quantizer.codebook_sizes
     code_bits = prod(grid) * sum(log2(n) for n in codebook_sizes)
     signal_bits = x[0].numel() * log2(tokenizer.config.values)

@@ -14,12 +14,14 @@ from codeword.evaluation.report.metrics import LOSSES
 from codeword.evaluation.report.signals import ReportSignals
 from codeword.evaluation.report.speech_sections import audio_sections
 from codeword.evaluation.report.speech_signals import gather_recordings
+from codeword.evaluation.report.token_signals import gather_tokens
 from codeword.evaluation.results import Evaluation
 from codeword.training.run import Run
 
 # By the name of the medium: functions that gather the signals and that make their sections. Others are images.
 _MEDIA: dict[str, tuple[Callable[..., Any], Callable[..., list[Section]]]] = {
-    "audio": (gather_recordings, audio_sections)
+    "audio": (gather_recordings, audio_sections),
+    "tokens": (gather_tokens, lambda tokens, _: []),
 }
 
 
