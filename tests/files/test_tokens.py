@@ -160,6 +160,8 @@ def test_grids_that_memory_cannot_hold_are_refused() -> None:
             writer.finish(forged, msgspec.structs.replace(header, entries=(Entry("x", size, True),)))
         with pytest.raises(DataError, match=said):
             next(Codec(model).read(Container(forged.getvalue(), "the file")))
+    with pytest.raises(UsageError, match="could not be read again, because more than 64,000,000 of its values"):
+        Codec(model).write(io.BytesIO(), [Signal("x", (4, 1 << 30), list)])
 
 
 RECORDS: list[Callable[[Random], token_writers.Record]] = [

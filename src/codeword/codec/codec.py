@@ -32,8 +32,8 @@ from codeword.codec.layout import (
     FileBlocks,
     Layout,
     block_size,
-    check_size,
     code_blocks,
+    is_too_large,
     restore_signal,
     value_blocks,
 )
@@ -41,6 +41,7 @@ from codeword.codec.segments import Batch, BlockReader, Damage, SegmentCoder
 from codeword.coding import leading_codes
 from codeword.errors import CodewordError, DataError, ModelError, UsageError
 from codeword.media.base import Signal, regroup
+from codeword.media.facts import MAX_PIXELS
 from codeword.model import Model
 from codeword.tokenizer import Tokenizer
 
@@ -143,13 +144,20 @@ class Codec:
         """Write signals, each read once, as one file; `progress` receives the numbers of finished and of all blocks.
 
         Raises:
-            UsageError: there is no signal, or the model has no class `options.label` or fewer codes than
-                `options.codes`, or names or side data cannot be stored; then nothing was written to `out`.
+            UsageError: there is no signal, or one is too large to be read again, or the model has no class
+                `options.label` or fewer codes than `options.codes`, or names or side data cannot be stored; then
+                nothing was written to `out`.
             UnsupportedError: the model cannot decode `options.codes` leading codes, or cannot code losslessly.
             UnreadableSignal: a signal cannot be read; then nothing was written to `out`.
         """
         codes = leading_codes(self.tokenizer, options.codes)
         self._check_label(options.label)
+        block = block_size(self.model, lossless=options.lossless)
+        if large := next((s for s in signals if is_too_large(self.tokenizer, s.size, block)), None):
+            raise UsageError(
+                f"{large.name or 'The signal'} of size {list(large.size)} could not be read again, because more than "
+                f"{MAX_PIXELS:,} of its values are restored at once; cut it."
+            )
         total = sum(len(self._blocks(s.size, lossless=options.lossless)[0]) for s in signals)
         if not total:
             raise UsageError("There is nothing to compress; give a signal of at least one value.")
@@ -286,8 +294,9 @@ class Codec:
             )
         if any(len(entry.size) != config.ndim for entry in header.entries):
             raise DataError(f"{name} holds signals of another rank than its model's; Codeword did not write it.")
-        for entry in header.entries:
-            check_size(self.tokenizer, entry.size, block_size(self.model, lossless=header.lossless), name)
+        block = block_size(self.model, lossless=header.lossless)
+        if any(is_too_large(self.tokenizer, entry.size, block) for entry in header.entries):
+            raise DataError(f"{name} claims an image of more than {MAX_PIXELS:,} pixels; refused.")
         if container.version == 1 and header.coder == "prior":
             raise ModelError(
                 f"{name} was written by an earlier Codeword, under probabilities of its own kind of machine; "

@@ -19,7 +19,7 @@ from torch import Tensor
 from codeword.codec.format import Header
 from codeword.coding import codes_each_value_alone, decode_signal, deterministic, deterministic_steps, encode_blocks
 from codeword.coding.tiles import decode_tiles
-from codeword.errors import DataError, UnsupportedError
+from codeword.errors import UnsupportedError
 from codeword.media.base import Signal as Signal  # noqa: PLC0414 - also exported by the package.
 from codeword.media.base import Tensors, regroup
 from codeword.media.facts import MAX_PIXELS
@@ -229,13 +229,10 @@ def restore_signal(
             yield from deterministic_steps(decode_signal(tokenizer, codes, size=(length,), label=header.label))
 
 
-def check_size(tokenizer: Tokenizer, size: tuple[int, ...], block: tuple[int, ...], name: str) -> None:
-    """Raises DataError if a signal of this size, in blocks of this size in cells, would be restored from too many
-    values at once; `name` is the file in messages.
-    """
+def is_too_large(tokenizer: Tokenizer, size: tuple[int, ...], block: tuple[int, ...]) -> bool:
+    """True if more than `MAX_PIXELS` values of a signal of this size, in blocks of this size, are restored at once."""
     rows = block[0] if codes_each_value_alone(tokenizer) else size[0]
-    if len(size) > 1 and min(rows, size[0]) * prod(size[1:]) > MAX_PIXELS:
-        raise DataError(f"{name} claims an image of more than {MAX_PIXELS:,} pixels; refused.")
+    return len(size) > 1 and min(rows, size[0]) * prod(size[1:]) > MAX_PIXELS
 
 
 def _slabs(tokenizer: Tokenizer, cells: Blocks, values: Blocks) -> Iterator[tuple[int, Blocks, Blocks]]:

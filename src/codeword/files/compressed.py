@@ -165,7 +165,9 @@ def decompress(
                 if count:
                     members = (_restored(signal, losses) for signal in chain([first], others))
                     medium.write_signals(target, members, config, replace=force)
-                    outcome.results[name] = {"out": str(target), "signals": count, **losses}
+                    outcome.results[name] = {"out": str(target), "signals": count}
+                    if losses:
+                        outcome.results[name] |= {"lost": f"parts of {len(losses)} signals", "damaged_signals": losses}
                 else:
                     signal = _restored(first, losses)
                     medium.write(target, signal.read(), config, replace=force, side=signal.side())
