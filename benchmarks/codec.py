@@ -13,7 +13,7 @@ from benchmarks.report import Ratio, Report
 from benchmarks.timing import Times, interleaved
 from codeword.codec.coders import PriorCoder, Reader, SymbolCoder, TableCoder, Writer
 from codeword.pretrained import load_pretrained
-from codeword.priors import PixelCNN, make_exact, walk
+from codeword.priors import ExactPrior, PixelCNN, make_exact, walk
 
 BATCH = 64
 
@@ -25,7 +25,9 @@ def measure(*, quick: bool) -> Report:
     # On the CPU even if training runs on a GPU: the decompressing machine must compute the same numbers.
     prior = prior.cpu()
     codes = walk(prior, BATCH, draw())
-    ours, tables = PriorCoder(make_exact(prior), label=None), TableCoder.uniform(prior.codebook_sizes)
+    exact = make_exact(prior)
+    assert isinstance(exact, ExactPrior)
+    ours, tables = PriorCoder(exact, label=None), TableCoder.uniform(prior.codebook_sizes)
     times = run(prior, codes, few, {"prior": ours, "tables": tables}, rounds=2 if quick else 5)
     naive, all_symbols = few * prior.symbols, BATCH * prior.symbols
     per_s = {

@@ -40,7 +40,7 @@ def models() -> tuple[Tokenizer, PixelCNN]:
 IMAGES = [(torch.arange(7)[:, None] * 20 + torch.arange(10) * 9).expand(3, 7, 10), torch.full((3, 1, 2), 200)]
 SUMS = [31865, 910]  # Of all values that are read.
 COMPRESSED = "compressed.bin"
-COMPRESSED_BEFORE = ("compressed-format-1.bin", "compressed-model-format-1.bin")
+COMPRESSED_BEFORE = ("compressed-format-1.bin", "compressed-model-format-1.bin", "compressed-format-2.bin")
 SIDES: list[dict[str, bytes]] = [{"a": b"side data"}, {}]
 
 
@@ -82,7 +82,12 @@ def test_new_compressed_files_are_the_same_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("name", "version", "grey"),
-    [(COMPRESSED, 2, True), (COMPRESSED_BEFORE[0], 1, True), (COMPRESSED_BEFORE[1], 1, False)],
+    [
+        (COMPRESSED, 3, True),
+        (COMPRESSED_BEFORE[0], 1, True),
+        (COMPRESSED_BEFORE[1], 1, False),
+        (COMPRESSED_BEFORE[2], 2, True),
+    ],
 )
 def test_old_compressed_files_are_read(name: str, version: int, grey: bool) -> None:
     """Also the file that names its model by the fingerprint of model format 1."""
@@ -101,11 +106,19 @@ def test_old_compressed_files_are_read(name: str, version: int, grey: bool) -> N
     assert sides == (SIDES if version > 1 else [{}, {}])
 
 
-def test_old_files_under_a_prior_that_was_bound_to_its_machine_are_refused() -> None:
-    container = Container((GOLDEN / COMPRESSED_BEFORE[0]).read_bytes(), "old.cw")
+@pytest.mark.parametrize("name", [COMPRESSED_BEFORE[0], COMPRESSED_BEFORE[2]])
+def test_old_files_under_a_prior_are_refused(name: str) -> None:
+    container = Container((GOLDEN / name).read_bytes(), "old.cw")
     container.header = structs.replace(container.header, coder="prior")
     with pytest.raises(ModelError, match=r"old\.cw was written by an earlier Codeword"):
         next(Codec(Model.load(GOLDEN)).read(container))
+
+
+def test_a_real_file_of_format_2_under_a_prior_is_refused() -> None:
+    container = Container((GOLDEN / "prior-images-format-2.bin").read_bytes(), "old.cw")
+    assert (container.version, container.header.coder) == (2, "prior")
+    with pytest.raises(ModelError, match=r"whose prior computed other probabilities; decompress it with that version"):
+        next(Codec(load_pretrained("images")).read(container))
 
 
 @pytest.mark.parametrize("name", ["images", "speech"])

@@ -188,7 +188,7 @@ def test_segments_out_of_order_are_refused_and_the_first_kept_by_salvage() -> No
         (b"", "its beginning is missing"),
         (MAGIC, "its beginning is missing"),
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "was not written by"),
-        (forged(b"x", deflated=False, version=3), "format version 3"),
+        (forged(b"x", deflated=False, version=4), "format version 4"),
         (front(file(header(), []))[:-1], "header is damaged"),
         (MAGIC + pack_fields(b"long", deflated=False) + b"lon", "header is damaged"),
         (forged(b"\xc1", deflated=False), "invalid header"),

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from fractions import Fraction
 
 import pytest
 import torch
@@ -16,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from codeword.config import PixelCNNConfig, PriorConfig, PriorModelConfig, WaveNetConfig
 from codeword.errors import UnsupportedError
-from codeword.nn.arithmetic import FIXED_POINT, GATE, SIGNAL, Sum, round_sums, softmax_weights
+from codeword.nn import integers as nn_integers
+from codeword.nn.integers import Buffers, Gates, Matrix, Signal, integers, softmax_weights, weight_bits
 from codeword.priors import Prior, build_prior, make_exact, walk
 
 PRIORS: dict[str, tuple[PriorConfig, tuple[int, ...]]] = {
@@ -71,8 +71,10 @@ def test_one_signal_alone_many_together_and_all_symbols_in_parallel_give_the_sam
     assert all(torch.equal(a[2:3], b) for a, b in zip(together, alone, strict=True))
     with torch.no_grad():
         parallel = [x.flatten(1, -2) for x in prior.all_logits(codes, label)]  # type: ignore[union-attr, operator]
+        one = list(prior.all_logits(codes[2:3], None if label is None else label[2:3]))  # type: ignore[operator]
     for i, logits in enumerate(together):
         assert torch.equal(logits, parallel[i % sizes][:, i // sizes])
+        assert torch.equal(logits[2:3], one[i % sizes].flatten(1, -2)[:, i // sizes])
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -96,20 +98,22 @@ def test_the_trained_prior_is_not_changed(name: str) -> None:
     assert torch.equal(prior.log_prob(codes), expected)
 
 
-# Sums and products of numbers on grids, and operations that move or compare numbers. Tables stand for tanh and exp, and
-# products of matrices for convolutions, whose algorithms may transform their inputs.
-SUMS_AND_PRODUCTS = {"add", "addcmul", "addmm", "baddbmm", "bmm", "cumsum", "div", "mm", "mul", "neg", "sub", "sum"}
-COMPARISONS = {"amax", "aminmax", "clamp", "eq", "floor", "frexp", "ge", "lt", "relu", "where"}
+# Sums and products of integers, whose order does not matter. `addcmul` multiplies by powers of two, and `mul` too.
+SUMS_AND_PRODUCTS = {"_int_mm", "add", "addcmul", "bitwise_right_shift", "mm", "mul", "neg", "sub", "sum"}
+COMPARISONS = {"all", "amax", "aminmax", "clamp", "eq", "frexp", "ge", "lt", "round", "where"}
 MOVES = {
     *(
         "_local_scalar_dense",
         "_to_copy",
         "_unsafe_view",
+        "alias",
         "cat",
         "clone",
+        "constant_pad_nd",
         "copy",
         "detach",
         "embedding",
+        "empty",
         "expand",
         "fill",
         "index_copy",
@@ -129,7 +133,7 @@ MOVES = {
         "transpose",
         "unbind",
     ),
-    *("unfold", "unsqueeze", "view", "zero", "zeros"),
+    *("unfold", "unsqueeze", "view", "zero", "zeros", "zeros_like"),
 }
 
 
@@ -158,6 +162,7 @@ def test_the_path_from_codes_to_frequencies_has_exact_operations_alone(name: str
 
     with Trace() as trace:
         walk(prior, 3, choose, label=torch.tensor([0, 1, 2]), codes=n)
+        list(prior.logits_in_order(codes[..., :n], torch.tensor([0, 1, 2])))  # type: ignore[operator]
     assert trace.names <= SUMS_AND_PRODUCTS | COMPARISONS | MOVES
     with Trace() as trace:
         walk(build(name), 3, choose, codes=n)
@@ -165,41 +170,65 @@ def test_the_path_from_codes_to_frequencies_has_exact_operations_alone(name: str
 
 
 @given(
-    channels=st.integers(1, 4),
-    inputs=st.integers(1, 600),
-    spread=st.sampled_from([1e-6, 0.01, 0.3, 5.0, 500.0]),
+    rows=st.integers(1, 20),
+    inputs=st.sampled_from([1, 7, 64, 384, 2100, 5000]),
+    outputs=st.integers(1, 9),
+    worst=st.booleans(),
+    overlapping=st.booleans(),
     seed=st.integers(0, 1000),
-    largest=st.sampled_from([0, SIGNAL.limit]),
 )
-def test_no_sum_of_rounded_weights_can_reach_the_limit(
-    channels: int, inputs: int, spread: float, seed: int, largest: int
+def test_products_are_exact_in_integers_and_in_floats(
+    rows: int, inputs: int, outputs: int, worst: bool, overlapping: bool, seed: int
 ) -> None:
-    """The worst inputs are counted with fractions of Python."""
+    """The largest sums too, which older instruction sets would saturate with larger weights."""
     generator = torch.Generator().manual_seed(seed)
-    weights = [torch.randn(channels, inputs, generator=generator) * spread for _ in range(2)]
-    bias = torch.randn(channels, 3, generator=generator) * spread
-    round_sums([Sum(((weights[0], SIGNAL), (weights[1], GATE)), (bias,), largest)])
-    for c in range(channels):
-        terms = [
-            *(Fraction(w) / 2**SIGNAL.bits for w in weights[0][c].tolist()),
-            *(Fraction(w) / 2**GATE.bits for w in weights[1][c].tolist()),
-            *map(Fraction, bias[c].tolist()),
-        ]
-        step = Fraction(1, max(term.denominator for term in terms))
-        worst = sum(abs(Fraction(w)) for w in weights[0][c].tolist()) * SIGNAL.limit
-        worst += sum(abs(Fraction(w)) for w in weights[1][c].tolist()) * GATE.limit
-        worst += max(abs(Fraction(b)) for b in bias[c].tolist()) + largest
-        assert worst / step < 1 << 24
+    weight = torch.randint(-63, 64, (outputs, inputs), generator=generator).float()
+    x = torch.randint(-127, 128, (rows, inputs), generator=generator, dtype=torch.int8)
+    if worst:
+        weight, x = torch.full_like(weight, 63), torch.full_like(x, 127)
+    if overlapping:
+        # As the windows of a sequence lie in memory.
+        x = x.flatten().as_strided(x.shape, (1, 1)) if rows + inputs - 1 <= x.numel() else x
+    bits, expected = torch.zeros(outputs, dtype=torch.int64), x.long() @ weight.long().t()
+    for has_units in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(nn_integers, "has_integer_units", lambda has_units=has_units: has_units)
+            found = Matrix(weight, bits).product(x, torch.empty(rows, outputs, dtype=torch.int32))
+        assert torch.equal(found.long(), expected)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_machines_without_integer_units_compute_the_same_logits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, found = random_codes(build(name), 9), []
+    for has_units in (True, False):
+        monkeypatch.setattr(nn_integers, "has_integer_units", lambda has_units=has_units: has_units)
+        prior = make_exact(build(name))
+        found.append([*walked_logits(prior, codes, None), *prior.all_logits(codes)])  # type: ignore[operator]
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@given(st.floats(2**-30, 2000, width=32), st.integers(0, 1000))
+def test_weights_take_all_bits_that_fit(largest: float, seed: int) -> None:
+    weight = torch.randn(3, 5, generator=torch.Generator().manual_seed(seed))
+    weight *= largest / weight.abs().amax(1, keepdim=True)
+    bits = weight_bits(weight)
+    steps = weight.abs().amax(1).double() * 2.0 ** bits.double()
+    assert float(steps.max()) < 63.01 or int(bits.min()) == -4
+    assert float(steps.min()) > 31 or int(bits.max()) == 16
 
 
 @given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=50))
-def test_gates_are_near_the_trained_ones_and_on_their_grid(values: list[float]) -> None:
-    drive = torch.tensor([values, values[::-1]]).T.contiguous()
-    gates = FIXED_POINT.gate(drive.clone(), -1)
-    steps = gates * 2**GATE.bits
-    assert torch.equal(steps, steps.round())
-    expected = torch.tanh(drive[:, :1]) * torch.sigmoid(drive[:, 1:])
-    assert float((gates - expected).abs().max()) < 0.02
+def test_gates_are_near_the_trained_ones(values: list[float]) -> None:
+    """Through a layer that passes its two inputs on, rounded to the steps of a signal."""
+    signal = Signal()
+    signal.set_units(torch.full((2,), 16))
+    numbers = torch.tensor([values, values[::-1]]).T.clamp(-9, 9).contiguous()
+    x = signal.round(integers(numbers, torch.full((2,), 16)))
+    gates, out = Gates(torch.eye(2), signal), torch.empty(len(x), 1, dtype=torch.int8)
+    gates.open(x, gates.biases(torch.zeros(1, 2)), Buffers(len(x), 1), out)
+    rounded = x * 2.0**-signal.known_bits
+    expected = torch.tanh(rounded[:, :1]) * torch.sigmoid(rounded[:, 1:])
+    assert float((out / 128 - expected).abs().max()) < 0.03
 
 
 @pytest.mark.parametrize("size", [2, 512, 4096, 70_000])
@@ -229,7 +258,8 @@ def test_weights_that_are_not_finite_or_too_large_are_refused() -> None:
 # A hash of the logits of both shipped priors for the codes of a seed.
 PROGRAM = """
 import hashlib, json, sys, torch
-from codeword.nn.arithmetic import softmax_weights
+from codeword.nn import integers as nn_integers
+from codeword.nn.integers import Buffers, Gates, Matrix, Signal, integers, softmax_weights, weight_bits
 from codeword.pretrained import load_pretrained
 from codeword.priors import make_exact, walk
 

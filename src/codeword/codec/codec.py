@@ -297,10 +297,10 @@ class Codec:
         block = block_size(self.model, lossless=header.lossless)
         if any(is_too_large(self.tokenizer, entry.size, block) for entry in header.entries):
             raise DataError(f"{name} claims an image of more than {MAX_PIXELS:,} pixels; refused.")
-        if container.version == 1 and header.coder == "prior":
+        if container.version < 3 and header.coder == "prior":
             raise ModelError(
-                f"{name} was written by an earlier Codeword, under probabilities of its own kind of machine; "
-                f"decompress it with that version, and compress it again."
+                f"{name} was written by an earlier Codeword, whose prior computed other probabilities; decompress it "
+                f"with that version, and compress it again."
             )
         try:
             leading_codes(self.tokenizer, header.codes)

@@ -6,7 +6,7 @@ those of values are the likelihood's. Prior and likelihood visit the symbols in 
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import log
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,9 +21,9 @@ from codeword.codec.layout import pad_batch
 from codeword.coding import deterministic
 from codeword.errors import DataError
 from codeword.model import Model
-from codeword.nn.arithmetic import softmax_weights
+from codeword.nn.integers import softmax_weights
 from codeword.nn.walk import Choose
-from codeword.priors import Prior, Uniform, walk
+from codeword.priors import ExactPrior, walk
 from codeword.tokenizer import Tokenizer
 
 Rows = NDArray[np.float32]
@@ -193,25 +193,27 @@ class TableCoder(SymbolCoder):
 
 
 class PriorCoder(SymbolCoder):
-    """Codes under the probabilities of an exact prior given the earlier codes of their block, in one walk for all
-    blocks.
+    """Codes under the probabilities of an exact prior given the earlier codes of their block.
+
+    The reader walks all blocks together. The writer knows all codes, so that it computes many cells at a time: to the
+    same bits.
     """
 
-    def __init__(self, prior: Prior, *, label: int | None, codes: int | None = None) -> None:
+    def __init__(self, prior: ExactPrior, *, label: int | None, codes: int | None = None) -> None:
         """`codes` is the number of codes per cell, by default all."""
         self.prior, self.label, self.codes = prior, label if prior.classes else None, codes or prior.served_codes[-1]
 
     def write(self, writers: Writers, codes: Tensor, mask: Tensor) -> None:
-        symbols = codes.flatten(1)
-        writers_of_cell = _by_cell(writers, mask)
-
-        def write_step(logits: Tensor, i: int) -> Tensor:
-            rows, symbols_of_step = softmax_weights(logits).numpy(), symbols[:, i].numpy().astype(np.int32)
-            for blocks, writer in writers_of_cell[i // self.codes]:
-                writer.write(symbols_of_step[blocks], rows[blocks])
-            return symbols[:, i]
-
-        self._walk(write_step, mask)
+        symbols, present, done = codes.flatten(1, -2).permute(1, 2, 0), mask.flatten(1).t(), 0
+        for logits in self.prior.logits_in_order(codes, self._label(len(mask))):
+            count = len(logits[0])
+            own, inside = symbols[done : done + count].int(), present[done : done + count]
+            for cells, k, weights in _steps(logits):
+                rows = weights.numpy()
+                for blocks, writer in writers:
+                    chosen = inside[cells, None, blocks].expand(*weights.shape[:2], -1).numpy()
+                    writer.write(own[cells, k, blocks].numpy()[chosen], rows[:, :, blocks][chosen])
+            done += count
 
     def read(self, readers: Readers, mask: Tensor) -> Tensor:
         readers_of_cell = _by_cell(readers, mask)
@@ -222,17 +224,37 @@ class PriorCoder(SymbolCoder):
                 symbols_of_step[blocks] = reader.read(rows[blocks])
             return torch.from_numpy(symbols_of_step)
 
-        return self._walk(read_step, mask)
+        grid, label = tuple(mask.shape[1:]), self._label(len(mask))
+        return walk(self.prior, len(mask), read_step, label=label, grid=grid, codes=self.codes)
 
-    def _walk(self, choose: Choose, mask: Tensor) -> Tensor:
-        label = None if self.label is None else torch.full((len(mask),), self.label)
-        return walk(self.prior, len(mask), choose, label=label, grid=tuple(mask.shape[1:]), codes=self.codes)
+    def _label(self, batch: int) -> Tensor | None:
+        return None if self.label is None else torch.full((batch,), self.label)
 
 
-def _by_cell(coders: Sequence[tuple[slice, T]], mask: Tensor) -> list[list[tuple[np.ndarray, T]]]:
+def _steps(logits: list[Tensor]) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Logits (cells, B, n_k) of each code k to frequencies (cells, codes, B, n) in the order of a walk.
+
+    Yields slices of cells and codes, and their frequencies: of all cells and codes if all codebooks have one size,
+    and else of one symbol after the other.
+    """
+    weights = [softmax_weights(x.flatten(0, 1)).view(x.shape) for x in logits]
+    if len({x.shape[-1] for x in weights}) == 1:
+        yield slice(None), slice(None), torch.stack(weights, 1)
+        return
+    for cell in range(len(weights[0])):
+        for k, x in enumerate(weights):
+            yield slice(cell, cell + 1), slice(k, k + 1), x[cell : cell + 1, None]
+
+
+def _by_cell(coders: Sequence[tuple[slice, T]], mask: Tensor) -> list[list[tuple[slice | np.ndarray, T]]]:
     """The coders of each cell of a block, with the numbers of their blocks in which the mask (N, *Q) has this cell."""
     cells = mask.flatten(1).t().contiguous().numpy()
-    return [[(blocks.start + np.flatnonzero(cell[blocks]), coder) for blocks, coder in coders] for cell in cells]
+    return [[(_numbers(cell, blocks), coder) for blocks, coder in coders] for cell in cells]
+
+
+def _numbers(cell: np.ndarray, blocks: slice) -> slice | np.ndarray:
+    """The blocks of a slice that have the cell: the slice itself, which copies nothing, if all of them have it."""
+    return blocks if cell[blocks].all() else blocks.start + np.flatnonzero(cell[blocks])
 
 
 class Chosen(NamedTuple):
@@ -257,7 +279,7 @@ def choose_coder(model: Model, codes: Tensor, mask: Tensor, *, share_of_all: flo
     table_bits = 8 * len(tables := histogram.pack()) * share_of_all
     if histogram.bits(cells) + table_bits < uniform.bits(cells):
         chosen, table = Chosen("histogram", histogram, tables), histogram
-    if not isinstance(prior, Uniform) and cells.shape[-1] in prior.served_codes:
+    if isinstance(prior, ExactPrior) and cells.shape[-1] in prior.served_codes:
         trial_codes, trial_mask = codes[:_TRIAL_BLOCKS], mask[:_TRIAL_BLOCKS]
         labels = None if label is None else torch.full((len(trial_codes),), label)
         with torch.no_grad():
@@ -283,9 +305,10 @@ def build_coder(model: Model, header: Header, name: str) -> SymbolCoder:
             except DataError as error:
                 raise DataError(f"{name} cannot be read: {error}; copy it again.") from error
         case "prior":
-            if header.codes not in model.prior.served_codes:
+            prior = model.exact_prior
+            if not isinstance(prior, ExactPrior) or header.codes not in prior.served_codes:
                 raise DataError(f"{name} lacks codes that its prior predicts; Codeword did not write it.")
-            return PriorCoder(model.exact_prior, label=header.label, codes=header.codes)
+            return PriorCoder(prior, label=header.label, codes=header.codes)
 
 
 class ValueCoder:

@@ -16,7 +16,7 @@ because otherwise two signals of one name and size could have the same header. S
 anything is decoded, and an intact segment whose content differs was written on a machine that computes other numbers.
 
 Version 1 has no copy of the header and no side data, and the CRC-32 of its segments is that of sync, number, length
-and payload.
+and payload. Version 2 is the same as version 3, but codes under a prior are coded with other probabilities.
 
 Numbers are little-endian. Every claimed size is checked against the bytes of the file before memory is allocated.
 """
@@ -36,7 +36,7 @@ from msgspec import Meta, Struct
 from codeword.errors import DataError, UsageError
 
 MAGIC = b"\x93CWORD\r\n"
-VERSION = 2
+VERSION = 3
 FINGERPRINT_BYTES = 16
 MAX_HEADER_BYTES = 1 << 26
 MAX_SEGMENT_BYTES = 1 << 24

@@ -1,9 +1,9 @@
 """Gated causal convolutions: the layers of PixelCNN, one stack for each axis of the grid."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codeword.nn.arithmetic import FLOATS, Floats
 from codeword.nn.conv import CONV, same
 
 
@@ -14,8 +14,6 @@ class GatedLayer(nn.Module):
     its own place: the stacks of those axes see the rest, and their output is `above`. The input of the first layer is
     shifted by one, so that a place does not see itself.
     """
-
-    arithmetic: Floats = FLOATS
 
     def __init__(self, ndim: int, axis: int, width: int, kernel: int) -> None:
         super().__init__()
@@ -35,11 +33,12 @@ class GatedLayer(nn.Module):
         drive = self.conv(F.pad(h, self.pads)) + bias
         if self.above is not None:
             drive = drive + self.above(above)
-        out = self.project_out(self.arithmetic.gate(drive))
+        signal, openness = drive.chunk(2, 1)
+        out = self.project_out(torch.tanh(signal) * torch.sigmoid(openness))
         if not self.last:
-            return self.arithmetic.signal_(h + out), None
+            return h + out, None
         residual, skip = out.chunk(2, 1)
-        return self.arithmetic.signal_(h + residual), skip
+        return h + residual, skip
 
 
 def shift(h: Tensor, axis: int) -> Tensor:

@@ -4,14 +4,11 @@ Channels are last, so that every layer is a few matrix products: one-dimensional
 slower.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from codeword.nn.arithmetic import FLOATS, GATE, SIGNAL, Floats, Grid, Sum
 
 
 class DilatedStack(nn.Module):
@@ -25,8 +22,6 @@ class DilatedStack(nn.Module):
     every layer. The output at t depends on `receptive_field` places including t; a strictly causal model shifts its
     input by one.
     """
-
-    arithmetic: Floats = FLOATS
 
     def __init__(
         self, dilations: tuple[int, ...], *, width: int, skip_width: int, condition: int = 0, local: int = 0
@@ -58,21 +53,11 @@ class DilatedStack(nn.Module):
             drive = drive + delay(self.past[i](seen), dilation) + biases[:, i, None].to(drive.dtype)
             if local is not None:
                 drive = drive + self.local[i](local)
-            gates.append(self.arithmetic.gate(drive, -1))
+            signal, openness = drive.chunk(2, -1)
+            gates.append(torch.tanh(signal) * torch.sigmoid(openness))
             if i < len(self.residual):
-                h = self.arithmetic.signal_(h + self.residual[i](gates[i]))
+                h = h + self.residual[i](gates[i])
         return cast(Tensor, self.skip(torch.cat(gates, -1)))
-
-    def sums(self, condition: Grid) -> Iterator[Sum]:
-        """All sums of a network without local conditioning, with views of its weights; `condition` is that input's."""
-        assert self.condition is not None
-        weights = self.condition.weight.chunk(len(self.dilations))
-        for past, now, weight, bias in zip(self.past, self.now, weights, self.bias, strict=True):
-            inputs = ((past.weight, SIGNAL), (now.weight, SIGNAL), (weight, condition))
-            yield Sum(cast(tuple[tuple[Tensor, Grid], ...], inputs), (bias[:, None],))
-        for residual in self.residual:
-            yield Sum(((cast(Tensor, residual.weight), GATE),), largest=SIGNAL.limit)
-        yield Sum(((self.skip.weight, GATE),), (self.skip.bias[:, None],))
 
     def biases(self, condition: Tensor | None) -> Tensor:
         """Condition (B, C) to the biases of every layer (B, layer, 2W); one row for all if there is no condition."""
@@ -114,7 +99,6 @@ class DilatedWalk:
     def __init__(self, stack: DilatedStack, batch: int, *, condition: Tensor | None = None) -> None:
         weights = {name: weight.detach() for name, weight in stack.named_parameters()}
         layers, width = len(stack.dilations), stack.width
-        self._arithmetic = stack.arithmetic
         like = weights["bias"]
         half = torch.ones(2 * width, device=like.device)
         half[width:] = 0.5
@@ -155,13 +139,11 @@ class DilatedWalk:
         )
         self._inputs[0] = h
         for layer in self._layers:
-            self._arithmetic.tanh_(layer.drive.addmm_(layer.h, layer.now))
+            layer.drive.addmm_(layer.h, layer.now).tanh_()
             # This is twice the gate; the weights that read it hold the factor 1/2.
             torch.addcmul(layer.signal, layer.signal, layer.openness, out=layer.gate)
-            self._arithmetic.twice_gate_(layer.gate)
             if layer.residual is not None:
                 torch.addmm(layer.h, layer.gate, layer.residual, out=cast(Tensor, layer.following))
-                self._arithmetic.signal_(cast(Tensor, layer.following))
         self._rings.index_copy_(0, self._slots, self._inputs)
         self._slots += 1
         torch.where(self._slots == self._ends, self._begins, self._slots, out=self._slots)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from codeword.config import PixelCNNConfig, PriorModelConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Prior, walk
-from codeword.priors.exact import make_exact
+from codeword.priors.exact import ExactPrior, make_exact
 from codeword.priors.pixelcnn import PixelCNN
 from codeword.priors.sampler import Sampler, seeded
 from codeword.priors.uniform import Uniform
@@ -12,6 +12,7 @@ from codeword.priors.wavenet import WaveNet
 from codeword.store import read_config
 
 __all__ = [
+    "ExactPrior",
     "PixelCNN",
     "Prior",
     "Sampler",

@@ -1,7 +1,7 @@
 """The interface of priors, and the walk along the symbols."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import prod
 from typing import Any, ClassVar
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from codeword.arguments import check_codes, check_labels, check_size
 from codeword.config import PriorModelConfig
 from codeword.errors import UnsupportedError, UsageError
-from codeword.nn.arithmetic import Sum
 from codeword.nn.walk import Choose
 from codeword.store import Pretrained
 
@@ -39,6 +38,7 @@ class Prior(Pretrained):
 
     def __init__(self, config: PriorModelConfig) -> None:
         super().__init__(config)
+        self.config = config
         self.grid, self.codebook_sizes, self.classes = config.grid, config.codebook_sizes, config.classes
         self.served_codes: tuple[int, ...] = (*config.served_codes, len(config.codebook_sizes))
 
@@ -72,9 +72,9 @@ class Prior(Pretrained):
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         """`log_prob` of arguments that were checked; `counts` as in `forward`."""
 
-    def sums(self) -> Iterator[Sum]:
-        """All sums of the network, with views of its weights, for `make_exact`; by default there is no network."""
-        return iter(())
+    @abstractmethod
+    def exact(self) -> "Prior":
+        """The prior that `make_exact` returns, of weights that were checked."""
 
     @abstractmethod
     def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> Any:

@@ -1,8 +1,7 @@
 """Base of priors over grids of cells: a network over the cells before, and a small one within the cell."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -10,20 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import LearnedPriorConfig, PriorModelConfig
-from codeword.nn.arithmetic import FLOATS, SIGNAL, Floats, Sum
 from codeword.priors.base import Prior
-
-
-@dataclass(kw_only=True)
-class CellState:
-    """State of the walk within a cell: the head's features (B, head), and the codes (B,) of the cell so far.
-
-    `codes` is the number of codes per cell.
-    """
-
-    codes: int
-    hidden: Tensor | None = None
-    cell: list[Tensor] = field(default_factory=list)
+from codeword.priors.state import CellState
 
 
 class CellPrior(Prior):
@@ -35,8 +22,6 @@ class CellPrior(Prior):
     gives the unconditional p(codes). If the prior serves several numbers of codes, the input of a cell is the sum of
     the embeddings of its first n codes and of n.
     """
-
-    arithmetic: Floats = FLOATS
 
     def __init__(self, config: PriorModelConfig, *, width: int, features: int, head_width: int) -> None:
         super().__init__(config)
@@ -65,12 +50,6 @@ class CellPrior(Prior):
     def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:
         """Append cell number `cell`, given its embedding (B, W)."""
 
-    def sums(self) -> Iterator[Sum]:
-        yield Sum(addends=_columns(self.embed if self.embed_count is None else [*self.embed, self.embed_count]))
-        yield Sum(((self.head.weight, SIGNAL),), (self.head.bias[:, None], *_columns(self.within)))
-        for output in cast(list[nn.Linear], self.outputs):
-            yield Sum(((output.weight, SIGNAL),), (output.bias[:, None],))
-
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         total = torch.zeros(len(codes), device=codes.device)
         for k, logits in enumerate(self.all_logits(codes, label, counts)):
@@ -88,7 +67,7 @@ class CellPrior(Prior):
         for k in range(codes.shape[-1]):
             if k:
                 hidden = hidden + self.within[k - 1](codes[..., k - 1])
-            yield self.outputs[k](self.arithmetic.signal_(F.relu(hidden[_with_code(k, counts)]))).float()
+            yield self.outputs[k](F.relu(hidden[_with_code(k, counts)])).float()
 
     def logits(self, state: CellState, i: int) -> Tensor:
         cell, k = divmod(i, state.codes)
@@ -96,7 +75,7 @@ class CellPrior(Prior):
             state.hidden = self._hidden(self._walk_cell(state, cell))
             state.cell = []
         assert state.hidden is not None
-        return cast(Tensor, self.outputs[k](self.arithmetic.signal_(F.relu(state.hidden))))
+        return cast(Tensor, self.outputs[k](F.relu(state.hidden)))
 
     def push(self, state: CellState, i: int, symbols: Tensor) -> None:
         cell, k = divmod(i, state.codes)
@@ -107,21 +86,21 @@ class CellPrior(Prior):
             self._enter(state, cell, self._embedded(torch.stack(state.cell, -1)))
 
     def _hidden(self, features: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.arithmetic.signal_(F.relu(features))))
+        return cast(Tensor, self.head(F.relu(features)))
 
     def _embedded(self, codes: Tensor, counts: Tensor | None = None) -> Tensor:
         """Codes (B, ..., n), of which signal b has the first counts[b], to the sum of their embeddings (B, ..., W)."""
         parts = torch.stack([self.embed[k](codes[..., k]) for k in range(codes.shape[-1])])
         if self.embed_count is None:
-            return self.arithmetic.signal_(parts.sum(0))
+            return parts.sum(0)
         if counts is None:
             row = self.served_codes.index(codes.shape[-1])
-            return self.arithmetic.signal_(parts.sum(0) + self.embed_count.weight[row])
+            return parts.sum(0) + self.embed_count.weight[row]
         ones, served = [1] * (codes.ndim - 2), counts.new_tensor(self.served_codes)
         present = counts > torch.arange(len(parts), device=counts.device)[:, None]
         rows = self.embed_count((counts[:, None] > served).sum(1))
         total = (parts * present.view(len(parts), -1, *ones, 1)).sum(0) + rows.view(len(codes), *ones, -1)
-        return self.arithmetic.signal_(total)
+        return cast(Tensor, total)
 
     def _label(self, label: Tensor | None, batch: int) -> Tensor:
         device = self.head.weight.device
@@ -133,8 +112,3 @@ class CellPrior(Prior):
 def _with_code(k: int, counts: Tensor | None) -> Tensor | slice:
     """The signals that have code k of each cell."""
     return slice(None) if counts is None else counts > k
-
-
-def _columns(tables: Iterable[nn.Module]) -> tuple[Tensor, ...]:
-    """The weights of embeddings, as addends (channels, n)."""
-    return tuple(cast(nn.Embedding, table).weight.t() for table in tables)

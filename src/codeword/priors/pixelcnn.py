@@ -1,8 +1,6 @@
 """Gated PixelCNN over codes, with an exact parallel log-probability and a cached walk."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -10,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from codeword.config import PixelCNNConfig, PriorModelConfig
-from codeword.nn.arithmetic import GATE, SIGNAL, Sum
 from codeword.nn.causal import GatedLayer, shift
 from codeword.nn.conv import channels_last
-from codeword.priors.cell import CellPrior, CellState
+from codeword.priors.base import Prior
+from codeword.priors.cell import CellPrior
+from codeword.priors.exact_pixelcnn import ExactPixelCNN
+from codeword.priors.state import CellState
 
 
 class _Layer(NamedTuple):
@@ -85,21 +85,8 @@ class PixelCNN(CellPrior):
             above = outputs
         return skips.movedim(1, -1)
 
-    def sums(self) -> Iterator[Sum]:
-        yield from super().sums()
-        stacks, width = self._layers(), self.width
-        label_biases = self.label_bias.weight.t().chunk(self.ndim * len(stacks[0]))
-        skips = []
-        for layer, label_bias in zip(chain(*stacks), label_biases, strict=True):
-            weights, biases = zip(
-                *(_affine(part) for part in (layer.conv, layer.above) if part is not None), strict=True
-            )
-            yield Sum(tuple((weight, SIGNAL) for weight in weights), (label_bias, *(bias[:, None] for bias in biases)))
-            weight, bias = _affine(layer.project_out)
-            yield Sum(((weight[:width], GATE),), (bias[:width, None],), largest=SIGNAL.limit)
-            if layer.last:
-                skips.append((weight[width:], bias[width:, None]))
-        yield Sum(tuple((weight, GATE) for weight, _ in skips), tuple(bias for _, bias in skips))
+    def exact(self) -> Prior:
+        return ExactPixelCNN(self)
 
     # The walk ------------------------------------------------------------------------------------
 
@@ -180,11 +167,7 @@ class PixelCNN(CellPrior):
             state.drives.append(drive.transpose(0, 1).contiguous())
 
     def _walk_slab(self, layers: list[_Layer], inputs: list[Tensor], index: int, above: list[Tensor]) -> list[Tensor]:
-        """One slab of an upper stack; returns the output (B, *slab, W) of each of its layers.
-
-        Convolutions are matrix products here, because algorithms of convolution may transform their inputs, and these
-        transforms round.
-        """
+        """One slab of an upper stack; returns the output (B, *slab, W) of each of its layers."""
         outputs, reach = [], self.reach
         interior: tuple[slice, ...] = (slice(None), *[slice(reach, -reach)] * (inputs[0].ndim - 3))
         for n, layer in enumerate(layers):
@@ -199,8 +182,8 @@ class PixelCNN(CellPrior):
             drive = window @ layer.window + layer.bias.view(len(h), *[1] * slab, -1)
             if layer.above is not None:
                 drive = drive + above[n] @ layer.above
-            gate = self._twice_gate(drive)
-            outputs.append(self.arithmetic.signal_(h + (gate @ layer.project_out + layer.project_bias)))
+            gate = _twice_gate(drive)
+            outputs.append(h + (gate @ layer.project_out + layer.project_bias))
             if n + 1 < len(inputs):
                 inputs[n + 1][:, index + reach][interior] = outputs[n]
         return outputs
@@ -211,16 +194,11 @@ class PixelCNN(CellPrior):
         for n, layer in enumerate(state.layers[-1]):
             line = state.lines[n]
             drive = torch.addmm(state.drives[n][column], line[:, column : here + 1].flatten(1), layer.window)
-            state.gates[:, n] = gate = self._twice_gate(drive)
+            state.gates[:, n] = gate = _twice_gate(drive)
             if n + 1 < len(state.lines):
                 h = torch.addmm(line[:, here] + layer.project_bias, gate, layer.project_out)
-                state.lines[n + 1][:, here] = self.arithmetic.signal_(h)
+                state.lines[n + 1][:, here] = h
         return torch.addmm(state.skip_bias, state.gates.flatten(1), state.skip)
-
-    def _twice_gate(self, drive: Tensor) -> Tensor:
-        """Drives (..., 2W) with the openness halved to twice the gates (..., W)."""
-        signal, openness = self.arithmetic.tanh_(drive).chunk(2, -1)
-        return self.arithmetic.twice_gate_(torch.addcmul(signal, signal, openness))
 
     # Small parts ---------------------------------------------------------------------------------
 
@@ -239,3 +217,9 @@ class PixelCNN(CellPrior):
 def _affine(part: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight (outputs, inputs, *taps) and bias (outputs,) of a convolution, without gradient."""
     return cast(Tensor, part.weight).detach(), cast(Tensor, part.bias).detach()
+
+
+def _twice_gate(drive: Tensor) -> Tensor:
+    """Drives (..., 2W) with the openness halved, which are overwritten, to twice the gates (..., W)."""
+    signal, openness = drive.tanh_().chunk(2, -1)
+    return torch.addcmul(signal, signal, openness)

@@ -34,6 +34,9 @@ class Uniform(Prior):
             counts = torch.full((len(codes),), codes.shape[-1], device=codes.device)
         return -cells * nats[counts - 1]
 
+    def exact(self) -> Prior:
+        return self
+
     def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> UniformState:
         return UniformState(batch, codes or len(self.codebook_sizes))
 

@@ -1,6 +1,5 @@
 """WaveNet over a sequence of codes, with an exact parallel log-probability and a cached walk."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -9,11 +8,11 @@ from torch import Tensor, nn
 
 from codeword.config import PriorModelConfig, WaveNetConfig
 from codeword.errors import RecipeError
-from codeword.nn.arithmetic import Grid, Sum
 from codeword.nn.dilated import DilatedStack, DilatedWalk, delay
-from codeword.priors.cell import CellPrior, CellState
-
-_CONDITION_BITS = 8
+from codeword.priors.base import Prior
+from codeword.priors.cell import CellPrior
+from codeword.priors.exact_wavenet import ExactWaveNet
+from codeword.priors.state import CellState
 
 
 @dataclass(kw_only=True)
@@ -52,12 +51,8 @@ class WaveNet(CellPrior):
         self.label_embedding = nn.Embedding(self.classes + 1, width)
         nn.init.zeros_(self.label_embedding.weight)
 
-    def sums(self) -> Iterator[Sum]:
-        yield from super().sums()
-        table = self.label_embedding.weight
-        grid = Grid(_CONDITION_BITS, max(1, int(table.abs().max().ceil())))
-        yield Sum(addends=(table.t(),), finest=grid.bits)
-        yield from self.stack.sums(grid)
+    def exact(self) -> Prior:
+        return ExactWaveNet(self)
 
     def _cell_features(self, embedded: Tensor, label: Tensor) -> Tensor:
         h = delay(embedded, 1)
