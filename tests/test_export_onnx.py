@@ -24,7 +24,7 @@ from codeword.config import (
     WaveNetDecoderConfig,
 )
 from codeword.errors import ModelError
-from codeword.export_onnx import CODES_MAY_DIFFER, DECODER_FILE, ENCODER_FILE, export_onnx
+from codeword.export_onnx import CODES_MAY_DIFFER, DECODER_FILE, ENCODER_FILE, OUTPUT_MAY_DIFFER, decoded, export_onnx
 from codeword.tokenizer import Tokenizer
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx: pip install codeword[onnx]")
@@ -69,12 +69,12 @@ OTHERS = {
 }
 
 
-def signals(config: TokenizerConfig, batch: int) -> torch.Tensor:
-    """Of another size than any that the export has seen."""
+def signals(config: TokenizerConfig, batch: int, size: tuple[int, ...] | None = None) -> torch.Tensor:
+    """By default of another size than any that the export has seen."""
     if config.sample_rate:
-        return waveform(batch, 777) * (config.values - 1) // 65535
+        return waveform(batch, *(size or (777,))) * (config.values - 1) // 65535
     generator = torch.Generator().manual_seed(1)
-    return torch.randint(config.values, (batch, config.channels, *SIZES[config.ndim]), generator=generator)
+    return torch.randint(config.values, (batch, config.channels, *(size or SIZES[config.ndim])), generator=generator)
 
 
 def must_agree(config: TokenizerConfig, folder: Path) -> None:
@@ -84,25 +84,33 @@ def must_agree(config: TokenizerConfig, folder: Path) -> None:
     agreement = export_onnx(tokenizer, folder)
     assert tokenizer.training
     assert agreement.codes <= CODES_MAY_DIFFER
+    assert list(agreement.files) == [ENCODER_FILE, DECODER_FILE]
     tokenizer.eval()
-    x = signals(config, 1)
-    codes = tokenizer.encode(x)
     encoder, decoder = (
         onnxruntime.InferenceSession((folder / name).read_bytes()) for name in (ENCODER_FILE, DECODER_FILE)
     )
     for session in (encoder, decoder):
         held = session.get_modelmeta().custom_metadata_map
         assert held["codeword.fingerprint"] == tokenizer.fingerprint
-    found = torch.from_numpy(encoder.run(None, {"x": x.numpy()})[0])
-    assert float((found != codes).float().mean()) <= CODES_MAY_DIFFER
-    label = torch.tensor([tokenizer.classes]) if tokenizer.classes else None
-    inputs = {"codes": codes.numpy()} | ({} if label is None else {"label": label.numpy()})
+    hop, wrong, total = tokenizer.hop, 0, 0
+    for batch, length in enumerate((1, hop - 1, hop, hop + 1, 53, 211, None), start=1):
+        x = signals(config, batch, length and (max(1, length),) * config.ndim)
+        codes = tokenizer.encode(x)
+        found = torch.from_numpy(encoder.run(None, {"x": x.numpy()})[0])
+        assert found.shape == codes.shape
+        wrong, total = wrong + int((found != codes).sum()), total + codes.numel()
+        for count in tokenizer.quantizer.served_codes:
+            must_decode(decoder, tokenizer, codes[..., :count].contiguous())
+    assert wrong <= CODES_MAY_DIFFER * total
+
+
+def must_decode(decoder: "onnxruntime.InferenceSession", tokenizer: Tokenizer, codes: torch.Tensor) -> None:
+    label = torch.full((len(codes),), tokenizer.classes)
+    inputs = {"codes": codes.numpy()} | ({"label": label.numpy()} if tokenizer.classes else {})
     made = torch.from_numpy(decoder.run(None, inputs)[0])
     with torch.no_grad():
-        features = tokenizer.features(codes)
-        if decoder.get_outputs()[0].name == "signal":
-            features = tokenizer.likelihood.mean(features)
-    torch.testing.assert_close(made, features, atol=1e-4 * max(1, float(features.abs().max())), rtol=0)
+        wanted = decoded(tokenizer, codes, label)
+    torch.testing.assert_close(made, wanted, atol=OUTPUT_MAY_DIFFER * max(1, float(wanted.abs().max())), rtol=0)
 
 
 def test_onnx_runtime_codes_and_decodes_signals_of_any_size(tmp_path: Path) -> None:

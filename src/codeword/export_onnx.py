@@ -2,19 +2,26 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.errors import ModelError, UsageError
 from codeword.media import MEDIA
+from codeword.quantizers.codebook import Codebook
 from codeword.store import staged
 from codeword.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"
 
@@ -26,21 +33,26 @@ OUTPUT_MAY_DIFFER = 1e-4
 
 @dataclass(frozen=True)
 class Agreement:
-    """ONNX Runtime against PyTorch: the fraction of codes that differ, and the largest difference of an output."""
+    """ONNX Runtime against PyTorch: the fraction of codes that differ, and the largest difference of an output.
+
+    `files` says what each file takes and gives, with the shapes, by its name.
+    """
 
     codes: float
     output: float
+    files: Mapping[str, str]
 
 
 def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
     """Write `encoder.onnx` and `decoder.onnx` into `folder`, and compare both with PyTorch in ONNX Runtime.
 
-    The encoder takes `x` (B, C, *S), int64 in [0, values), to `codes` (B, *G, K) int64. The decoder takes all K `codes`
-    of each cell, and for a conditional decoder a `label` (B,) int64 (the number of classes is the null class), to
-    `signal` (B, C, *S) float32 with S = G * hop: the expected signal, to be rounded. If the likelihood does not compute
+    The encoder takes `x` (B, C, *S), int64 in [0, values), to `codes` (B, *G, K) int64. The decoder takes `codes`
+    (B, *G, n), and for a conditional decoder a `label` (B,) int64 (the number of classes is the null class), to
+    `signal` (B, C, *S) float32 with S = G * hop: the expected signal, to be rounded. n is K, or any number of leading
+    codes if the quantizer has `served_codes`, so that one file decodes every rate. If the likelihood does not compute
     its mean in one pass (Griffin-Lim iterates, WaveNet goes sample by sample), the decoder gives the likelihood's
-    `features` (B, F, *N) instead. B and all sizes are free. Both files hold the tokenizer's fingerprint as
-    `codeword.fingerprint`.
+    `features` (B, F, *N) instead. B and all sizes are free. Spectra are products with fixed bases. Both files hold the
+    tokenizer's fingerprint as `codeword.fingerprint`.
 
     Raises:
         UsageError: the extra `onnx` is not installed.
@@ -50,22 +62,21 @@ def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise UsageError(f"Writing ONNX needs {', '.join(missing)}; run `pip install codeword[onnx]`.")
-    training = tokenizer.training
-    tokenizer.eval()
-    encoder, decoder = _Encoder(tokenizer), _Decoder(tokenizer)
-    try:
-        with staged(Path(folder)) as staging, torch.no_grad():
-            staging.mkdir(parents=True)
-            # Computed before the export, because tensors cached in this computation must hold numbers, not symbols.
-            trials = [_Trial.of(encoder, decoder, seed) for seed in range(3)]
-            medium = next(medium for medium in MEDIA.values() if medium.ndim == tokenizer.config.ndim)
-            signal = {0: "batch", **dict(enumerate(medium.axes, start=2))}
-            grid = {0: "batch", **dict(enumerate(medium.cell_axes, start=1))}
-            _export(encoder, {"x": trials[0].x}, staging / ENCODER_FILE, free=[signal])
-            _export(decoder, trials[0].inputs, staging / DECODER_FILE, free=[grid, {0: "batch"}])
-            return _compare(staging, trials)
-    finally:
-        tokenizer.train(training)
+    original = deepcopy(tokenizer).cpu().eval()
+    encoder, decoder = _Encoder(original), _Decoder(original)
+    with staged(Path(folder)) as staging, torch.no_grad():
+        staging.mkdir(parents=True)
+        # Computed before the export, because tensors cached in this computation must hold numbers, not symbols.
+        trials = [_Trial.of(original, cells, extra) for cells, extra in _SIZES]
+        medium = next(medium for medium in MEDIA.values() if medium.ndim == tokenizer.config.ndim)
+        signal = {0: "batch", **dict(enumerate(medium.axes, start=2))}
+        grid = {0: "batch", **dict(enumerate(medium.cell_axes, start=1))}
+        if decoder.takes_fewer:
+            grid[tokenizer.config.ndim + 1] = "codes"
+        program = _Program(tokenizer.fingerprint)
+        program.write(encoder, {"x": trials[0].x}, staging / ENCODER_FILE, free=[signal])
+        program.write(decoder, trials[0].inputs(), staging / DECODER_FILE, free=[grid, {0: "batch"}])
+        return _compare(staging, trials)
 
 
 class _Encoder(nn.Module):
@@ -75,7 +86,8 @@ class _Encoder(nn.Module):
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer = deepcopy(tokenizer)
+        self.tokenizer.frontend.use_products()
 
     def forward(self, x: Tensor) -> Tensor:
         hop = self.tokenizer.hop
@@ -93,78 +105,126 @@ class _Decoder(nn.Module):
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer = deepcopy(tokenizer)
+        self.tokenizer.head.use_products()
         self.output_name = "signal" if tokenizer.likelihood.one_pass else "features"
+        self.count = len(tokenizer.quantizer.codebook_sizes)
+        self.takes_fewer = len(tokenizer.quantizer.served_codes) > 1
+        if self.takes_fewer:
+            # Codes that are left out select a row of zeros in front of each codebook, because the number of codebooks
+            # in the graph cannot depend on the input.
+            for book in (part for part in self.tokenizer.quantizer.modules() if isinstance(part, Codebook)):
+                book.vectors.data = F.pad(book.vectors.data, (0, 0, 1, 0))
 
     def forward(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
-        features = self.tokenizer.features(codes, label)
-        return self.tokenizer.likelihood.mean(features) if self.output_name == "signal" else features
+        if self.takes_fewer:
+            none = torch.zeros_like(codes[..., :1]).expand(*codes.shape[:-1], self.count)
+            codes = torch.cat([codes + 1, none], -1)[..., : self.count]
+        return decoded(self.tokenizer, codes, label)
+
+
+# Cells, and values beyond them, along each axis. The first size is that of the export.
+_SIZES = [(3, 1), (0, 1), (1, -1), (1, 0), (1, 1), (5, 3)]
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """Inputs of one size and the outputs of PyTorch; `inputs` are those of the decoder, by name."""
+    """Signals of one size, their codes, labels if the decoder is conditional, and PyTorch's `decoded` by the number of
+    codes.
+    """
 
     x: Tensor
     codes: Tensor
-    inputs: dict[str, Tensor]
-    output: Tensor
+    label: Tensor | None
+    outputs: dict[int, Tensor]
 
     @classmethod
-    def of(cls, encoder: _Encoder, decoder: _Decoder, seed: int) -> "_Trial":
-        """Noise around the middle of the values, for `seed` + 2 signals whose sizes are no multiples of the hop."""
-        tokenizer, generator = encoder.tokenizer, torch.Generator().manual_seed(seed)
-        config, batch = tokenizer.config, seed + 2
-        size = [tokenizer.hop * (3 + seed + axis) + 1 for axis in range(config.ndim)]
+    def of(cls, tokenizer: Tokenizer, cells: int, extra: int) -> "_Trial":
+        """Noise around the middle of the values, for signals of `cells` * hop + `extra` values along each axis."""
+        config, batch = tokenizer.config, cells + 2
+        generator = torch.Generator().manual_seed(batch)
+        size = [max(1, (cells + axis) * tokenizer.hop + extra) for axis in range(config.ndim)]
         noise = torch.randn(batch, config.channels, *size, generator=generator)
         x = ((0.5 + noise / 8).clamp(0, 1) * (config.values - 1)).long()
         codes = tokenizer.encode(x)
-        inputs = {"codes": codes}
-        if tokenizer.classes:
-            inputs["label"] = torch.randint(tokenizer.classes + 1, (batch,), generator=generator)
-        return cls(x, codes, inputs, decoder(**inputs))
+        label = torch.randint(tokenizer.classes + 1, (batch,), generator=generator) if tokenizer.classes else None
+        outputs = {n: decoded(tokenizer, codes[..., :n], label) for n in tokenizer.quantizer.served_codes}
+        return cls(x, codes, label, outputs)
+
+    def inputs(self, count: int | None = None) -> dict[str, Tensor]:
+        """The inputs of the decoder, by name, for `count` codes of each cell, by default all."""
+        codes = {"codes": self.codes[..., :count].contiguous()}
+        return codes if self.label is None else codes | {"label": self.label}
 
 
-def _export(module: _Encoder | _Decoder, inputs: dict[str, Tensor], path: Path, *, free: list[dict[int, str]]) -> None:
-    """Write one ONNX file; `free` names the axes of variable size of each possible input."""
-    with _quiet():
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(inputs.values()),
-            dynamo=True,
-            dynamic_shapes=tuple(free[: len(inputs)]),
-            input_names=list(inputs),
-            output_names=[module.output_name],
-            verbose=False,
-            # onnxscript 0.7 cannot fold a split of unknown size; ONNX Runtime folds constants when it loads the file.
-            optimize=False,
-        )
-    assert program is not None
-    program.model.metadata_props["codeword.fingerprint"] = module.tokenizer.fingerprint
-    program.save(path)
+def decoded(tokenizer: Tokenizer, codes: Tensor, label: Tensor | None) -> Tensor:
+    """The output of a decoder's file for codes (B, *G, n) and labels (B,): the expected signal, or the features."""
+    features = tokenizer.features(codes, label)
+    return tokenizer.likelihood.mean(features) if tokenizer.likelihood.one_pass else features
+
+
+@dataclass(frozen=True)
+class _Program:
+    """Writer of ONNX files that hold the tokenizer's fingerprint."""
+
+    fingerprint: str
+
+    def write(
+        self, module: _Encoder | _Decoder, inputs: dict[str, Tensor], path: Path, *, free: list[dict[int, str]]
+    ) -> None:
+        """Write one ONNX file; `free` names the axes of variable size of each possible input."""
+        with _quiet():
+            program = torch.onnx.export(
+                module.eval(),
+                tuple(inputs.values()),
+                dynamo=True,
+                dynamic_shapes=tuple(free[: len(inputs)]),
+                input_names=list(inputs),
+                output_names=[module.output_name],
+                verbose=False,
+                # onnxscript 0.7 fails to fold some operations of unknown size; ONNX Runtime folds constants itself.
+                optimize=False,
+            )
+        assert program is not None
+        program.model.metadata_props["codeword.fingerprint"] = self.fingerprint
+        program.save(path)
 
 
 def _compare(folder: Path, trials: list[_Trial]) -> Agreement:
     """Compare both files with PyTorch. Raises ModelError if they do not agree."""
     from onnxruntime import InferenceSession
 
-    encoder, decoder = (
-        InferenceSession((folder / name).read_bytes(), providers=["CPUExecutionProvider"])
+    sessions = {
+        name: InferenceSession((folder / name).read_bytes(), providers=["CPUExecutionProvider"])
         for name in (ENCODER_FILE, DECODER_FILE)
-    )
-    codes, output = 0.0, 0.0
+    }
+    encoder, decoder = sessions.values()
+    wrong = total = 0
+    output, agree = 0.0, True
     for trial in trials:
         found = torch.from_numpy(encoder.run(None, {"x": trial.x.numpy()})[0])
-        codes = max(codes, float((found != trial.codes).float().mean()))
-        made = torch.from_numpy(decoder.run(None, {name: t.numpy() for name, t in trial.inputs.items()})[0])
-        difference = float((made - trial.output).abs().max())
-        output = max(output, difference)
-        if codes > CODES_MAY_DIFFER or not difference <= OUTPUT_MAY_DIFFER * max(1.0, float(trial.output.abs().max())):
-            raise ModelError(
-                f"The ONNX files do not agree with PyTorch ({codes:.1%} of codes differ, outputs by up to "
-                f"{output:.2g}), so they were not written; use the model from Python."
-            )
-    return Agreement(codes, output)
+        wrong, total = wrong + int((found != trial.codes).sum()), total + found.numel()
+        for count, wanted in trial.outputs.items():
+            inputs = {name: tensor.numpy() for name, tensor in trial.inputs(count).items()}
+            difference = float((torch.from_numpy(decoder.run(None, inputs)[0]) - wanted).abs().max())
+            output = max(output, difference)
+            # False for a NaN.
+            agree = agree and difference <= OUTPUT_MAY_DIFFER * max(1.0, float(wanted.abs().max()))
+    if wrong > CODES_MAY_DIFFER * total or not agree:
+        raise ModelError(
+            f"The ONNX files do not agree with PyTorch ({wrong} of {total} codes differ, outputs by up to "
+            f"{output:.2g}), so they were not written; use the model from Python."
+        )
+    return Agreement(wrong / total, output, {name: _signature(session) for name, session in sessions.items()})
+
+
+def _signature(session: "InferenceSession") -> str:
+    """Inputs and outputs of a file, with types and shapes."""
+    given, made = (
+        ", ".join(f"{end.name} {end.type.removeprefix('tensor')} [{', '.join(map(str, end.shape))}]" for end in ends)
+        for ends in (session.get_inputs(), session.get_outputs())
+    )
+    return f"{given} to {made}"
 
 
 @contextmanager

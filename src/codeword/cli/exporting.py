@@ -15,7 +15,7 @@ ONNX_FOLDER = "onnx"
 def export_model(source: Path, out: Path, *, compact: bool, onnx: bool, force: bool) -> dict[str, Any]:
     """Write a model into the new folder `out`, with `onnx` also as ONNX files in its `onnx/`; a run also gets its card.
 
-    Returns size, fingerprint, and the differences between ONNX Runtime and PyTorch.
+    Returns size, fingerprint, the inputs and outputs of the ONNX files, and their differences from PyTorch.
 
     Raises:
         UsageError: the run is not finished, `out` holds something and `force` is False, or the extra `onnx` is not
@@ -34,15 +34,17 @@ def export_model(source: Path, out: Path, *, compact: bool, onnx: bool, force: b
         # Loaded again, because the card describes the stored model.
         stored = Model.load(staging)
         weights_bytes = sum(path.stat().st_size for path in staging.rglob(WEIGHTS_FILE))
-        if is_run:
-            from codeword.evaluation.report.card import card
-
-            text = card(run, stored, weights_bytes=weights_bytes, compact=compact)
-            write_atomically(staging / CARD_FILE, text.encode())
         written = {"out": str(out), "weights_bytes": weights_bytes, "fingerprint": stored.fingerprint}
+        programs: dict[str, str] = {}
         if onnx:
             from codeword.export_onnx import export_onnx
 
             agreement = export_onnx(stored.tokenizer, staging / ONNX_FOLDER)
-            written |= {"onnx_codes_differ": agreement.codes, "onnx_output_differs": agreement.output}
+            programs = {f"{ONNX_FOLDER}/{name}": text for name, text in agreement.files.items()}
+            written |= programs | {"onnx_codes_differ": agreement.codes, "onnx_output_differs": agreement.output}
+        if is_run:
+            from codeword.evaluation.report.card import card
+
+            text = card(run, stored, weights_bytes=weights_bytes, compact=compact, programs=programs)
+            write_atomically(staging / CARD_FILE, text.encode())
     return written

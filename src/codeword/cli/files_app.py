@@ -224,7 +224,7 @@ def export(
         force: Write into a folder that holds something, and replace its model.
         compact: Round large weights to 8 bits a number, for a quarter of the size.
         onnx: Also write OUT/onnx/encoder.onnx and decoder.onnx, checked against PyTorch (needs codeword[onnx]).
-        json: Print a JSON object of size, fingerprint and differences.
+        json: Print a JSON object of size, fingerprint, the ONNX files and their differences from PyTorch.
     """
     from codeword.cli.exporting import export_model
 

@@ -34,10 +34,10 @@ class ConvNeXtBlock(nn.Module):
         """X (B, W, *S) and condition (B, E) to (B, W, *S)."""
         h = self.norm(self.spatial(x).movedim(1, -1))
         if self.adapt is not None:
-            scale, shift = self.adapt(condition).view(x.shape[0], *[1] * (x.ndim - 2), -1).chunk(2, -1)
-            h = h * (1 + scale) + shift
-        h = self.project_out(F.gelu(self.project_in(h))) * self.scale
-        return cast(Tensor, x + h.movedim(-1, 1))
+            adapted = self.adapt(condition).view(x.shape[0], 2, *[1] * (x.ndim - 2), -1)
+            h = torch.addcmul(adapted[:, 1], h, 1 + adapted[:, 0])
+        h = self.project_out(F.gelu(self.project_in(h)))
+        return torch.addcmul(x.movedim(1, -1), h, self.scale).movedim(-1, 1)
 
 
 class ConvNeXtEncoder(nn.Module):

@@ -5,6 +5,8 @@ signal's own resolution. `hop` is the number of samples in a frame, `reach` the 
 which a frame depends (infinite if it depends on the whole recording).
 """
 
+from collections.abc import Callable
+from functools import partial
 from math import inf
 
 import torch
@@ -12,10 +14,18 @@ from torch import Tensor, nn
 
 from codeword.config import FrontendConfig, HeadConfig, HoldConfig, ISTFTConfig, LogMelConfig, SamplesConfig
 from codeword.spectra.cepstra import standardised
+from codeword.spectra.products import Magnitudes, Synthesis
 from codeword.spectra.stft import LOG_MEL_CENTRE, LOG_MEL_SPREAD, LOUDEST, LogMel, istft
 
 
-class Samples(nn.Module):
+class Edge(nn.Module):
+    """Base of frontends and heads."""
+
+    def use_products(self) -> None:
+        """Compute Fourier transforms as products with fixed bases, which every program for networks has."""
+
+
+class Samples(Edge):
     """The identity, as a frontend and as a head."""
 
     hop, reach = 1, 0.0
@@ -28,7 +38,7 @@ class Samples(nn.Module):
         return x
 
 
-class LogMelFrontend(nn.Module):
+class LogMelFrontend(Edge):
     """Waveforms (B, 1, T) in [-1/2, 1/2] to scaled log-mel frames (B, mels, T / hop)."""
 
     def __init__(self, config: LogMelConfig, sample_rate: int) -> None:
@@ -43,23 +53,31 @@ class LogMelFrontend(nn.Module):
             return standardised(mels)
         return (mels - LOG_MEL_CENTRE) / LOG_MEL_SPREAD
 
+    def use_products(self) -> None:
+        self.log_mel.transform = Magnitudes(self.log_mel.n_fft, self.hop)
 
-class ISTFTHead(nn.Module):
+
+class ISTFTHead(Edge):
     """Log magnitudes and phases (B, n_fft + 2, N) to waveforms (B, 1, N * hop) (Siuzdak 2023, Vocos, sec. 3.2)."""
 
     def __init__(self, config: ISTFTConfig) -> None:
         super().__init__()
         self.hop, self.channels, self.n_fft = config.hop, config.n_fft + 2, config.n_fft
         self.reach = float(config.n_fft)
+        self.synthesis: Callable[[Tensor, Tensor], Tensor] = partial(_istft, n_fft=config.n_fft, hop=config.hop)
 
     def forward(self, frames: Tensor) -> Tensor:
         with torch.autocast(frames.device.type, enabled=False):
-            log_magnitude, phase = frames.float().chunk(2, 1)
-            spectrum = torch.polar(log_magnitude.clamp(max=LOUDEST).exp(), phase)
-            return istft(spectrum, self.n_fft, self.hop).unsqueeze(1)
+            bins = self.n_fft // 2 + 1
+            magnitude, phase = frames[:, :bins].float().clamp(max=LOUDEST).exp(), frames[:, bins:].float()
+            # Not `torch.polar`, which computes one number at a time on a CPU.
+            return self.synthesis(magnitude * phase.cos(), magnitude * phase.sin()).unsqueeze(1)
+
+    def use_products(self) -> None:
+        self.synthesis = Synthesis(self.n_fft, self.hop)
 
 
-class Hold(nn.Module):
+class Hold(Edge):
     """Frames (B, F, *N) to features (B, F, *N * hop), each repeated along every axis."""
 
     reach = 0.0
@@ -72,6 +90,10 @@ class Hold(nn.Module):
         for axis in range(2, frames.ndim):
             frames = frames.repeat_interleave(self.hop, axis)
         return frames
+
+
+def _istft(real: Tensor, imaginary: Tensor, *, n_fft: int, hop: int) -> Tensor:
+    return istft(torch.complex(real, imaginary), n_fft, hop)
 
 
 def build_frontend(config: FrontendConfig, *, channels: int, sample_rate: int | None) -> Samples | LogMelFrontend:

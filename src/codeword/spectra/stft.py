@@ -4,7 +4,8 @@ Frame n is centred on the samples [n * hop, (n + 1) * hop): the signal is padded
 T samples have ceil(T / hop) frames, and a piece of a long signal has the same frames as the whole signal.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from math import log
 
 import torch
@@ -16,6 +17,8 @@ FLOOR = 1e-5
 LOG_MEL_CENTRE, LOG_MEL_SPREAD = -6.0, 3.0
 LOUDEST = 5.0
 """Natural logarithm of the largest magnitude that a decoder may ask for."""
+QUIETEST_WEIGHT = 1e-8
+"""The least sum of squared windows by which overlapping frames are divided."""
 _INVERSION_STEPS = 25
 
 
@@ -77,16 +80,20 @@ def mel_filters(sample_rate: int, n_fft: int, mels: int) -> Tensor:
 
 
 class LogMel(nn.Module):
-    """Waveforms (B, T) in [-1, 1] to natural logarithms of mel magnitudes (B, mels, ceil(T / hop)), floor 1e-5."""
+    """Waveforms (B, T) in [-1, 1] to natural logarithms of mel magnitudes (B, mels, ceil(T / hop)), floor 1e-5.
+
+    `transform` computes the `magnitudes`.
+    """
 
     def __init__(self, sample_rate: int, n_fft: int, hop: int, mels: int) -> None:
         super().__init__()
         self.sample_rate, self.n_fft, self.hop, self.mels = sample_rate, n_fft, hop, mels
+        self.transform: Callable[[Tensor], Tensor] = partial(magnitudes, n_fft=n_fft, hop=hop)
 
     def forward(self, x: Tensor) -> Tensor:
         # Half precision would lose the quiet bands.
         with torch.autocast(x.device.type, enabled=False):
-            return self.of_magnitude(magnitudes(x.float(), self.n_fft, self.hop))
+            return self.of_magnitude(self.transform(x.float()))
 
     def of_magnitude(self, magnitude: Tensor) -> Tensor:
         """Magnitudes (B, bins, N) to log-mels (B, mels, N)."""
@@ -130,10 +137,10 @@ def _overlap_add(frames: Tensor, hop: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _weight(count: int, n_fft: int, hop: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Sum of `count` overlapping squared windows, at least 1e-8."""
+    """Sum of `count` overlapping squared windows, at least `QUIETEST_WEIGHT`."""
     with torch.inference_mode(False):
         window = torch.hann_window(n_fft, device=device, dtype=dtype)
-        return _overlap_add(window.square().expand(1, count, -1), hop)[0].clamp(min=1e-8)
+        return _overlap_add(window.square().expand(1, count, -1), hop)[0].clamp(min=QUIETEST_WEIGHT)
 
 
 # Linear below 1000 Hz, logarithmic above: 15 mels to the first 1000 Hz, 27 to each factor of 6.4 beyond.

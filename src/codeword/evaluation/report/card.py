@@ -1,8 +1,9 @@
 """Model card: architecture, training data, measures, and limits of a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import log2
+from types import MappingProxyType
 
 from codeword.config import load_recipe, shipped_recipes
 from codeword.evaluation.medium import cells_per_second, medium_name, sample_rate
@@ -97,7 +98,14 @@ _SOURCES = {
 """By the kind of data."""
 
 
-def card(run: Run, model: Model, *, weights_bytes: int, compact: bool = False) -> str:
+def card(
+    run: Run,
+    model: Model,
+    *,
+    weights_bytes: int,
+    compact: bool = False,
+    programs: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """The README.md of a model folder, in Markdown with the front matter that the Hugging Face Hub reads.
 
     Args:
@@ -105,6 +113,7 @@ def card(run: Run, model: Model, *, weights_bytes: int, compact: bool = False) -
         model: the model as it is stored; the card has its fingerprint.
         weights_bytes: total size of its weight files.
         compact: True if its weights are stored in 8 bits; the measures are of the full-precision weights.
+        programs: what each ONNX file in the folder takes and gives, by its name.
 
     Raises:
         RecipeError, ModelError: the run's files cannot be read.
@@ -128,6 +137,7 @@ def card(run: Run, model: Model, *, weights_bytes: int, compact: bool = False) -
         codes=_code_sentences(model.tokenizer, medium),
         facts=_facts(run, model, weights_bytes),
         compact=compact,
+        programs=programs,
         evaluation=evaluation,
         rows=list(result_rows(evaluation, recipe.data)) if evaluation else [],
         rates=rate_table(evaluation) if evaluation else None,
