@@ -115,6 +115,13 @@ def test_the_example_in_a_card_runs(tmp_path: Path) -> None:
     assert names["decoded"].shape == x.shape
 
 
+def test_onnx_files_are_listed_with_what_they_take_and_give(speech: Run) -> None:
+    model = Model(speech.tokenizer(), speech.prior())
+    text = card(speech, model, weights_bytes=1, programs={"onnx/decoder.onnx": "codes [batch, cells, codes] to signal"})
+    assert "| `onnx/decoder.onnx` | `codes [batch, cells, codes] to signal` |" in text
+    assert "ONNX" not in card(speech, model, weights_bytes=1)
+
+
 def test_rates_and_voices_of_speech_are_in_its_card(speech: Run) -> None:
     rate = Metric(value=750, low=750, high=750, unit="bit/s")
     stoi = Metric(value=0.8, low=0.7, high=0.9, unit="1 is equal")
