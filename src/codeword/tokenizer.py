@@ -24,9 +24,10 @@ MAX_EFFORT = 64
 
 
 class Pass(NamedTuple):
-    """Result of one training pass: the codes (B, *G, K) and the two parts of the loss ()."""
+    """Result of one training pass: the codes (B, *G, K), the features (B, F, *S) and the two parts of the loss ()."""
 
     codes: Tensor
+    features: Tensor
     signal_loss: Tensor
     vq_loss: Tensor
 
@@ -106,8 +107,10 @@ class Tokenizer(Pretrained):
         It takes its arguments as they are; the other methods check theirs and raise UsageError.
         """
         analysis = self._analyse(x, label, generator=generator)
-        signal_loss = self.likelihood.loss(analysis.features, x)
-        return Pass(analysis.quantized.codes, signal_loss, analysis.quantized.loss.mean())
+        # In the precision that mixed-precision wrappers return, so that they hand out this tensor and no copy of it.
+        features = analysis.features.float()
+        signal_loss = self.likelihood.loss(features, x)
+        return Pass(analysis.quantized.codes, features, signal_loss, analysis.quantized.loss.mean())
 
     def analyse(self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None) -> Analysis:
         """Encode, quantize and decode x (B, C, *S) with label (B,), and keep all results. Raises UsageError."""

@@ -4,6 +4,7 @@ A recipe is TOML (PyYAML would read `1e-4` as a string and `no` as False). Every
 these models, and `config.json` holds the same models.
 """
 
+from codeword.config.adversarial import *
 from codeword.config.base import *
 from codeword.config.data import *
 from codeword.config.prior import *

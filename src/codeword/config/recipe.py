@@ -1,18 +1,15 @@
 """Recipes: one experiment each."""
 
-from collections.abc import Iterator
-from math import prod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from codeword.config.adversarial import AdversarialConfig
 from codeword.config.base import Config, Fraction, NonNegative, Positive
 from codeword.config.data import MOST_CODES, DataConfig
 from codeword.config.prior import PixelCNNConfig, PriorConfig
-from codeword.config.quantizer import VectorQuantizerConfig
-from codeword.config.targets import ClustersConfig
+from codeword.config.targets import TargetsConfig
 from codeword.config.tokenizer import TokenizerConfig
-from codeword.config.trunk import ConvNeXtTrunkConfig, LogMelConfig
 
 MOST_TOKEN_VALUES = 65536
 """Number of values of a tokenizer of tokens that leaves the number to the data."""
@@ -59,8 +56,10 @@ class Recipe(Config):
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     data: DataConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
-    targets: ClustersConfig | None = None
+    targets: TargetsConfig | None = None
     """Targets that the encoder learns before the decoder; None trains both together."""
+    adversarial: AdversarialConfig | None = None
+    """Discriminators against which the decoder is trained too; None trains it by its likelihood alone."""
     prior: PriorConfig = PixelCNNConfig()
     encoder_training: TrainingConfig = TrainingConfig()
     """Used if there are `targets`."""
@@ -89,11 +88,20 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _targets_fit(self) -> Self:
         if self.targets is not None:
-            for fits, needed in _needs(self.tokenizer, self.targets):
+            for fits, needed in self.targets.needs(self.tokenizer):
                 if not fits:
                     raise ValueError(f"targets need {needed}; change that, or leave targets out")
         return self
 
+    @model_validator(mode="after")
+    def _adversarial_training_fits(self) -> Self:
+        if self.adversarial is not None:
+            for fits, needed in self.adversarial.needs(self.tokenizer):
+                if not fits:
+                    raise ValueError(f"adversarial training needs {needed}; change that, or leave adversarial out")
+            if self.tokenizer_training.compile:
+                raise ValueError("adversarial training cannot be compiled; set tokenizer_training.compile = false")
+        return self
 
 def complete_tokenizer(tree: dict[str, Any]) -> dict[str, Any]:
     """A recipe as plain data; what one for tokens leaves out of the tokenizer is filled in from its data."""
@@ -109,23 +117,3 @@ def complete_tokenizer(tree: dict[str, Any]) -> dict[str, Any]:
     if isinstance(quantizer := tokenizer["quantizer"], dict) and isinstance(codes, int) and 0 < codes <= MOST_CODES:
         tokenizer["quantizer"] = {"codebook_sizes": [values] * codes} | quantizer
     return tree | {"tokenizer": tokenizer}
-
-
-def _needs(tokenizer: TokenizerConfig, targets: ClustersConfig) -> Iterator[tuple[bool, str]]:
-    """Conditions that a tokenizer with `targets` must meet, each with its truth and its text."""
-    frontend, trunk, quantizer = tokenizer.frontend, tokenizer.trunk, tokenizer.quantizer
-    yield tokenizer.ndim == 1, f"tokenizer.ndim = 1, not {tokenizer.ndim}"
-    mels = frontend.mels if isinstance(frontend, LogMelConfig) else 0
-    yield mels > 0, f"tokenizer.frontend.kind = 'log-mel', not {frontend.kind!r}"
-    yield (targets.cosines <= mels, f"targets.cosines of at most {mels}, the number of mels, not {targets.cosines}")
-    strides = trunk.strides if isinstance(trunk, ConvNeXtTrunkConfig) else ()
-    yield isinstance(trunk, ConvNeXtTrunkConfig), f"tokenizer.trunk.kind = 'convnext', not {trunk.kind!r}"
-    plain = (
-        isinstance(quantizer, VectorQuantizerConfig)
-        and len(quantizer.codebook_sizes) == 1
-        and quantizer.lookup_dim is None
-        and not quantizer.cosine
-    )
-    yield plain, "a tokenizer.quantizer of kind 'vector' with one codebook, without lookup_dim or cosine"
-    dims = min(targets.classes - 1, prod(strides) * targets.cosines * (2 * targets.context + 1))
-    yield quantizer.dim <= dims, f"tokenizer.quantizer.dim of at most {dims}, not {quantizer.dim}"

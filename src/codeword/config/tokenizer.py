@@ -39,8 +39,26 @@ class SpectralConfig(Config):
     kind: Literal["spectral"] = "spectral"
     windows: Annotated[tuple[WindowSamples, ...], Field(min_length=1, max_length=16)] = (256, 512, 1024)
     """Window lengths of the short-time Fourier transforms, in samples; the hop is a quarter of the window."""
-    mels: Mels = 80
+    mels: Mels | Annotated[tuple[Mels, ...], Field(min_length=1, max_length=16)] = 80
+    """Bands of the mel distance for each window; a single number is for all, but at most a sixteenth of the window."""
+    convergence_weight: NonNegative = 1.0
+    """Weight of the relative error of the magnitudes, which loud bands decide."""
+    log_weight: NonNegative = 1.0
+    """Weight of the difference of log magnitudes."""
     mel_weight: NonNegative = 1.0
+    """Weight of the difference of log-mels."""
+
+    @property
+    def bands(self) -> tuple[int, ...]:
+        """The number of mel bands at each window."""
+        # A short window resolves fewer bands.
+        return self.mels if isinstance(self.mels, tuple) else tuple(min(self.mels, n // 16) for n in self.windows)
+
+    @model_validator(mode="after")
+    def _mels_for_each_window(self) -> Self:
+        if len(self.bands) != len(self.windows):
+            raise ValueError(f"mels has {len(self.bands)} values; give one for each of the {len(self.windows)} windows")
+        return self
 
 
 class SpectrogramConfig(Config):

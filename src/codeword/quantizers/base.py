@@ -39,6 +39,10 @@ class Quantizer(nn.Module, ABC):
     dim: int
     codebook_sizes: tuple[int, ...]
 
+    def freeze(self) -> None:
+        """Keep weights and codebooks as they are also in training mode, which still draws the numbers of codes."""
+        self.requires_grad_(False)
+
     @property
     def served_codes(self) -> tuple[int, ...]:
         """The numbers of leading codes of a cell that `decode` accepts; the last one is K."""

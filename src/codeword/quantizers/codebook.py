@@ -27,6 +27,7 @@ class Codebook(nn.Module):
     def __init__(self, config: CodebookConfig, size: int, dim: int) -> None:
         super().__init__()
         self.config = config
+        self.frozen = False
         vectors = torch.empty(size, dim).uniform_(-1 / size, 1 / size)
         if config.update == "gradient":
             self.vectors = nn.Parameter(vectors)
@@ -47,7 +48,7 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def prepare(self, z: Tensor, generator: torch.Generator | None) -> None:
         """Initialise the codewords from the first training batch z (..., dim); later calls do nothing."""
-        if self.ready:
+        if self.ready or self.frozen:
             return
         z = z.reshape(-1, z.shape[-1])
         initial = cluster if self.config.init == "kmeans" else draw_rows
@@ -59,7 +60,12 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def follow(self, z: Tensor, codes: Tensor, generator: torch.Generator | None) -> None:
-        """Move the averages, and in EMA mode the codewords, toward z (..., dim) assigned to codes (...)."""
+        """Move the averages, and in EMA mode the codewords, toward z (..., dim) assigned to codes (...).
+
+        Nothing moves once the codebook is `frozen`.
+        """
+        if self.frozen:
+            return
         z, codes = z.reshape(-1, z.shape[-1]), codes.reshape(-1)
         counts = histogram(codes, len(self.counts)).to(z.dtype)
         sums = torch.zeros_like(self.sums).index_add_(0, codes, z)

@@ -35,6 +35,11 @@ class CodebookQuantizer(Quantizer):
         self.project_out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
         self.codebooks = nn.ModuleList(Codebook(config, size, codebook_dim) for size in config.codebook_sizes)
 
+    def freeze(self) -> None:
+        super().freeze()
+        for book in self._codebooks():
+            book.frozen = True
+
     def codewords(self) -> list[Tensor]:
         return [book.vectors.detach() for book in self._codebooks()]
 

@@ -13,14 +13,15 @@ class SpectralLoss(nn.Module):
     """Multi-resolution STFT loss (Yamamoto et al. 2020, eq. 3-6) and log-mel distance, averaged over windows.
 
     For each window: spectral convergence, the relative error of the magnitudes; the mean absolute difference of
-    their logarithms; and `mel_weight` times that of their log-mels.
+    their logarithms; and that of their log-mels, each with its weight.
     """
 
     def __init__(self, config: SpectralConfig, sample_rate: int) -> None:
         super().__init__()
         self.config = config
-        # A short window resolves fewer bands.
-        self.mels = nn.ModuleList(LogMel(sample_rate, n, n // 4, min(config.mels, n // 16)) for n in config.windows)
+        self.mels = nn.ModuleList(
+            LogMel(sample_rate, n, n // 4, bands) for n, bands in zip(config.windows, config.bands, strict=True)
+        )
 
     def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
         """Waveforms and targets (B, T) in [-1, 1] to the loss ()."""
@@ -28,12 +29,21 @@ class SpectralLoss(nn.Module):
         with torch.autocast(waveform.device.type, enabled=False):
             total = torch.zeros((), device=waveform.device)
             for mel in cast(list[LogMel], self.mels):
-                found, wanted = (magnitudes(x, mel.n_fft, mel.hop) for x in (waveform, target))
-                convergence = (found - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
-                logarithm = (found.log() - wanted.log()).abs().mean()
-                mels = (mel.of_magnitude(found) - mel.of_magnitude(wanted)).abs().mean()
-                total = total + convergence.mean() + logarithm + self.config.mel_weight * mels
+                total = total + self._distance(mel, *(magnitudes(x, mel.n_fft, mel.hop) for x in (waveform, target)))
         return total / len(self.mels)
+
+    def _distance(self, mel: LogMel, found: Tensor, wanted: Tensor) -> Tensor:
+        """The sum of the distances that have a weight, of magnitudes at one resolution."""
+        config, total = self.config, torch.zeros((), device=found.device)
+        if config.convergence_weight:
+            convergence = (found - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+            total = total + config.convergence_weight * convergence.mean()
+        if config.log_weight:
+            total = total + config.log_weight * (found.log() - wanted.log()).abs().mean()
+        if config.mel_weight:
+            mels = (mel.of_magnitude(found) - mel.of_magnitude(wanted)).abs().mean()
+            total = total + config.mel_weight * mels
+        return total
 
 
 def log_mel_distance(reconstruction: Tensor, original: Tensor, *, sample_rate: int) -> float:

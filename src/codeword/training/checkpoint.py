@@ -26,33 +26,40 @@ def checkpoint_interval_s(saved_s: float, cost_s: float) -> float:
 
 @dataclass
 class TrainingState:
-    """All state that changes in training; `step` is the number of finished steps."""
+    """All state that changes in training; `step` is the number of finished steps.
 
-    module: nn.Module
-    optimizer: torch.optim.Optimizer
+    `modules` and `optimizers` are those of the task's module, which the average follows, and of its rivals. The names
+    of a rival's tensors begin with its own name, so that a checkpoint without rivals reads as before.
+    """
+
+    modules: dict[str, nn.Module]
+    optimizers: list[torch.optim.Optimizer]
     average: AveragedModel | None
     step: int = 0
     elapsed_s: float = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name, including those of the optimizer."""
-        named = {f"model.{name}": t for name, t in self.module.state_dict().items()}
+        named: dict[str, Tensor] = {}
+        for (prefix, module), optimizer in zip(self.modules.items(), self.optimizers, strict=True):
+            named |= {f"{prefix}model.{name}": t for name, t in module.state_dict().items()}
+            for name, parameter in module.named_parameters():
+                for key in ("step", "exp_avg", "exp_avg_sq"):
+                    named[f"{prefix}optimizer.{key}.{name}"] = optimizer.state[parameter][key]
         if self.average is not None:
             named |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
-        for name, parameter in self.module.named_parameters():
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                named[f"optimizer.{key}.{name}"] = self.optimizer.state[parameter][key]
         return named
 
     def prime(self) -> None:
         """Create the optimizer's state as AdamW does on its first step, so that `load` can fill it."""
-        for parameter in self.module.parameters():
-            self.optimizer.state[parameter] = {
-                # The step counter of a fused AdamW is a float32 tensor on the parameter's device.
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-            }
+        for module, optimizer in zip(self.modules.values(), self.optimizers, strict=True):
+            for parameter in module.parameters():
+                optimizer.state[parameter] = {
+                    # The step counter of a fused AdamW is a float32 tensor on the parameter's device.
+                    "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                    "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                }
 
     def not_finite(self) -> str | None:
         """The name of a tensor that holds NaN or infinity, None if there is none."""

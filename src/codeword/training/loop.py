@@ -34,11 +34,14 @@ class Trainer(Generic[M]):
     def __init__(self, task: Task[M], config: TrainingConfig, *, run: Run, fabric: Fabric, seed: int) -> None:
         self.task, self.config, self.run, self.fabric, self.seed = task, config, run, fabric, seed
         self.path = run.checkpoint_path(task.part)
-        module = task.module.to(fabric.device)
-        _lay_out_channels_last(module)
-        optimizer = build_optimizer(module, config)
+        self.configs = [config, *(_of_rival(config, rival.learning_rate) for rival in task.rivals)]
+        modules: dict[str, nn.Module] = {"": task.module, **{f"{rival.name}.": rival.module for rival in task.rivals}}
+        for part in modules.values():
+            _lay_out_channels_last(part.to(fabric.device))
+        module = task.module
         average = averaged(module, config.ema_decay) if config.ema_decay else None
-        self.state = TrainingState(module, optimizer, average)
+        optimizers = [build_optimizer(*each) for each in zip(modules.values(), self.configs, strict=True)]
+        self.state = TrainingState(modules, optimizers, average)
         self.state.prime()
         if self.path.exists():
             self.state.load(self.path)
@@ -47,8 +50,9 @@ class Trainer(Generic[M]):
         self.kept: M = module if average is None else average.module  # type: ignore[assignment]
         if config.compile:
             module.compile()
-        self.module, self.optimizer = fabric.setup(module, optimizer)
-        self.module.train()
+        ready = [fabric.setup(*each) for each in zip(modules.values(), optimizers, strict=True)]
+        self.modules, self.optimizers = [module for module, _ in ready], [optimizer for _, optimizer in ready]
+        self._set_training_mode()
         self.opened = self.saved = time.perf_counter()
         self.checkpoint_cost_s = 0.0
         self.started = self.opened - self.state.elapsed_s
@@ -72,7 +76,9 @@ class Trainer(Generic[M]):
                 figures = self.step(batch.to(fabric.device))
                 step, last = self.state.step, self.state.step == config.steps
                 if step % LOG_EVERY == 0 or last:
-                    progress.update(step, self.log_step(figures))
+                    values = self.log_step(figures)
+                    progress.update(step, values)
+                    progress.warn(step, self.task.concerns(values))
                 if step % config.evaluate_every == 0 or last:
                     progress.validated(step, self.validate(valid))
                 if step % config.checkpoint_every == 0 or last or stop.is_set() or self.is_checkpoint_due():
@@ -86,30 +92,30 @@ class Trainer(Generic[M]):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimizer step; returns the loss and the task's figures (), still on the device."""
-        rate = learning_rate(self.state.step, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         # Each rank has its own generator, numbered over all steps and ranks.
         place = self.state.step * self.fabric.world_size + self.fabric.global_rank
-        loss, figures = self.task.loss(self.module, batch, step_generator(self.seed, place, purpose=2))
-        self.fabric.backward(loss)
-        if self.config.clip_norm:
-            self.fabric.clip_gradients(
-                self.module, self.optimizer, max_norm=self.config.clip_norm, error_if_nonfinite=False
-            )
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        generator = step_generator(self.seed, place, purpose=2)
+        losses, figures = self.task.losses(self.modules, batch, step=self.state.step, generator=generator)
+        # A rival without a loss is not trained yet.
+        for loss, module, optimizer, config in zip(losses, self.modules, self.optimizers, self.configs, strict=False):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(self.state.step, config)
+            self.fabric.backward(loss, inputs=[p for p in module.parameters() if p.requires_grad])
+            if config.clip_norm:
+                self.fabric.clip_gradients(module, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+            optimizer.step()
+            optimizer.zero_grad()
         self.state.step += 1
         if self.state.average is not None:
-            self.state.average.update_parameters(self.state.module)
-        return {"loss": loss.detach(), **{name: value.detach() for name, value in figures.items()}}
+            self.state.average.update_parameters(self.task.module)
+        return {"loss": losses[0].detach(), **{name: value.detach() for name, value in figures.items()}}
 
     def log_step(self, figures: dict[str, Tensor]) -> dict[str, float]:
         """Log the figures of the last step. Raises Diverged if one is not finite."""
         values = {name: float(value) for name, value in figures.items()} | self.task.recent()
         if not all(map(isfinite, values.values())):
             raise self._diverged("The loss")
-        self._log("train", values | {"learning_rate": self.optimizer.param_groups[0]["lr"]})
+        self._log("train", values | {"learning_rate": self.optimizers[0].param_groups[0]["lr"]})
         return values
 
     @torch.no_grad()
@@ -118,7 +124,7 @@ class Trainer(Generic[M]):
         self.kept.eval()
         batches = evaluation_batches(valid, self.config.batch_size, limit=self.config.valid_signals)
         values = self.task.evaluate(self.kept, (batch.to(self.fabric.device) for batch in batches))
-        self.module.train()
+        self._set_training_mode()
         self._log("valid", values)
         return values
 
@@ -138,6 +144,10 @@ class Trainer(Generic[M]):
         interval_s = checkpoint_interval_s(self.saved - self.opened, self.checkpoint_cost_s)
         return time.perf_counter() - self.saved >= interval_s
 
+    def _set_training_mode(self) -> None:
+        for module in self.modules:
+            module.train()
+
     def _diverged(self, what: str) -> Diverged:
         """The error for a value that is NaN or infinite."""
         training = f"{self.task.part}_training"
@@ -155,6 +165,12 @@ class Trainer(Generic[M]):
             elapsed_s = round(time.perf_counter() - self.started, 3)
             self.run.log({"part": part, "split": split, "step": step, "elapsed_s": elapsed_s} | values)
         self.fabric.log_dict({f"{part}/{split}/{name}": value for name, value in values.items()}, step=step)
+
+
+def _of_rival(config: TrainingConfig, rate: float) -> TrainingConfig:
+    """The training of a rival, whose learning rate comes down in proportion."""
+    final = config.final_learning_rate * rate / config.learning_rate
+    return config.model_copy(update={"learning_rate": rate, "final_learning_rate": final})
 
 
 def _lay_out_channels_last(module: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """The progress bar with loss, bits or perplexity, speed and time left; on stderr, to keep stdout for results."""
 
 import time
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -44,6 +45,11 @@ class Progress:
         self.step, self.when = step, now
         figures = f"{_shown(values, SHOWN)}  {self.latest_validation}  {speed:.0f}/s"
         self.bar.update(self.task, completed=step, figures=figures)
+
+    def warn(self, step: int, concerns: Iterable[str]) -> None:
+        """Print what goes wrong at training step `step`."""
+        for concern in concerns if self.enabled else ():
+            self.console.print(f"Warning: {self.part} step {step}: {concern}.", highlight=False)
 
     def validated(self, step: int, values: dict[str, float]) -> None:
         """Print the figures of the validation after training step `step`, and keep them in the bar."""

@@ -11,15 +11,15 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from codeword.config import MOST_CELLS, LearnedPriorConfig, PriorModelConfig, Recipe, TrainingConfig, load_recipe
 from codeword.data import Dataset, open_dataset
-from codeword.data.recordings import Recordings
 from codeword.errors import RecipeError, UsageError
 from codeword.priors import Prior, build_prior
 from codeword.store import locked
 from codeword.tokenizer import Tokenizer
+from codeword.training.adversarial import AdversarialTask
 from codeword.training.environment import cores
 from codeword.training.loop import Trainer
 from codeword.training.run import Run
-from codeword.training.targets.encoder import keep_encoder, prepare_encoder
+from codeword.training.targets import build_lesson
 from codeword.training.tasks import PriorTask, TokenizerTask
 
 
@@ -107,7 +107,9 @@ class _Stages:
         if recipe.targets is not None and not self.run.checkpoint_path(TokenizerTask.part).exists():
             self._train_encoder(tokenizer)
         if list(tokenizer.parameters()):
-            task = TokenizerTask(tokenizer, frozen_codes=recipe.targets is not None)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(recipe.seed + 3)
+                task = build_tokenizer_task(recipe, tokenizer)
             trainer = Trainer(task, recipe.tokenizer_training, run=self.run, fabric=fabric, seed=recipe.seed)
             tokenizer = trainer.fit(self.train, self.valid)
         _save(tokenizer, self.run.tokenizer_path, fabric)
@@ -116,12 +118,10 @@ class _Stages:
         """Train the encoder on its targets. A resumed run computes the same targets again."""
         recipe = self.recipe
         assert recipe.targets is not None
-        assert isinstance(self.train, Recordings)
-        assert isinstance(self.valid, Recordings)
         fabric = self.fabric(recipe.encoder_training)
-        prepared = prepare_encoder(tokenizer, recipe.targets, train=self.train, valid=self.valid, seed=recipe.seed)
-        trainer = Trainer(prepared.task, recipe.encoder_training, run=self.run, fabric=fabric, seed=recipe.seed + 2)
-        keep_encoder(tokenizer, trainer.fit(prepared.train, prepared.valid))
+        lesson = build_lesson(recipe.targets, tokenizer, train=self.train, valid=self.valid, seed=recipe.seed)
+        trainer = Trainer(lesson.task, recipe.encoder_training, run=self.run, fabric=fabric, seed=recipe.seed + 2)
+        lesson.keep(trainer.fit(lesson.train, lesson.valid))
         fabric.logger.finalize("success")
         # All ranks must have read the encoder's checkpoint before the tokenizer's checkpoint makes them skip it.
         fabric.barrier()
@@ -145,6 +145,14 @@ class _Stages:
             trainer = Trainer(task, recipe.prior_training, run=self.run, fabric=fabric, seed=recipe.seed + 1)
             prior = trainer.fit(self.train, self.valid)
         _save(prior, self.run.prior_path, fabric)
+
+
+def build_tokenizer_task(recipe: Recipe, tokenizer: Tokenizer) -> TokenizerTask:
+    """The task of a recipe's tokenizer, whose codes are fixed if its encoder has learned targets."""
+    frozen_codes = recipe.targets is not None
+    if recipe.adversarial is None:
+        return TokenizerTask(tokenizer, frozen_codes=frozen_codes)
+    return AdversarialTask(tokenizer, recipe.adversarial, frozen_codes=frozen_codes)
 
 
 def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:

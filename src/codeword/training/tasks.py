@@ -4,9 +4,10 @@ The task of an encoder with targets is in `targets/encoder.py`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from math import log
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,36 @@ from codeword.tokenizer import Pass, Tokenizer
 M = TypeVar("M", bound=nn.Module)
 
 
+@dataclass(frozen=True)
+class Rival:
+    """A further module that a task trains by a loss and an optimizer of its own, and that no one keeps."""
+
+    name: str
+    module: nn.Module
+    learning_rate: float
+
+
+class Losses(NamedTuple):
+    """The loss () of each trained module, and figures to log (). A module after the last loss stays as it is."""
+
+    losses: list[Tensor]
+    figures: dict[str, Tensor]
+
+
 class Task(ABC, Generic[M]):
     """One part to train; `part` names it in logs and files, `module` holds the parameters."""
 
     part: str
     module: M
+    rivals: tuple[Rival, ...] = ()
+
+    def losses(self, modules: Sequence[nn.Module], batch: Batch, *, step: int, generator: torch.Generator) -> Losses:
+        """The losses of training step `step`, computed with `modules`: `module` and the rivals, maybe wrapped.
+
+        The gradient of each loss reaches one module.
+        """
+        loss, figures = self.loss(modules[0], batch, generator)
+        return Losses([loss], figures)
 
     @abstractmethod
     def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -32,6 +58,10 @@ class Task(ABC, Generic[M]):
     def recent(self) -> dict[str, float]:
         """Figures over all steps since the last call."""
         return {}
+
+    def concerns(self, figures: dict[str, float]) -> Iterator[str]:
+        """Sentences on what goes wrong by the logged figures, each with a way out."""
+        return iter(())
 
     @abstractmethod
     def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
@@ -43,21 +73,28 @@ class TokenizerTask(Task[Tokenizer]):
 
     part = "tokenizer"
 
-    def __init__(self, tokenizer: Tokenizer, *, frozen_codes: bool = False) -> None:
-        self.module = tokenizer
-        self.frozen = [tokenizer.encoder, tokenizer.quantizer] if frozen_codes else []
-        for part in self.frozen:
-            part.requires_grad_(False)
+    def __init__(self, tokenizer: Tokenizer, *, part: str = part, frozen_codes: bool = False) -> None:
+        self.module, self.part = tokenizer, part
+        if frozen_codes:
+            tokenizer.encoder.requires_grad_(False)
+            tokenizer.quantizer.freeze()
         self.label_dropout = tokenizer.config.label_dropout
         self.usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
 
     def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        for part in self.frozen:
-            part.eval()  # The loop sets training mode, in which codebooks would follow the data.
+        result = self.reconstruct(module, batch, generator)
+        return result.loss, self.figures(result)
+
+    def reconstruct(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Pass:
+        """The pass of the tokenizer, maybe wrapped as `module`, over a batch of which some labels are dropped."""
         label = _drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
         result: Pass = module(batch.x, label, generator=generator)
         self.usage.add(result.codes)
-        return result.loss, {"signal_loss": result.signal_loss, "vq_loss": result.vq_loss}
+        return result
+
+    def figures(self, result: Pass) -> dict[str, Tensor]:
+        """The figures of a pass."""
+        return {"signal_loss": result.signal_loss, "vq_loss": result.vq_loss}
 
     def recent(self) -> dict[str, float]:
         figures = {"perplexity": self.usage.perplexity, "usage": self.usage.usage}
