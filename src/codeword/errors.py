@@ -44,11 +44,11 @@ class TrainingError(CodewordError):
 
 
 class Diverged(TrainingError):
-    """The loss or a weight is not finite; `override` is a change of the recipe that may help."""
+    """The loss or a weight is not finite; `overrides` are changes of the recipe that may help."""
 
-    def __init__(self, message: str, *, override: str) -> None:
+    def __init__(self, message: str, *, overrides: tuple[str, ...]) -> None:
         super().__init__(message)
-        self.override = override
+        self.overrides = overrides
 
 
 class Interrupted(TrainingError):

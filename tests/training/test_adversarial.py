@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny.recipes import PRIOR, SPEECH, SPLITS, TOKENIZER, TRAINING, tiny
+from tiny.recipes import SPEECH, SPLITS, TOKENIZER, TRAINING, tiny
 from tiny.weights import assert_equal
 
-from codeword.config import AdversarialConfig, DiscriminatorConfig, PatchDiscriminatorConfig, Recipe
+from codeword.config import DiscriminatorConfig, PatchDiscriminatorConfig, Recipe
 from codeword.config import WaveformDiscriminatorConfig as Waveform
 from codeword.data import open_dataset
 from codeword.errors import Diverged, RecipeError
@@ -155,7 +155,7 @@ def test_each_gradient_weighs_its_weight_times_the_first_whatever_its_scale(
 
 
 def test_a_gradient_of_zero_stays_zero() -> None:
-    first, zero = torch.ones(2, 1, 8), torch.zeros(2, 1, 8)
+    first, zero = torch.full((2, 1, 8), 1e3), torch.zeros(2, 1, 8)
     assert torch.equal(GradientBalance((1.0,), 0.9)(first, [zero]), first)
 
 

@@ -302,6 +302,22 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
+@pytest.mark.slow
+def test_two_processes_share_discriminators_and_balance(tmp_path: Path) -> None:
+    words = [*TINY, 'prior={kind="uniform"}', 'adversarial={discriminator={kind="patches", width=4, layers=2}}']
+    recipe = tiny(*words[len(TINY) :])
+    command = [sys.executable, "-m", "codeword", "train", "demo-images", "--out", str(tmp_path / "run")]
+    command += [word for override in words for word in ("--set", override)]
+    subprocess.run(
+        [*command, "--devices", "2"], check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    runs = Run.open(tmp_path / "run"), train(recipe, tmp_path / "alone")
+    figures = [list(run.records("tokenizer", "train"))[-1] for run in runs]
+    assert figures[0]["discrimination"] == pytest.approx(figures[1]["discrimination"], rel=0.05)
+    norms = [load_file(run.checkpoint_path("tokenizer"))["adversary.model.balance.norms"] for run in runs]
+    torch.testing.assert_close(norms[0] / norms[0][0], norms[1] / norms[1][0], rtol=0.1, atol=0.0)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_trains(tmp_path: Path) -> None:
     run = train(tiny(), tmp_path / "run")

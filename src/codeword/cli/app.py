@@ -143,7 +143,7 @@ def train(
         _train(load_recipe(recipe, overrides=set_ or []), out, resume=resume, devices=devices, as_json=json)
     except Diverged as error:
         free = next(f"{out}-{n}" for n in count(2) if not Path(f"{out}-{n}").exists())
-        overrides = [word for override in [*(set_ or []), error.override] for word in ("--set", override)]
+        overrides = [word for override in [*(set_ or []), *error.overrides] for word in ("--set", override)]
         raise TrainingError(f"{error} For example: {command('train', recipe, '--out', free, *overrides)}") from error
 
 

@@ -71,7 +71,8 @@ class GradientBalance(nn.Module):
         norms = torch.stack([gradient.float().flatten(1).norm(dim=1).mean() for gradient in gradients])
         sum_over_ranks(norms)
         self.norms.mul_(self.decay).add_(norms)
-        scales = self.norms[0] / self.norms[1:].clamp(min=torch.finfo(torch.float32).tiny)
+        # A loss without a gradient so far has nothing to scale.
+        scales = torch.where(self.norms[1:] > 0, self.norms[0] / self.norms[1:], 0.0)
         for weight, scale, gradient in zip(self.weights, scales, others, strict=True):
             first = first + weight * scale * gradient
         return first
@@ -107,8 +108,8 @@ class AdversarialTask(TokenizerTask):
         super().__init__(tokenizer, frozen_codes=frozen_codes)
         self.config = config
         self.adversary = Adversary(config, ndim=tokenizer.config.ndim, channels=tokenizer.config.channels)
-        self.rivals = (Rival("adversary", self.adversary, config.learning_rate),)
-        self._figures: list[dict[str, Tensor]] = []
+        self.rivals = (Rival("adversary", self.adversary, config.learning_rate, "adversarial.learning_rate"),)
+        self._judged: list[dict[str, Tensor]] = []
 
     def losses(self, modules: Sequence[nn.Module], batch: Batch, *, step: int, generator: torch.Generator) -> Losses:
         module, adversary = modules
@@ -128,23 +129,14 @@ class AdversarialTask(TokenizerTask):
 
         result.features.register_hook(balanced)
         energy = reconstruction.square().mean() / signal.square().mean().clamp(min=1e-12)
-        self._figures.append(
-            {
-                "discrimination": verdict.discrimination.detach(),
-                "deception": verdict.deception,
-                "matching": verdict.matching,
-                "energy": energy,
-            }
-        )
+        losses = {name: getattr(verdict, name).detach() for name in ("discrimination", "deception", "matching")}
+        self._judged.append(losses | {"energy": energy})
         return Losses([result.loss, verdict.discrimination], self.figures(result))
 
     def recent(self) -> dict[str, float]:
-        figures = {
-            name: float(torch.stack([figures[name] for figures in self._figures]).mean())
-            for name in (self._figures or [{}])[0]
-        }
-        self._figures = []
-        return super().recent() | figures
+        judged, self._judged = self._judged, []
+        names = judged[0] if judged else ()
+        return super().recent() | {name: float(torch.stack([each[name] for each in judged]).mean()) for name in names}
 
     def concerns(self, figures: dict[str, float]) -> Iterator[str]:
         if figures.get("discrimination", 1.0) < _COLLAPSED:

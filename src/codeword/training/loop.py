@@ -151,12 +151,14 @@ class Trainer(Generic[M]):
     def _diverged(self, what: str) -> Diverged:
         """The error for a value that is NaN or infinite."""
         training = f"{self.task.part}_training"
-        override = f"{training}.learning_rate={min(self.config.learning_rate / 10, 1e-3):g}"
+        settings = [f"{training}.learning_rate", *(rival.setting for rival in self.task.rivals)]
+        rates = [min(config.learning_rate / 10, 1e-3) for config in self.configs]
+        overrides = tuple(f"{name}={rate:g}" for name, rate in zip(settings, rates, strict=True))
         return Diverged(
             f"{what} is not finite at step {self.state.step} of {self.config.steps} ({self.task.part}); a resumed "
             f"training would stop there too, so train into another folder with a lower learning rate, such as "
-            f"{override}, or with {training}.precision='32'.",
-            override=override,
+            f"{' and '.join(overrides)}, or with {training}.precision='32'.",
+            overrides=overrides,
         )
 
     def _log(self, split: str, values: dict[str, float]) -> None:

@@ -22,11 +22,15 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Rival:
-    """A further module that a task trains by a loss and an optimizer of its own, and that no one keeps."""
+    """A further module that a task trains by a loss and an optimizer of its own, and that no one keeps.
+
+    `name` is its name in the checkpoint, `setting` that of its learning rate in the recipe.
+    """
 
     name: str
     module: nn.Module
     learning_rate: float
+    setting: str
 
 
 class Losses(NamedTuple):
