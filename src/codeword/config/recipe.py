@@ -103,6 +103,7 @@ class Recipe(Config):
                 raise ValueError("adversarial training cannot be compiled; set tokenizer_training.compile = false")
         return self
 
+
 def complete_tokenizer(tree: dict[str, Any]) -> dict[str, Any]:
     """A recipe as plain data; what one for tokens leaves out of the tokenizer is filled in from its data."""
     data, tokenizer = tree.get("data"), tree.get("tokenizer", {})
