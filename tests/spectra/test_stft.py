@@ -82,3 +82,18 @@ def test_spectral_loss_on_silence_is_finite_with_finite_gradients() -> None:
     guess = (0.01 * waves(1, 400)).requires_grad_()
     loss(guess, torch.zeros(1, 400)).backward()
     assert bool(guess.grad.isfinite().all())  # type: ignore[union-attr]
+
+
+@given(samples=st.integers(1, 90), n_fft=st.integers(16, 40), hop=st.integers(4, 16))
+def test_the_gradient_of_the_transform_is_that_of_its_parts(samples: int, n_fft: int, hop: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, samples, generator=generator, dtype=torch.float64, requires_grad=True)
+    found = stft(x, n_fft, hop)
+    torch.testing.assert_close(found.detach(), stft(x.detach(), n_fft, hop))
+    weight = torch.randn(found.shape, generator=generator, dtype=torch.complex128)
+    (gradient,) = torch.autograd.grad((found * weight).real.sum(), x)
+    # The transform is linear: one sample at a time gives every partial derivative.
+    impulses = torch.eye(samples, dtype=torch.float64)
+    parts = stft(impulses, n_fft, hop)
+    expected = torch.einsum("tfn,bfn->bt", parts, weight).real
+    torch.testing.assert_close(gradient, expected)

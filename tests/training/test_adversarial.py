@@ -249,6 +249,7 @@ def test_an_adversary_that_is_not_finite_stops_the_training(tmp_path: Path) -> N
     [
         (['tokenizer.likelihood={kind="categorical"}'], r"tokenizer\.likelihood\.kind = 'gaussian' or 'spectral'"),
         (['adversarial={discriminator={kind="waveform"}}'], "of kind 'patches' for signals that are not audio"),
+        (["adversarial.crop=3"], "crop must be at least 4, one patch of the discriminator, not 3"),
         (["tokenizer_training.compile=true"], "set tokenizer_training.compile = false"),
         (['adversarial={discriminator={kind="waveform", windows=[], periods=[]}}'], "give at least one"),
     ],

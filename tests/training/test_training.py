@@ -304,10 +304,10 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_share_discriminators_and_balance(tmp_path: Path) -> None:
-    words = [*TINY, 'prior={kind="uniform"}', 'adversarial={discriminator={kind="patches", width=4, layers=2}}']
-    recipe = tiny(*words[len(TINY) :])
+    overrides = [*TINY, 'prior={kind="uniform"}', 'adversarial={discriminator={kind="patches", width=4, layers=2}}']
+    recipe = tiny(*overrides[len(TINY) :])
     command = [sys.executable, "-m", "codeword", "train", "demo-images", "--out", str(tmp_path / "run")]
-    command += [word for override in words for word in ("--set", override)]
+    command += [word for override in overrides for word in ("--set", override)]
     subprocess.run(
         [*command, "--devices", "2"], check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )

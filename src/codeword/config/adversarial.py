@@ -67,6 +67,13 @@ class AdversarialConfig(Config):
     decay: Fraction = 0.99
     """Of the moving averages of the gradients' norms."""
 
+    @model_validator(mode="after")
+    def _windows_are_large_enough(self) -> Self:
+        smallest = 2**self.discriminator.layers if isinstance(self.discriminator, PatchDiscriminatorConfig) else 1
+        if self.crop is not None and self.crop < smallest:
+            raise ValueError(f"crop must be at least {smallest}, one patch of the discriminator, not {self.crop}")
+        return self
+
     def needs(self, tokenizer: TokenizerConfig) -> Iterator[tuple[bool, str]]:
         """Conditions that the tokenizer must meet, each with its truth and its text."""
         likelihood = tokenizer.likelihood

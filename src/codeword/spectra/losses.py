@@ -1,5 +1,6 @@
 """Distances between the spectra of two waveforms, at several resolutions."""
 
+from functools import partial
 from typing import cast
 
 import torch
@@ -36,7 +37,8 @@ class SpectralLoss(nn.Module):
         """The sum of the distances that have a weight, of magnitudes at one resolution."""
         config, total = self.config, torch.zeros((), device=found.device)
         if config.convergence_weight:
-            convergence = (found - wanted).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
+            norm = partial(torch.linalg.vector_norm, dim=(1, 2))
+            convergence = norm(found - wanted) / norm(wanted)
             total = total + config.convergence_weight * convergence.mean()
         if config.log_weight:
             total = total + config.log_weight * (found.log() - wanted.log()).abs().mean()
