@@ -20,7 +20,7 @@ from PIL import Image
 from tiny.recipes import tiny
 
 from codeword.cli import app
-from codeword.config import DataConfig, load_recipe, shipped_recipes
+from codeword.config import DataConfig, Recipe, load_recipe, shipped_recipes
 from codeword.config.reading import validate
 from codeword.training import train
 
@@ -163,7 +163,10 @@ def test_commands_in_sentences_exist(text: str) -> None:
 
 @pytest.mark.parametrize("fence", of_language("toml"))
 def test_recipes_are_valid(fence: Fence) -> None:
-    validate(DataConfig, tomllib.loads(fence.text)["data"], place=fence.place)  # type: ignore[arg-type]
+    tree = tomllib.loads(fence.text)
+    validate(DataConfig, tree["data"], place=fence.place)  # type: ignore[arg-type]
+    if "tokenizer" in tree:
+        validate(Recipe, tree, place=fence.place)
 
 
 def test_every_fence_is_of_a_known_language() -> None:

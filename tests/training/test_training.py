@@ -78,12 +78,12 @@ torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[2])
 from tiny.recipes import tiny
 from codeword.training import train
-train(tiny(), sys.argv[1], resume=True)
+train(tiny(*sys.argv[3:]), sys.argv[1], resume=True)
 """
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-c", COMMAND, str(folder), str(Path(__file__).parents[1])]
+def start(folder: Path, *overrides: str) -> subprocess.Popen[bytes]:
+    arguments = [sys.executable, "-c", COMMAND, str(folder), str(Path(__file__).parents[1]), *overrides]
     return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
@@ -94,13 +94,18 @@ def until_it_works(process: subprocess.Popen[bytes], log: Path) -> None:
         time.sleep(0.002)
 
 
+ADVERSARIAL = 'adversarial={discriminator={kind="patches", width=4, layers=2}, start=4}'
+
+
 @pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_ends_bit_for_bit_the_same(undisturbed: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overrides", [(), (ADVERSARIAL,)])
+def test_killed_at_any_moment_and_resumed_ends_bit_for_bit_the_same(overrides: tuple[str], tmp_path: Path) -> None:
     """Kill -9 at random moments, over and over, until a run survives to its end."""
+    undisturbed = train(tiny(*overrides), tmp_path / "undisturbed")
     rng = random.Random(0)
     folder, kills = tmp_path / "run", 0
     while True:
-        process = start(folder)
+        process = start(folder, *overrides)
         until_it_works(process, folder / "metrics.jsonl")
         if kills < 6:
             time.sleep(rng.uniform(0, 0.4))
@@ -111,6 +116,7 @@ def test_killed_at_any_moment_and_resumed_ends_bit_for_bit_the_same(undisturbed:
             break
         assert process.returncode == -signal.SIGKILL, errors.decode()
     assert_equal(weights(undisturbed), weights(Run.open(folder)))
+    assert_equal(*(load_file(r.checkpoint_path("tokenizer")) for r in (undisturbed, Run.open(folder))))
     for part in ("tokenizer", "prior"):
         assert [r["step"] for r in Run.open(folder).records(part, "valid")] == [6, 12]
 
@@ -304,14 +310,14 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_share_discriminators_and_balance(tmp_path: Path) -> None:
-    overrides = [*TINY, 'prior={kind="uniform"}', 'adversarial={discriminator={kind="patches", width=4, layers=2}}']
-    recipe = tiny(*overrides[len(TINY) :])
+    more = ['prior={kind="uniform"}', ADVERSARIAL]
+    overrides = [*TINY, *more]
     command = [sys.executable, "-m", "codeword", "train", "demo-images", "--out", str(tmp_path / "run")]
     command += [word for override in overrides for word in ("--set", override)]
     subprocess.run(
         [*command, "--devices", "2"], check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    runs = Run.open(tmp_path / "run"), train(recipe, tmp_path / "alone")
+    runs = Run.open(tmp_path / "run"), train(tiny(*more), tmp_path / "alone")
     figures = [list(run.records("tokenizer", "train"))[-1] for run in runs]
     assert figures[0]["discrimination"] == pytest.approx(figures[1]["discrimination"], rel=0.05)
     norms = [load_file(run.checkpoint_path("tokenizer"))["adversary.model.balance.norms"] for run in runs]
