@@ -16,6 +16,7 @@ from codeword.training.tasks import Losses, Rival, TokenizerTask
 
 _COLLAPSED = 0.01
 _SILENT = 1e-3
+_QUIET = 0.01  # Deviation of a signal in [-1, 1] below which it is not scaled up further.
 
 
 class Verdict(NamedTuple):
@@ -88,12 +89,18 @@ class Adversary(nn.Module):
         self.objective = OBJECTIVES[config.loss]
 
     def forward(self, signal: Tensor, reconstruction: Tensor) -> Verdict:
-        """Signals and reconstructions (B, C, *S) in [-1, 1] to the losses, each a mean over the discriminators."""
+        """Signals and reconstructions (B, C, *S) in [-1, 1] to the losses, each a mean over the discriminators.
+
+        Both are scaled by the factor that gives the signal unit deviation: quiet signals count as loud ones do.
+        """
         reconstruction = reconstruction.detach().requires_grad_()
-        pairs = list(zip(self.discriminators(signal), self.discriminators(reconstruction), strict=True))
+        # By one factor, so that a reconstruction that is too quiet is seen to be.
+        scale = _deviation(signal).clamp(min=_QUIET)
+        pairs = zip(self.discriminators(signal / scale), self.discriminators(reconstruction / scale), strict=True)
+        judged = list(pairs)
         real, reconstructed, deceived = self.objective
-        discrimination = _mean(real(a.logits.float()) + reconstructed(b.logits.float()) for a, b in pairs)
-        losses = _mean(deceived(b.logits.float()) for _, b in pairs), _mean(_distance(a, b) for a, b in pairs)
+        discrimination = _mean(real(a.logits.float()) + reconstructed(b.logits.float()) for a, b in judged)
+        losses = _mean(deceived(b.logits.float()) for _, b in judged), _mean(_distance(a, b) for a, b in judged)
         gradients = [torch.autograd.grad(loss, reconstruction, retain_graph=True)[0] for loss in losses]
         return Verdict(discrimination, *(loss.detach() for loss in losses), *gradients)
 
@@ -146,6 +153,11 @@ class AdversarialTask(TokenizerTask):
             )
         if figures.get("energy", 1.0) < _SILENT:
             yield "the decoder's signals are silent; lower adversarial.weight"
+
+
+def _deviation(signal: Tensor) -> Tensor:
+    """The standard deviation of each signal (B, C, *S), in a shape that divides it."""
+    return signal.flatten(1).std(1).view(-1, *[1] * (signal.ndim - 1))
 
 
 def _mean(losses: Iterable[Tensor]) -> Tensor:
