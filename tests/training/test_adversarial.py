@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tiny.recipes import SPEECH, SPLITS, TOKENIZER, TRAINING, tiny
 from tiny.weights import assert_equal
 
-from codeword.config import DiscriminatorConfig, PatchDiscriminatorConfig, Recipe
+from codeword.config import AdversarialConfig, DiscriminatorConfig, PatchDiscriminatorConfig, Recipe
 from codeword.config import WaveformDiscriminatorConfig as Waveform
 from codeword.data import open_dataset
 from codeword.errors import Diverged, RecipeError
@@ -19,7 +19,7 @@ from codeword.nn.discriminators import build_discriminators
 from codeword.store import WEIGHTS_FILE
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run, train
-from codeword.training.adversarial import OBJECTIVES, AdversarialTask, GradientBalance
+from codeword.training.adversarial import OBJECTIVES, AdversarialTask, Adversary, GradientBalance
 from codeword.training.batches import step_generator
 from codeword.training.loop import Trainer
 
@@ -184,6 +184,20 @@ def test_discriminators_judge_each_signal_of_any_size_alone(
         share = len(a.logits) // 3
         torch.testing.assert_close(a.logits[:share], b.logits, atol=1e-4, rtol=1e-4)
         assert len(a.features) == len(b.features) > 0
+
+
+@given(gain=st.floats(0.2, 10), kind=st.sampled_from(KINDS))
+@settings(max_examples=10)
+def test_quiet_signals_count_as_loud_ones_do(gain: float, kind: tuple[DiscriminatorConfig, int]) -> None:
+    config, ndim = kind
+    torch.manual_seed(0)
+    adversary = Adversary(AdversarialConfig(discriminator=config), ndim=ndim, channels=1)
+    signal, reconstruction = (0.1 * torch.randn(2, 1, *[24] * ndim) for _ in range(2))
+    one, other = adversary(signal, reconstruction), adversary(gain * signal, gain * reconstruction)
+    for a, b in zip(one[:3], other[:3], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+    for a, b in zip(one[3:], other[3:], strict=True):
+        torch.testing.assert_close(a, gain * b, atol=1e-4, rtol=1e-2)
 
 
 @pytest.mark.parametrize(("kind", "loss"), [*((kind, "least-squares") for kind in KINDS), (KINDS[1], "hinge")])
