@@ -47,6 +47,8 @@ class SpectralConfig(Config):
     """Weight of the difference of log magnitudes."""
     mel_weight: NonNegative = 1.0
     """Weight of the difference of log-mels."""
+    energy_weight: NonNegative = 0.0
+    """Weight of the difference of loudness, in nepers; the other terms alone leave uncertain sounds too quiet."""
 
     @property
     def bands(self) -> tuple[int, ...]:
@@ -69,6 +71,9 @@ class SpectrogramConfig(Config):
     hop: HopSamples = 160
     mels: Mels = 80
     iterations: Annotated[int, Field(ge=0, le=1000)] = 32
+    # Left out while 0, so that older models keep their fingerprints.
+    energy_weight: Annotated[NonNegative, Field(exclude_if=lambda weight: not weight)] = 0.0
+    """Weight of the difference of loudness, in nepers; the error of the frames alone leaves uncertain sounds quiet."""
 
     @model_validator(mode="after")
     def _windows_are_bounded(self) -> Self:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from codeword.errors import UnsupportedError
 from codeword.nn.walk import Choose
+from codeword.spectra.stft import LogMel
 
 MOST_LISTED = 1024
 """The largest number of values for which lossless coding lists the probability of each."""
@@ -91,6 +92,10 @@ class Likelihood(nn.Module, ABC):
     def loss(self, features: Tensor, x: Tensor) -> Tensor:
         """The training loss (): nats per number, unless a subclass defines another."""
         return -self.log_prob(features, x).mean() / prod(x.shape[1:])
+
+    def log_mels(self, features: Tensor, mel: LogMel) -> Tensor:
+        """The log-mels (B, mels, N) of the expected signal as `mel` computes them, with gradients; only of audio."""
+        raise NotImplementedError
 
     def centred(self, x: Tensor) -> Tensor:
         """Integers to real numbers in [-1/2, 1/2], the scale on which squared errors are measured."""

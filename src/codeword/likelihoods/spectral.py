@@ -5,6 +5,7 @@ from torch import Tensor
 from codeword.config import SpectralConfig
 from codeword.likelihoods.gaussian import Gaussian
 from codeword.spectra.losses import SpectralLoss
+from codeword.spectra.stft import LogMel
 
 
 class Spectral(Gaussian):
@@ -17,6 +18,10 @@ class Spectral(Gaussian):
     def __init__(self, config: SpectralConfig, *, channels: int, values: int, sample_rate: int) -> None:
         super().__init__(channels, values)
         self.spectral = SpectralLoss(config, sample_rate)
+
+    def log_mels(self, features: Tensor, mel: LogMel) -> Tensor:
+        log_mels: Tensor = mel(2 * features[:, 0].float())
+        return log_mels
 
     def loss(self, features: Tensor, x: Tensor) -> Tensor:
         signal = self.centred(x)

@@ -35,10 +35,18 @@ class Spectrogram(Likelihood):
         nn.init.constant_(self.log_scale.bias, -3.0)
 
     def loss(self, features: Tensor, x: Tensor) -> Tensor:
-        distance = LOG_MEL_SPREAD * (features.float() - self._frames(x)).abs().mean()
+        found, wanted = features.float(), self._frames(x)
+        distance = LOG_MEL_SPREAD * (found - wanted).abs().mean()
+        if self.config.energy_weight:
+            loudness = [torch.logsumexp(2 * LOG_MEL_SPREAD * frames.flatten(1), 1) / 2 for frames in (found, wanted)]
+            distance = distance + self.config.energy_weight * (loudness[0] - loudness[1]).abs().mean()
         fit = -self.log_prob(features.detach(), x).mean() / x.shape[-1]
         # The value of the loss is the distance; only the scale gets the gradient of the fit.
         return distance + fit - fit.detach()
+
+    def log_mels(self, features: Tensor, mel: LogMel) -> Tensor:
+        assert (mel.n_fft, mel.hop, mel.mels) == (self.mel.n_fft, self.mel.hop, self.mel.mels)
+        return features.float() * LOG_MEL_SPREAD + LOG_MEL_CENTRE
 
     def log_prob(self, features: Tensor, x: Tensor) -> Tensor:
         scale = self._scale(features)[..., : x.shape[-1]]
@@ -46,7 +54,7 @@ class Spectrogram(Likelihood):
         return logistic_log_prob(x, self.centred(x) / scale, half_bin, values=self.values).flatten(1).sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
-        log_mels = (features.float() * LOG_MEL_SPREAD + LOG_MEL_CENTRE).clamp(max=LOUDEST)
+        log_mels = self.log_mels(features, self.mel).clamp(max=LOUDEST)
         magnitude = self.mel.invert(log_mels)
         wave = griffin_lim(magnitude, self.config.n_fft, self.hop, iterations=self.config.iterations)
         return self.restored(wave[:, None] / 2)

@@ -42,6 +42,9 @@ class SpectralLoss(nn.Module):
             total = total + config.convergence_weight * convergence.mean()
         if config.log_weight:
             total = total + config.log_weight * (found.log() - wanted.log()).abs().mean()
+        if config.energy_weight:
+            levels = [x.square().flatten(1).sum(1).log() / 2 for x in (found, wanted)]
+            total = total + config.energy_weight * (levels[0] - levels[1]).abs().mean()
         if config.mel_weight:
             mels = (mel.of_magnitude(found) - mel.of_magnitude(wanted)).abs().mean()
             total = total + config.mel_weight * mels
