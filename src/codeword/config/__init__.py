@@ -7,6 +7,7 @@ these models, and `config.json` holds the same models.
 from codeword.config.adversarial import *
 from codeword.config.base import *
 from codeword.config.data import *
+from codeword.config.perception import *
 from codeword.config.prior import *
 from codeword.config.quantizer import *
 from codeword.config.reading import *

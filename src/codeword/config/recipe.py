@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 from codeword.config.adversarial import AdversarialConfig
 from codeword.config.base import Config, Fraction, NonNegative, Positive
 from codeword.config.data import MOST_CODES, DataConfig
+from codeword.config.perception import PhonesConfig
 from codeword.config.prior import PixelCNNConfig, PriorConfig
 from codeword.config.targets import TargetsConfig
 from codeword.config.tokenizer import TokenizerConfig
@@ -60,7 +61,11 @@ class Recipe(Config):
     """Targets that the encoder learns before the decoder; None trains both together."""
     adversarial: AdversarialConfig | None = None
     """Discriminators against which the decoder is trained too; None trains it by its likelihood alone."""
+    perception: PhonesConfig | None = None
+    """A network in whose features reconstructions must resemble the signals; None compares the signals alone."""
     prior: PriorConfig = PixelCNNConfig()
+    perception_training: TrainingConfig = TrainingConfig()
+    """Used if there is `perception`."""
     encoder_training: TrainingConfig = TrainingConfig()
     """Used if there are `targets`."""
     tokenizer_training: TrainingConfig = TrainingConfig()
@@ -91,6 +96,14 @@ class Recipe(Config):
             for fits, needed in self.targets.needs(self.tokenizer):
                 if not fits:
                     raise ValueError(f"targets need {needed}; change that, or leave targets out")
+        return self
+
+    @model_validator(mode="after")
+    def _perception_fits(self) -> Self:
+        if self.perception is not None:
+            for fits, needed in self.perception.needs(self.tokenizer, self.data):
+                if not fits:
+                    raise ValueError(f"perception needs {needed}; change that, or leave perception out")
         return self
 
     @model_validator(mode="after")

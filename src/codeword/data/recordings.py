@@ -41,6 +41,19 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Crop:
+    """A crop: its `wave` (crop_samples,), the number of its recording, and the part of it that the wave is.
+
+    The wave begins `start_s` seconds after the recording's start and passes `speed` seconds of it in each second.
+    """
+
+    wave: Wave
+    recording: int
+    start_s: float
+    speed: float
+
+
+@dataclass(frozen=True)
 class _Change:
     """Augmentation of one crop.
 
@@ -90,6 +103,16 @@ class Recordings(Dataset):
         return self._ends[-1]
 
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
+        crops = self.crops(indices, generator=generator)
+        labels = [self.label(crop.recording) if crop.speed == 1 else len(self.classes) for crop in crops]
+        return Batch(self.quantised(crops), torch.tensor(labels, dtype=torch.int64))
+
+    def quantised(self, crops: Sequence[Crop]) -> Tensor:
+        """The signals of crops: (B, 1, crop_samples) int64."""
+        return torch.from_numpy(np.stack([quantise_wave(crop.wave, self._config.values) for crop in crops]))[:, None]
+
+    def crops(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> list[Crop]:
+        """Read the crops at `indices`; with a generator they are augmented, as in `take`."""
         assert all(0 <= index < len(self) for index in indices)
         changes: Sequence[_Change | None] = [None] * len(indices)
         if generator is not None:
@@ -97,16 +120,9 @@ class Recordings(Dataset):
             drawn = torch.rand(len(indices), 4 + _EQUALISER_BANDS, generator=generator, dtype=torch.float64).tolist()
             changes = [self._change(*numbers) for numbers in drawn]
         if self.in_memory:
-            read = list(map(self._crop, indices, changes))
-        else:
-            with ThreadPoolExecutor(_THREADS) as pool:
-                read = list(pool.map(self._crop, indices, changes))
-        x = torch.from_numpy(np.stack([quantise_wave(wave, self._config.values) for wave, _ in read]))
-        labels = [
-            self.label(i) if change is None or change.speed == 1 else len(self.classes)
-            for (_, i), change in zip(read, changes, strict=True)
-        ]
-        return Batch(x[:, None], torch.tensor(labels, dtype=torch.int64))
+            return list(map(self._crop, indices, changes))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(self._crop, indices, changes))
 
     def verify(self) -> str:
         """Read every recording. Returns a phrase with the numbers of recordings and hours, and the broken ones."""
@@ -153,11 +169,15 @@ class Recordings(Dataset):
         assert path is not None
         return read_wave(path, sample_rate=self.sample_rate, start=start, count=count)
 
-    def _crop(self, index: int, change: _Change | None) -> tuple[Wave, int]:
-        """The crop at `index`, or the first crop of the next readable recording, and the number of the recording."""
-        first = bisect_right(self._ends, index)
+    def recording_of(self, index: int) -> int:
+        """The number of the recording of the crop at `index`."""
+        return bisect_right(self._ends, index)
+
+    def _crop(self, index: int, change: _Change | None) -> Crop:
+        """The crop at `index`, or the first crop of the next readable recording."""
+        first = self.recording_of(index)
         crop = index - (self._ends[first - 1] if first else 0)
-        return self._replacement.read(first, lambda i: (self._augmented_crop(i, crop if i == first else 0, change), i))
+        return self._replacement.read(first, lambda i: self._augmented_crop(i, crop if i == first else 0, change))
 
     def _change(self, position: float, choice: float, speed: float, gain: float, *bands: float) -> _Change:
         """Draw the augmentation of a crop; all arguments are uniform random numbers in [0, 1)."""
@@ -166,11 +186,12 @@ class Recordings(Dataset):
         bands_db = tuple(self._config.colour_db * (2 * band - 1) for band in bands)
         return _Change(position, factor, self._config.gain_db * (2 * gain - 1), bands_db)
 
-    def _augmented_crop(self, i: int, crop: int, change: _Change | None) -> Wave:
-        """Read and augment crop number `crop` of recording `i`: (crop_samples,)."""
+    def _augmented_crop(self, i: int, crop: int, change: _Change | None) -> Crop:
+        """Read and augment crop number `crop` of recording `i`."""
         size, samples = self._config.crop_samples, self.recordings[i].samples
         if change is None:
-            return _pad(self._wave(i, crop * size, min(size, samples)), size)
+            wave = _pad(self._wave(i, crop * size, min(size, samples)), size)
+            return Crop(wave, i, crop * size / self.sample_rate, 1.0)
         count = min(max(1, round(size * change.speed)), samples)
         start = int((crop + change.position) / max(1, samples // size) * (samples - count + 1))
         wave = self._wave(i, start, count)
@@ -179,7 +200,7 @@ class Recordings(Dataset):
             wave = soxr.resample(wave, count, resampled)[:size]
         if any(change.bands_db) and len(wave):
             wave = _equalise(wave, change.bands_db)
-        return _pad(_amplify(wave, change.gain_db), size)
+        return Crop(_pad(_amplify(wave, change.gain_db), size), i, start / self.sample_rate, change.speed)
 
 
 def _amplify(wave: Wave, gain_db: float) -> Wave:

@@ -12,6 +12,7 @@ from codeword.data import Batch
 from codeword.nn.discriminators import Judgement, build_discriminators
 from codeword.nn.distributed import sum_over_ranks
 from codeword.tokenizer import Tokenizer
+from codeword.training.perception import Perception
 from codeword.training.tasks import Losses, Rival, TokenizerTask
 
 _COLLAPSED = 0.01
@@ -111,8 +112,10 @@ class AdversarialTask(TokenizerTask):
     Both learn in each step from the discriminators as they are before it.
     """
 
-    def __init__(self, tokenizer: Tokenizer, config: AdversarialConfig, *, frozen_codes: bool) -> None:
-        super().__init__(tokenizer, frozen_codes=frozen_codes)
+    def __init__(
+        self, tokenizer: Tokenizer, config: AdversarialConfig, *, frozen_codes: bool, perception: Perception
+    ) -> None:
+        super().__init__(tokenizer, frozen_codes=frozen_codes, perception=perception)
         self.config = config
         self.adversary = Adversary(config, ndim=tokenizer.config.ndim, channels=tokenizer.config.channels)
         self.rivals = (Rival("adversary", self.adversary, config.learning_rate, "adversarial.learning_rate"),)
@@ -120,9 +123,9 @@ class AdversarialTask(TokenizerTask):
 
     def losses(self, modules: Sequence[nn.Module], batch: Batch, *, step: int, generator: torch.Generator) -> Losses:
         module, adversary = modules
-        result = self.reconstruct(module, batch, generator)
+        result = self.reconstruct(module, batch, step=step, generator=generator)
         if step < self.config.start:
-            return Losses([result.loss], self.figures(result))
+            return Losses([result.loss], result.figures)
         signal = 2 * self.module.likelihood.centred(batch.x)
         reconstruction = 2 * result.features.detach()
         window = _window(signal.shape[2:], self.config.crop, generator)
@@ -138,7 +141,7 @@ class AdversarialTask(TokenizerTask):
         energy = reconstruction.square().mean() / signal.square().mean().clamp(min=1e-12)
         losses = {name: getattr(verdict, name).detach() for name in ("discrimination", "deception", "matching")}
         self._judged.append(losses | {"energy": energy})
-        return Losses([result.loss, verdict.discrimination], self.figures(result))
+        return Losses([result.loss, verdict.discrimination], result.figures)
 
     def recent(self) -> dict[str, float]:
         judged, self._judged = self._judged, []

@@ -22,8 +22,8 @@ class Run:
     """The files of a run folder; this class reads and writes the small ones.
 
     `recipe.json` is the resolved recipe, `environment.json` the commit and the machine on which the run was started,
-    `metrics.jsonl` has one record per line, `tokenizer/` and `prior/` are model folders, and `checkpoints/` holds the
-    state from which a stopped training resumes.
+    `metrics.jsonl` has one record per line, `tokenizer/` and `prior/` are model folders, `perception/` is the network
+    of a perceptual loss, and `checkpoints/` holds the state from which a stopped training resumes.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -40,6 +40,7 @@ class Run:
         self.metrics_path = self.folder / "metrics.jsonl"
         self.environment_path = self.folder / "environment.json"
         self.evaluation_path = self.folder / "evaluation.json"
+        self.perception_path = self.folder / "perception"
         self.tokenizer_path = self.folder / "tokenizer"
         self.prior_path = self.folder / "prior"
         self.report_path = self.folder / "report"
@@ -93,7 +94,7 @@ class Run:
         return run
 
     def checkpoint_path(self, part: str) -> Path:
-        """The file for the training state of `part` ("encoder", "tokenizer" or "prior")."""
+        """The file for the training state of `part` ("perception", "encoder", "tokenizer" or "prior")."""
         return self.folder / "checkpoints" / f"{part}.safetensors"
 
     def path_of_evaluation(self, split: "Split", limit: int | None) -> Path:
@@ -150,7 +151,7 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def records(self, part: str, split: str) -> Iterator[dict[str, Any]]:
-        """The logged records of one part ("encoder", "tokenizer", "prior") on one split ("train", "valid")."""
+        """The logged records of one part, named as in `checkpoint_path`, on one split ("train", "valid")."""
         yield from (r for r in self._records() if (r["part"], r["split"]) == (part, split))
 
     def forget_after(self, part: str, step: int) -> None:

@@ -11,13 +11,17 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from codeword.config import MOST_CELLS, LearnedPriorConfig, PriorModelConfig, Recipe, TrainingConfig, load_recipe
 from codeword.data import Dataset, open_dataset
+from codeword.data.recordings import Recordings
 from codeword.errors import RecipeError, UsageError
-from codeword.priors import Prior, build_prior
-from codeword.store import locked
+from codeword.nn.phones import PhoneNetwork
+from codeword.priors import build_prior
+from codeword.store import Pretrained, locked
 from codeword.tokenizer import Tokenizer
 from codeword.training.adversarial import AdversarialTask
 from codeword.training.environment import cores
 from codeword.training.loop import Trainer
+from codeword.training.perception import NO_PERCEPTION, Perception, PhonePerception
+from codeword.training.phones import PhoneCrops, PhoneTask, build_phone_network
 from codeword.training.run import Run
 from codeword.training.targets import build_lesson
 from codeword.training.tasks import PriorTask, TokenizerTask
@@ -63,6 +67,8 @@ def train(
             Run.create(out, recipe, resume=resume)
         fabric.barrier()
         if not stages.run.holds(stages.run.tokenizer_path):
+            if not stages.run.holds(stages.run.perception_path):
+                stages.train_perception()
             stages.train_tokenizer(fabric)
         if not stages.run.holds(stages.run.prior_path):
             stages.train_prior()
@@ -95,6 +101,36 @@ class _Stages:
         fabric.launch()
         return fabric
 
+    def train_perception(self) -> None:
+        """Train the network of the perceptual loss, if the recipe has one."""
+        recipe = self.recipe
+        if recipe.perception is None:
+            return
+        assert isinstance(self.train, Recordings)
+        fabric, seed = self.fabric(recipe.perception_training), recipe.seed + 4
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build_phone_network(recipe.perception, self.train)
+        trainer = Trainer(
+            PhoneTask(network, values=recipe.tokenizer.values),
+            recipe.perception_training,
+            run=self.run,
+            fabric=fabric,
+            seed=seed,
+        )
+        train, valid = (PhoneCrops(self.train, network, held_out=held_out) for held_out in (False, True))
+        _save(trainer.fit(train, valid), self.run.perception_path, fabric)
+
+    def perception(self, fabric: Fabric, *, part: str) -> Perception:
+        """The perceptual loss of the training of `part`, by the recipe's trained network."""
+        config = self.recipe.perception
+        if config is None:
+            return NO_PERCEPTION
+        network = PhoneNetwork.from_pretrained(self.run.perception_path).to(fabric.device)
+        learned_before = part == TokenizerTask.part and self.recipe.targets is not None
+        start = 0 if learned_before else config.start
+        return PhonePerception(network, config, start=start, precision=fabric.autocast)
+
     def train_tokenizer(self, fabric: Fabric) -> None:
         recipe = self.recipe
         config = recipe.tokenizer.model_copy(
@@ -109,7 +145,7 @@ class _Stages:
         if list(tokenizer.parameters()):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe.seed + 3)
-                task = build_tokenizer_task(recipe, tokenizer)
+                task = build_tokenizer_task(recipe, tokenizer, self.perception(fabric, part=TokenizerTask.part))
             trainer = Trainer(task, recipe.tokenizer_training, run=self.run, fabric=fabric, seed=recipe.seed)
             tokenizer = trainer.fit(self.train, self.valid)
         _save(tokenizer, self.run.tokenizer_path, fabric)
@@ -119,7 +155,14 @@ class _Stages:
         recipe = self.recipe
         assert recipe.targets is not None
         fabric = self.fabric(recipe.encoder_training)
-        lesson = build_lesson(recipe.targets, tokenizer, train=self.train, valid=self.valid, seed=recipe.seed)
+        lesson = build_lesson(
+            recipe.targets,
+            tokenizer,
+            train=self.train,
+            valid=self.valid,
+            seed=recipe.seed,
+            perception=self.perception(fabric, part="encoder"),
+        )
         trainer = Trainer(lesson.task, recipe.encoder_training, run=self.run, fabric=fabric, seed=recipe.seed + 2)
         lesson.keep(trainer.fit(lesson.train, lesson.valid))
         fabric.logger.finalize("success")
@@ -147,12 +190,12 @@ class _Stages:
         _save(prior, self.run.prior_path, fabric)
 
 
-def build_tokenizer_task(recipe: Recipe, tokenizer: Tokenizer) -> TokenizerTask:
+def build_tokenizer_task(recipe: Recipe, tokenizer: Tokenizer, perception: Perception) -> TokenizerTask:
     """The task of a recipe's tokenizer, whose codes are fixed if its encoder has learned targets."""
     frozen_codes = recipe.targets is not None
     if recipe.adversarial is None:
-        return TokenizerTask(tokenizer, frozen_codes=frozen_codes)
-    return AdversarialTask(tokenizer, recipe.adversarial, frozen_codes=frozen_codes)
+        return TokenizerTask(tokenizer, frozen_codes=frozen_codes, perception=perception)
+    return AdversarialTask(tokenizer, recipe.adversarial, frozen_codes=frozen_codes, perception=perception)
 
 
 def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:
@@ -166,7 +209,7 @@ def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:
     return "bf16-mixed" if precision == "bf16" else "32-true"
 
 
-def _save(model: Tokenizer | Prior, folder: Path, fabric: Fabric) -> None:
+def _save(model: Pretrained, folder: Path, fabric: Fabric) -> None:
     if fabric.is_global_zero:
         model.save_pretrained(folder)
         fabric.logger.finalize("success")

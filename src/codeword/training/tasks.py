@@ -16,6 +16,7 @@ from codeword.data import Batch
 from codeword.priors import Prior
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Pass, Tokenizer
+from codeword.training.perception import NO_PERCEPTION, Perception
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -52,11 +53,13 @@ class Task(ABC, Generic[M]):
 
         The gradient of each loss reaches one module.
         """
-        loss, figures = self.loss(modules[0], batch, generator)
+        loss, figures = self.loss(modules[0], batch, step=step, generator=generator)
         return Losses([loss], figures)
 
     @abstractmethod
-    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, module: nn.Module, batch: Batch, *, step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss () and figures to log (), computed with `module`, which may be a wrapped `self.module`."""
 
     def recent(self) -> dict[str, float]:
@@ -72,33 +75,51 @@ class Task(ABC, Generic[M]):
         """Figures over all validation batches, including `loss`."""
 
 
+class Reconstruction(NamedTuple):
+    """The decoder's features (B, F, *S) for a batch, their loss (), and figures to log ()."""
+
+    features: Tensor
+    loss: Tensor
+    figures: dict[str, Tensor]
+
+
 class TokenizerTask(Task[Tokenizer]):
-    """Signal loss plus quantizer loss; with `frozen_codes`, the encoder and the codebooks stay as they are."""
+    """Signal loss, quantizer loss and the loss of `perception`.
+
+    With `frozen_codes`, the encoder and the codebooks stay as they are.
+    """
 
     part = "tokenizer"
 
-    def __init__(self, tokenizer: Tokenizer, *, part: str = part, frozen_codes: bool = False) -> None:
-        self.module, self.part = tokenizer, part
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        part: str = part,
+        frozen_codes: bool = False,
+        perception: Perception = NO_PERCEPTION,
+    ) -> None:
+        self.module, self.part, self.perception = tokenizer, part, perception
         if frozen_codes:
             tokenizer.encoder.requires_grad_(False)
             tokenizer.quantizer.freeze()
         self.label_dropout = tokenizer.config.label_dropout
         self.usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
 
-    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        result = self.reconstruct(module, batch, generator)
-        return result.loss, self.figures(result)
+    def loss(
+        self, module: nn.Module, batch: Batch, *, step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        result = self.reconstruct(module, batch, step=step, generator=generator)
+        return result.loss, result.figures
 
-    def reconstruct(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> Pass:
+    def reconstruct(self, module: nn.Module, batch: Batch, *, step: int, generator: torch.Generator) -> Reconstruction:
         """The pass of the tokenizer, maybe wrapped as `module`, over a batch of which some labels are dropped."""
         label = _drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
         result: Pass = module(batch.x, label, generator=generator)
         self.usage.add(result.codes)
-        return result
-
-    def figures(self, result: Pass) -> dict[str, Tensor]:
-        """The figures of a pass."""
-        return {"signal_loss": result.signal_loss, "vq_loss": result.vq_loss}
+        perception = self.perception.loss(self.module.likelihood, result.features, batch.x, step=step)
+        figures = {"signal_loss": result.signal_loss, "vq_loss": result.vq_loss, **perception}
+        return Reconstruction(result.features, sum(perception.values(), result.loss), figures)
 
     def recent(self) -> dict[str, float]:
         figures = {"perplexity": self.usage.perplexity, "usage": self.usage.usage}
@@ -138,7 +159,9 @@ class PriorTask(Task[Prior]):
         self.tokenizer = tokenizer.eval().requires_grad_(False)
         self.label_dropout = label_dropout
 
-    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, module: nn.Module, batch: Batch, *, step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         label = _drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
         counts = None
         if len(self.module.served_codes) > 1:

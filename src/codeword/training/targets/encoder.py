@@ -102,7 +102,9 @@ class EncoderTask(Task[EncoderWithCodewords]):
     def __init__(self, module: EncoderWithCodewords) -> None:
         self.module = module
 
-    def loss(self, module: nn.Module, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, module: nn.Module, batch: Batch, *, step: int, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         scores = module(batch.x)
         return F.cross_entropy(scores, batch.label, ignore_index=_BEYOND), {
             "agreement": _agreeing(scores, batch.label) / (batch.label != _BEYOND).sum()

@@ -11,6 +11,7 @@ from codeword.config import ClustersConfig, LogMelTargetsConfig, TargetsConfig
 from codeword.data import Dataset
 from codeword.data.recordings import Recordings
 from codeword.tokenizer import Tokenizer
+from codeword.training.perception import NO_PERCEPTION, Perception
 from codeword.training.targets.encoder import keep_encoder, prepare_encoder
 from codeword.training.targets.log_mels import keep_codes, temporary_tokenizer
 from codeword.training.tasks import Task, TokenizerTask
@@ -26,8 +27,16 @@ class Lesson:
     keep: Callable[[Any], None]
 
 
-def build_lesson(config: TargetsConfig, tokenizer: Tokenizer, *, train: Dataset, valid: Dataset, seed: int) -> Lesson:
-    """The lesson of `config` for the encoder and quantizer of `tokenizer`."""
+def build_lesson(
+    config: TargetsConfig,
+    tokenizer: Tokenizer,
+    *,
+    train: Dataset,
+    valid: Dataset,
+    seed: int,
+    perception: Perception = NO_PERCEPTION,
+) -> Lesson:
+    """The lesson of `config` for the encoder and quantizer of `tokenizer`, which also learns by `perception`."""
     match config:
         case ClustersConfig():
             assert isinstance(train, Recordings)
@@ -37,5 +46,6 @@ def build_lesson(config: TargetsConfig, tokenizer: Tokenizer, *, train: Dataset,
         case LogMelTargetsConfig():
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                task = TokenizerTask(temporary_tokenizer(tokenizer, config), part="encoder")
+                temporary = temporary_tokenizer(tokenizer, config)
+            task = TokenizerTask(temporary, part="encoder", perception=perception)
             return Lesson(task, train, valid, partial(keep_codes, tokenizer))

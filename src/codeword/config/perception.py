@@ -1,0 +1,68 @@
+"""Networks in whose features a reconstruction must resemble the signal."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from codeword.config.base import (
+    Config,
+    Depth,
+    HopSamples,
+    Kernel,
+    Mels,
+    NonNegative,
+    Width,
+    WindowSamples,
+    check_overlap,
+)
+from codeword.config.data import AudioConfig, DataConfig
+from codeword.config.tokenizer import SpectralConfig, SpectrogramConfig, TokenizerConfig
+
+
+class PhonesConfig(Config):
+    """A network that names the phone of each log-mel frame, trained on aligned recordings before the tokenizer.
+
+    The distance between its features of the reconstruction and of the signal is a further loss of encoder and decoder:
+    what the network does not need to tell phones apart costs little.
+    """
+
+    kind: Literal["phones"] = "phones"
+    weight: NonNegative = 1.0
+    """Weight of the distance next to the signal loss."""
+    start: Annotated[int, Field(ge=0)] = 0
+    """First step with this loss, of the training in which the encoder learns."""
+    width: Width = 160
+    hidden: Width = 480
+    blocks: Annotated[Depth, Field(ge=1)] = 5
+    kernel: Kernel = 9
+    n_fft: WindowSamples = 640
+    hop: HopSamples = 160
+    mels: Mels = 80
+
+    @model_validator(mode="after")
+    def _few_windows_overlap(self) -> Self:
+        check_overlap(self.n_fft, self.hop)
+        return self
+
+    def needs(self, tokenizer: TokenizerConfig, data: DataConfig) -> Iterator[tuple[bool, str]]:
+        """Conditions that the tokenizer and its data must meet, each with its truth and its text."""
+        likelihood = tokenizer.likelihood
+        yield isinstance(data, AudioConfig), f"recordings as data, not {data.kind!r}"
+        yield tokenizer.values == 65536, f"tokenizer.values = 65536, not {tokenizer.values}"
+        yield (
+            isinstance(likelihood, SpectralConfig | SpectrogramConfig),
+            f"tokenizer.likelihood.kind = 'spectral' or 'spectrogram', not {likelihood.kind!r}",
+        )
+        if isinstance(likelihood, SpectrogramConfig):
+            frames = {name: getattr(likelihood, name) for name in ("n_fft", "hop", "mels")}
+            same = all(getattr(self, name) == value for name, value in frames.items())
+            yield same, "the same n_fft, hop and mels as tokenizer.likelihood"
+
+
+class PhoneNetworkConfig(Config):
+    """A phone network and the names of its phones; the contents of its `config.json`."""
+
+    architecture: PhonesConfig = PhonesConfig()
+    sample_rate: PositiveInt = 16_000
+    phones: Annotated[tuple[str, ...], Field(min_length=2, max_length=1024)]
