@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 _MAX_WEIGHT = 1 << 12
 # More bits than this leave too few for the numbers before the point.
 _MOST_STREAM_BITS = 17
-# Numbers of cells that are computed at a time, so that their activations stay in the caches: by the layers, and by the
-# head, whose outputs are wider.
-_CELLS, _HEAD_CELLS = 512, 256
+# Numbers of cells that are computed at a time, to bound memory: by the layers, and by the wider head.
+_CELLS, _HEAD_CELLS = 4096, 256
 _CALIBRATION_CELLS = 1024
 
 

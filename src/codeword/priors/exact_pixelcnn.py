@@ -109,30 +109,31 @@ class ExactPixelCNN(ExactPrior):
 
     def _features(self, embedded: Tensor, label: Tensor) -> Tensor:
         cells, above = embedded[..., 0].numel(), list[Tensor]()
-        buffers = Buffers(cells, self.width)
         gates = torch.empty(len(self._stacks[-1]), cells, self.width, dtype=torch.int8)
         for axis, layers in enumerate(self._stacks):
             h = shift(embedded.movedim(-1, 1), axis).movedim(1, -1).contiguous()
-            stream, x, outputs = h.view(cells, -1), self.embedded.round(h), []
+            buffers, stream, outputs = self._memory(cells, axis), h.view(cells, -1), list[Tensor]()
+            x = self.embedded.round(h, scratch=buffers.update)
             pads = [0, 0] + [self.reach, self.reach] * (self.ndim - axis - 1) + [self.reach, 0]
             for n, layer in enumerate(layers):
                 windows = self._windows(F.pad(x, pads), axis)
+                buffers.windows[:, : windows[(0,) * (self.ndim + 1)].numel()].view(windows.shape).copy_(windows)
                 if axis:
-                    windows = torch.cat([windows, above[n]], 1)
-                layer.gates.open(windows, layer.biases(label), buffers, gates[n])
+                    buffers.windows[:, -self.width :] = above[n]
+                layer.gates.open(buffers.windows, layer.biases(label), buffers, gates[n])
                 if axis + 1 < self.ndim or n + 1 < len(layers):
                     stream += layer.residual.product(gates[n], buffers.update)
-                    x = layer.output.round(h)
+                    x = layer.output.round(h, scratch=buffers.update)
                     outputs.append(x.view(cells, -1))
             above = outputs
         return self._summary(gates).view(*embedded.shape[:-1], -1)
 
     def _windows(self, x: Tensor, axis: int) -> Tensor:
-        """Padded inputs (B, *G, W) to the windows (cells, taps W) of the stack of an axis."""
+        """Padded inputs (B, *G, W) to a view of the windows (B, *G, K, ..., W) of the stack of an axis."""
         for a in range(axis, self.ndim):
             x = x.unfold(a + 1, self.reach + 1 if a == axis else 2 * self.reach + 1, 1)
-        # (B, *G, W, K, ...) to (cells, K, ..., W).
-        return x.movedim(self.ndim + 1, -1).flatten(0, self.ndim).flatten(1)
+        # From (B, *G, W, K, ...).
+        return x.movedim(self.ndim + 1, -1)
 
     def _summary(self, gates: Tensor) -> Tensor:
         """The gates (layer, rows, W) of the last stack to the features (rows, W) int8."""
