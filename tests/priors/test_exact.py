@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from tiny.golden import GOLDEN
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import codeword
 from codeword.config import PixelCNNConfig, PriorConfig, PriorModelConfig, WaveNetConfig
 from codeword.errors import UnsupportedError
 from codeword.nn import integers as nn_integers
@@ -303,11 +305,29 @@ _AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABL
 def test_every_instruction_set_number_of_threads_and_of_lanes_gives_the_golden_logits(
     settings: dict[str, str], threads: int, lanes: int
 ) -> None:
+    assert logits_of(sys.executable, settings, threads, lanes) == json.loads((GOLDEN / "exact.json").read_text())
+
+
+@pytest.mark.slow
+def test_another_version_of_torch_gives_the_golden_logits() -> None:
+    """In a second environment, whose Python CODEWORD_OTHER_PYTHON names; CONTRIBUTING.md says how to make it."""
+    python = os.environ.get("CODEWORD_OTHER_PYTHON")
+    if python is None:
+        pytest.skip("CODEWORD_OTHER_PYTHON names no Python with another version of torch")
+    version = subprocess.check_output([python, "-c", "import torch; print(torch.__version__)"], text=True).strip()
+    assert version != torch.__version__
+    source = {"PYTHONPATH": str(Path(codeword.__file__).parents[1])}
+    assert logits_of(python, source, 1, 8) == json.loads((GOLDEN / "exact.json").read_text())
+
+
+def logits_of(python: str, settings: dict[str, str], threads: int, lanes: int) -> dict[str, str]:
+    """The hashes that `PROGRAM` prints."""
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(threads), str(lanes)],
+        [python, "-c", PROGRAM, str(threads), str(lanes)],
         env={**os.environ, **settings},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert json.loads(ran.stdout) == json.loads((GOLDEN / "exact.json").read_text())
+    found: dict[str, str] = json.loads(ran.stdout)
+    return found
