@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codeword.errors import DataError, reason
 from codeword.store.npz import StoredArray, list_arrays, read_array, read_rows
-from codeword.store.shards import Shard, read_shard
+
+if TYPE_CHECKING:
+    from codeword.store.shards import Shard
 
 Integers = NDArray[np.integer[Any]]
 
@@ -240,7 +242,7 @@ class ShardFile(TokenFile):
         self._sizes = [tuple(row.codes.shape[:-1]) for row in self.shard.rows]
 
     @property
-    def shard(self) -> Shard:
+    def shard(self) -> "Shard":
         """The content of the file. Raises DataError."""
         return _shard(self)
 
@@ -256,9 +258,16 @@ class ShardFile(TokenFile):
 
 
 @lru_cache(maxsize=1)
-def _shard(file: ShardFile) -> Shard:
+def _shard(file: ShardFile) -> "Shard":
     """The content of a shard, of which the last one is kept, because its signals are read one after another."""
-    return read_shard(file.path)
+    return _read_shard(file.path)
+
+
+def _read_shard(path: Path) -> "Shard":
+    # Not above, because only shards need pyarrow.
+    from codeword.store.shards import read_shard
+
+    return read_shard(path)
 
 
 def _open_npy(path: Path, shape: TokenShape, column: str | None) -> TokenFile:
@@ -309,7 +318,7 @@ def describe_tokens(path: Path) -> dict[str, Any]:
         case ".npz":
             return {"arrays": {array.name: _describe_array(array) for array in list_arrays(path)}}
         case _:
-            shard = read_shard(path)
+            shard = _read_shard(path)
             return {"signals": len(shard.rows), "codebook_sizes": list(shard.info.codebook_sizes)}
 
 

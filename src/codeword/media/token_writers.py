@@ -21,7 +21,6 @@ from codeword.media.base import SEVERAL, Side, Signal
 from codeword.media.token_forms import ArrayFile, CodesFile, Integers, ShardFile, TokenFile
 from codeword.store import atomic_file, unescape_name
 from codeword.store.npz import FORMAT
-from codeword.store.shards import MAX_CODES, Shard, ShardInfo, TokenRow, write_shard
 
 SIDE = "tokens"
 """The name of the side data."""
@@ -145,6 +144,9 @@ def _write_codes(
 
 
 def _write_shard(path: Path, record: Rows, signals: Iterator[Signal], config: TokenizerConfig) -> None:
+    # Not above, because only shards need pyarrow.
+    from codeword.store.shards import MAX_CODES, Shard, ShardInfo, TokenRow, write_shard
+
     try:
         info: ShardInfo = validate_json(ShardInfo, record.info, place=str(path))
     except RecipeError as error:
