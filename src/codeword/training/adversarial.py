@@ -12,7 +12,7 @@ from codeword.data import Batch
 from codeword.nn.discriminators import Judgement, build_discriminators
 from codeword.nn.distributed import sum_over_ranks
 from codeword.tokenizer import Tokenizer
-from codeword.training.perception import Perception
+from codeword.training.perception import NO_PERCEPTION, Perception
 from codeword.training.tasks import Losses, Rival, TokenizerTask
 
 _COLLAPSED = 0.01
@@ -113,7 +113,12 @@ class AdversarialTask(TokenizerTask):
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, config: AdversarialConfig, *, frozen_codes: bool, perception: Perception
+        self,
+        tokenizer: Tokenizer,
+        config: AdversarialConfig,
+        *,
+        frozen_codes: bool,
+        perception: Perception = NO_PERCEPTION,
     ) -> None:
         super().__init__(tokenizer, frozen_codes=frozen_codes, perception=perception)
         self.config = config
