@@ -2,22 +2,18 @@
 
 import json
 import lzma
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny import token_files
 from tiny.cli import run_cli
 from tiny.recipes import TRAINING
 
 from codeword.codec import Container
-from codeword.config import (
-    IdentityLikelihoodConfig,
-    IdentityQuantizerConfig,
-    IdentityTrunkConfig,
-    Recipe,
-    TokenizerConfig,
-)
+from codeword.config import Recipe, TokenizerConfig
 from codeword.data import open_dataset
 from codeword.errors import DataError, RecipeError
 from codeword.evaluation import evaluate, report
@@ -36,15 +32,7 @@ PRIORS = {
 CROPS = {1: (20,), 2: (8, 5), 3: (4, 3, 4)}
 
 
-def identity(ndim: int, codes: int, values: int = VALUES) -> TokenizerConfig:
-    return TokenizerConfig(
-        ndim=ndim,  # type: ignore[arg-type]
-        channels=codes,
-        values=values,
-        trunk=IdentityTrunkConfig(),
-        quantizer=IdentityQuantizerConfig(codebook_sizes=(values,) * codes),
-        likelihood=IdentityLikelihoodConfig(),
-    )
+identity = partial(token_files.identity, values=VALUES)
 
 
 def recipe(root: Path, ndim: int, codes: int) -> Recipe:
@@ -166,7 +154,7 @@ def test_a_folder_gives_the_tokens_of_all_its_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("values", [2, 1024, 65536])
 def test_every_token_comes_back(values: int) -> None:
-    tokenizer = Tokenizer(identity(1, 2, values)).eval()
+    tokenizer = Tokenizer(identity(1, 2, values=values)).eval()
     tokens = torch.arange(values).repeat(2, 1)
     codes = tokenizer.encode(tokens[None])
     assert torch.equal(codes[0].T, tokens)

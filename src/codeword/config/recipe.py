@@ -1,5 +1,6 @@
 """Recipes: one experiment each."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -93,28 +94,29 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _targets_fit(self) -> Self:
         if self.targets is not None:
-            for fits, needed in self.targets.needs(self.tokenizer):
-                if not fits:
-                    raise ValueError(f"targets need {needed}; change that, or leave targets out")
+            _must_hold(self.targets.needs(self.tokenizer), "targets need", "targets")
         return self
 
     @model_validator(mode="after")
     def _perception_fits(self) -> Self:
         if self.perception is not None:
-            for fits, needed in self.perception.needs(self.tokenizer, self.data):
-                if not fits:
-                    raise ValueError(f"perception needs {needed}; change that, or leave perception out")
+            _must_hold(self.perception.needs(self.tokenizer, self.data), "perception needs", "perception")
         return self
 
     @model_validator(mode="after")
     def _adversarial_training_fits(self) -> Self:
         if self.adversarial is not None:
-            for fits, needed in self.adversarial.needs(self.tokenizer):
-                if not fits:
-                    raise ValueError(f"adversarial training needs {needed}; change that, or leave adversarial out")
+            _must_hold(self.adversarial.needs(self.tokenizer), "adversarial training needs", "adversarial")
             if self.tokenizer_training.compile:
                 raise ValueError("adversarial training cannot be compiled; set tokenizer_training.compile = false")
         return self
+
+
+def _must_hold(conditions: Iterable[tuple[bool, str]], subject: str, field: str) -> None:
+    """Raise ValueError for the first condition that is not true; `subject` begins its sentence."""
+    for holds, needed in conditions:
+        if not holds:
+            raise ValueError(f"{subject} {needed}; change that, or leave {field} out")
 
 
 def complete_tokenizer(tree: dict[str, Any]) -> dict[str, Any]:

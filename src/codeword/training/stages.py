@@ -77,6 +77,9 @@ def train(
 
 def resolve(recipe: Recipe) -> Recipe:
     """The recipe with the number of values of its data, where it leaves this to them. Raises RecipeError, DataError."""
+    # Only tokens may leave it out; the training opens other data once, and not here as well.
+    if getattr(recipe.data, "values", 0) is not None:
+        return recipe
     values = open_dataset(recipe.data, "train").count_values()
     try:
         return recipe if values is None else recipe.with_values(values)
