@@ -236,7 +236,7 @@ print(peak_mib() - short)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell the peak of memory")
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
     tokens_model(3, 1, side=16).save_pretrained(tmp_path / "model")
-    for name, rows in (("short", 1 << 14), ("long", 1 << 17)):
+    for name, rows in (("short", 1 << 14), ("long", 1 << 18)):
         sparse = np.lib.format.open_memmap(tmp_path / f"{name}.npy", "w+", np.uint16, (rows, 16, 16))
         sparse[0, 0, :8] = sparse[-1, 0, :8] = np.arange(8)
     del sparse
@@ -244,8 +244,9 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
         [sys.executable, "-c", MEASURED, tmp_path / "model", tmp_path], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    # As 16-bit integers the long file has 64 MiB, and as the integers of the model 256 MiB.
-    assert float(done.stdout) < 32
+    # As 16-bit integers the long file has 128 MiB, and as the integers of the model 512 MiB. What malloc does not give
+    # back differs by up to 40 MiB from run to run.
+    assert float(done.stdout) < 64
     back = np.load(tmp_path / "long-back.npy", mmap_mode="r")
-    assert back.shape == (1 << 17, 16, 16)
+    assert back.shape == (1 << 18, 16, 16)
     assert back[-1, 0, :8].tolist() == list(range(8))
