@@ -40,7 +40,12 @@ def models() -> tuple[Tokenizer, PixelCNN]:
 IMAGES = [(torch.arange(7)[:, None] * 20 + torch.arange(10) * 9).expand(3, 7, 10), torch.full((3, 1, 2), 200)]
 SUMS = [31865, 910]  # Of all values that are read.
 COMPRESSED = "compressed.bin"
-COMPRESSED_BEFORE = ("compressed-format-1.bin", "compressed-model-format-1.bin", "compressed-format-2.bin")
+COMPRESSED_BEFORE = (
+    "compressed-format-1.bin",
+    "compressed-model-format-1.bin",
+    "compressed-format-2.bin",
+    "compressed-format-3.bin",
+)
 SIDES: list[dict[str, bytes]] = [{"a": b"side data"}, {}]
 
 
@@ -83,10 +88,11 @@ def test_new_compressed_files_are_the_same_bytes() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "grey"),
     [
-        (COMPRESSED, 3, True),
+        (COMPRESSED, 4, True),
         (COMPRESSED_BEFORE[0], 1, True),
         (COMPRESSED_BEFORE[1], 1, False),
         (COMPRESSED_BEFORE[2], 2, True),
+        (COMPRESSED_BEFORE[3], 3, True),
     ],
 )
 def test_old_compressed_files_are_read(name: str, version: int, grey: bool) -> None:
@@ -121,10 +127,12 @@ def test_a_real_file_of_format_2_under_a_prior_is_refused() -> None:
         next(Codec(load_pretrained("images")).read(container))
 
 
-@pytest.mark.parametrize("name", ["images", "speech"])
-def test_files_under_the_priors_of_the_package_are_read_on_this_machine_too(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "file"), [("images", "prior-images"), ("speech", "prior-speech"), ("images", "prior-images-format-3")]
+)
+def test_files_under_the_priors_of_the_package_are_read_on_this_machine_too(name: str, file: str) -> None:
     """A segment whose codes differ from those that were written is refused, by a CRC."""
-    model, container = load_pretrained(name), Container((GOLDEN / f"prior-{name}.bin").read_bytes(), name)
+    model, container = load_pretrained(name), Container((GOLDEN / f"{file}.bin").read_bytes(), name)
     assert container.header.coder == "prior"
     (found,) = Codec(model).read(container)
     decoded = torch.cat(list(found.blocks), -1)

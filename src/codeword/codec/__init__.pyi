@@ -4,7 +4,7 @@ from .codec import DecodedSignal as DecodedSignal
 from .codec import Progress as Progress
 from .codec import UnreadableSignal as UnreadableSignal
 from .codec import Written as Written
-from .format import Container as Container
+from .container import Container as Container
 from .format import Entry as Entry
 from .format import Header as Header
 from .layout import Signal as Signal

@@ -15,17 +15,8 @@ from torch import Tensor
 
 from codeword.arguments import check_class, check_signals
 from codeword.codec.coders import SymbolCoder, ValueCoder, build_coder, choose_coder
-from codeword.codec.format import (
-    FINGERPRINT_BYTES,
-    Coder,
-    Container,
-    Entry,
-    FileWriter,
-    Header,
-    Side,
-    pack_side,
-    unpack_side,
-)
+from codeword.codec.container import Container
+from codeword.codec.format import FINGERPRINT_BYTES, Coder, Entry, FileWriter, Header, Side, pack_side, unpack_side
 from codeword.codec.layout import (
     Block,
     Blocks,

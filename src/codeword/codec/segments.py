@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from codeword.codec.coders import Reader, SymbolCoder, ValueCoder, Writer
-from codeword.codec.format import Segment, Segments
+from codeword.codec.container import Segments
+from codeword.codec.format import Segment
 from codeword.codec.layout import Block, FileBlocks, Layout
 from codeword.errors import DataError
 

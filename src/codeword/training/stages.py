@@ -204,11 +204,9 @@ def build_tokenizer_task(recipe: Recipe, tokenizer: Tokenizer, perception: Perce
 def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:
     """Fabric's name for the recipe's precision; "auto" is bfloat16 if the hardware is faster in it."""
     if precision == "auto":
-        if torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported()
-        else:
-            # AVX-512 has bfloat16 too, but a step in it takes up to 1.8 times as long as in float32.
-            fast = torch.cpu._is_amx_tile_supported()
+        # AVX-512 has bfloat16 too, but a step in it takes up to 1.8 times as long as in float32.
+        on_gpu = torch.cuda.is_available()
+        fast = torch.cuda.is_bf16_supported() if on_gpu else torch.cpu._is_amx_tile_supported()
         precision = "bf16" if fast else "32"
     return "bf16-mixed" if precision == "bf16" else "32-true"
 
