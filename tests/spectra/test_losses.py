@@ -40,6 +40,21 @@ def test_the_energy_of_log_mel_frames_is_their_common_shift(seed: int, gain: flo
     assert costs[1] == pytest.approx(3 * abs(log(gain)), abs=1e-3)
 
 
-def test_a_model_without_the_term_has_the_config_that_it_had() -> None:
-    assert "energy_weight" not in SpectrogramConfig().model_dump()
-    assert SpectrogramConfig.model_validate(SpectrogramConfig(energy_weight=0.5).model_dump()).energy_weight == 0.5
+@given(st.integers(0, 1000), st.floats(-20, 6))
+def test_the_gain_of_the_output_scales_the_waveform_and_no_probability(seed: int, gain_db: float) -> None:
+    features = torch.randn(1, 20, 30, generator=torch.Generator().manual_seed(seed)) - 3
+    x = ((wave(seed)[:1, None, :4800] / 2 + 0.5) * 65535).round().long()
+    config = SpectrogramConfig(n_fft=320, hop=160, mels=20, iterations=0)
+    plain, louder = (
+        build_likelihood(c, channels=1, values=65536, sample_rate=16_000)
+        for c in (config, config.model_copy(update={"output_gain_db": gain_db}))
+    )
+    scaled = plain.centred(plain.mean(features)) * 10 ** (gain_db / 20)
+    torch.testing.assert_close(louder.centred(louder.mean(features)), scaled, rtol=1e-4, atol=1e-5)
+    assert torch.equal(louder.log_prob(features, x), plain.log_prob(features, x))
+
+
+def test_a_model_without_these_settings_has_the_config_that_it_had() -> None:
+    assert not {"energy_weight", "output_gain_db"} & set(SpectrogramConfig().model_dump())
+    changed = SpectrogramConfig(energy_weight=0.5, output_gain_db=1.5)
+    assert SpectrogramConfig.model_validate(changed.model_dump()) == changed

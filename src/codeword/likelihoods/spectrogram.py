@@ -57,7 +57,7 @@ class Spectrogram(Likelihood):
         log_mels = self.log_mels(features, self.mel).clamp(max=LOUDEST)
         magnitude = self.mel.invert(log_mels)
         wave = griffin_lim(magnitude, self.config.n_fft, self.hop, iterations=self.config.iterations)
-        return self.restored(wave[:, None] / 2)
+        return self.restored(wave[:, None] / 2 * 10 ** (self.config.output_gain_db / 20))
 
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         scale = self._scale(features)
