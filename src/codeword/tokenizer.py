@@ -110,7 +110,8 @@ class Tokenizer(Pretrained):
         # In the precision that mixed-precision wrappers return, so that they hand out this tensor and no copy of it.
         features = analysis.features.float()
         signal_loss = self.likelihood.loss(features, x)
-        return Pass(analysis.quantized.codes, features, signal_loss, analysis.quantized.loss.mean())
+        quantized = analysis.quantized
+        return Pass(quantized.codes, features, signal_loss, quantized.training_loss(x.numel()))
 
     def analyse(self, x: Tensor, label: Tensor | None = None, *, generator: torch.Generator | None = None) -> Analysis:
         """Encode, quantize and decode x (B, C, *S) with label (B,), and keep all results. Raises UsageError."""

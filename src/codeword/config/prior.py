@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from codeword.config.base import CodebookSizes, Config, Dilations, Kernel, Width
+from codeword.config.base import Config, Dilations, Kernel, Width
 
 # The walk computes every cell of the grid, also for a smaller signal, and no weight confirms their number.
 MOST_CELLS = 1 << 14
@@ -62,7 +62,8 @@ class PriorModelConfig(Config):
     grid: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=3), AfterValidator(_few_cells)
     ]
-    codebook_sizes: CodebookSizes
+    codebook_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=64)]
+    """Of one codeword where the latents are continuous: their only code says nothing."""
     classes: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     # Left out while empty, so that older models keep their fingerprints.
     served_codes: Annotated[

@@ -93,7 +93,22 @@ class IdentityQuantizerConfig(Config):
         return self
 
 
+class GaussianLatentsConfig(Config):
+    """No codes but the continuous latents of a VAE (Kingma and Welling 2014), to compare with: train and evaluate only.
+
+    The likelihood's loss must be in nats, which that of `gaussian` and of those of audio is not.
+    """
+
+    kind: Literal["gaussian"] = "gaussian"
+    latent_dim: Width = 16
+    dim: Width = 64
+
+
 QuantizerConfig = Annotated[
-    VectorQuantizerConfig | ResidualQuantizerConfig | FiniteScalarQuantizerConfig | IdentityQuantizerConfig,
+    VectorQuantizerConfig
+    | ResidualQuantizerConfig
+    | FiniteScalarQuantizerConfig
+    | IdentityQuantizerConfig
+    | GaussianLatentsConfig,
     Field(discriminator="kind"),
 ]

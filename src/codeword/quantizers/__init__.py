@@ -2,6 +2,7 @@
 
 from codeword.config import (
     FiniteScalarQuantizerConfig,
+    GaussianLatentsConfig,
     IdentityQuantizerConfig,
     QuantizerConfig,
     ResidualQuantizerConfig,
@@ -9,6 +10,7 @@ from codeword.config import (
 )
 from codeword.quantizers.base import Quantized, Quantizer
 from codeword.quantizers.finite_scalar import FiniteScalarQuantizer
+from codeword.quantizers.gaussian import GaussianLatents
 from codeword.quantizers.identity import IdentityQuantizer
 from codeword.quantizers.residual import ResidualQuantizer
 from codeword.quantizers.search import nearest
@@ -29,3 +31,5 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
             return FiniteScalarQuantizer(config)
         case IdentityQuantizerConfig():
             return IdentityQuantizer(config)
+        case GaussianLatentsConfig():
+            return GaussianLatents(config)

@@ -13,12 +13,18 @@ class Quantized:
     """Result of quantizing `z` (..., D).
 
     `vectors` (..., D) pass their gradient straight through to z; `codes` (..., K) are int64; training adds the mean of
-    `loss` (...) to its own loss.
+    `loss` (...) to its own loss. `nats` (...) is the further cost of vectors that the codes do not determine.
     """
 
     vectors: Tensor
     codes: Tensor
     loss: Tensor
+    nats: Tensor | None = None
+
+    def training_loss(self, numbers: int) -> Tensor:
+        """The loss () of the vectors of a batch of signals of `numbers` values, per value as that of the signals."""
+        loss = self.loss.mean()
+        return loss if self.nats is None else loss + self.nats.sum() / numbers
 
 
 class Quantizer(nn.Module, ABC):

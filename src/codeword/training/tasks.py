@@ -134,7 +134,8 @@ class TokenizerTask(Task[Tokenizer]):
         for batch in batches:
             analysis = module.analyse(batch.x, batch.label)
             usage.add(analysis.quantized.codes)
-            loss = module.likelihood.loss(analysis.features, batch.x) + analysis.quantized.loss.mean()
+            quantizer_loss = analysis.quantized.training_loss(batch.x.numel())
+            loss = module.likelihood.loss(analysis.features, batch.x) + quantizer_loss
             losses += float(loss) * len(batch.x)
             nats -= float(module.likelihood.log_prob(analysis.features, batch.x).sum()) / batch.x[0].numel()
             signals += len(batch.x)

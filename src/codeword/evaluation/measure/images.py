@@ -13,7 +13,7 @@ from codeword.data import Dataset, evaluation_batches
 from codeword.evaluation.measure.intervals import mean_metric, resampled_intervals
 from codeword.evaluation.results import Measures, Metric, metric
 from codeword.priors import Prior
-from codeword.quantizers import CodeUsage
+from codeword.quantizers import CodeUsage, Quantized
 from codeword.tokenizer import Tokenizer
 
 
@@ -59,17 +59,23 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
         "psnr_db": -10 * torch.log10(mse.clamp(min=1e-10)),
         "mse_plus_vq_loss": mse + analysis.quantized.loss.flatten(1).mean(1),
         "bernoulli_proxy_bits": proxy.flatten(1).mean(1) / log(2),
-        "code_bits": -prior.log_prob(codes) / log(2),
+        "code_bits": _code_nats(analysis.quantized, prior) / log(2),
         "signal_bits": -likelihood.log_prob(analysis.features, x) / log(2),
         "dims": torch.full((len(x),), float(x[0].numel())),
         "symbols": torch.full((len(x),), float(codes[0].numel())),
         "codes": codes.flatten(1),
     }
     if prior.classes:
-        measures["code_bits_given_label"] = -prior.log_prob(codes, label) / log(2)
+        measures["code_bits_given_label"] = _code_nats(analysis.quantized, prior, label) / log(2)
     if x.ndim == 4 and not tokenizer.config.holds_tokens:
         measures["ssim"] = _ssim(intensity, target)
     return measures
+
+
+def _code_nats(quantized: Quantized, prior: Prior, label: Tensor | None = None) -> Tensor:
+    """Cost of the codes of each signal, and of its vectors if they cost more than these, in nats (B,)."""
+    nats = -prior.log_prob(quantized.codes, label)
+    return nats if quantized.nats is None else nats + quantized.nats.flatten(1).sum(1)
 
 
 def signal_variance(data: Dataset, *, values: int) -> float:

@@ -1,0 +1,101 @@
+"""Laws of continuous latents: what they cost, and that they are not taken for codes."""
+
+from math import log
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.distributions import Normal, kl_divergence
+
+from codeword.config import (
+    CategoricalConfig,
+    ConvTrunkConfig,
+    GaussianLatentsConfig,
+    PriorModelConfig,
+    TokenizerConfig,
+    UniformPriorConfig,
+)
+from codeword.errors import UnsupportedError
+from codeword.evaluation.measure.images import measure
+from codeword.model import Model
+from codeword.priors import build_prior
+from codeword.quantizers import build_quantizer
+from codeword.tokenizer import Tokenizer
+
+CONFIG = GaussianLatentsConfig(latent_dim=3, dim=4)
+
+
+@given(st.integers(0, 1000), st.floats(0.1, 3))
+def test_the_nats_are_the_divergence_from_the_standard_normal(seed: int, scale: float) -> None:
+    torch.manual_seed(seed)
+    latents = build_quantizer(CONFIG)
+    z = scale * torch.randn(2, 5, 4)
+    mean, log_variance = latents.project_in(z).chunk(2, -1)  # type: ignore[operator]
+    wanted = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(-1)
+    result = latents(z)
+    torch.testing.assert_close(result.nats, wanted)
+    torch.testing.assert_close(result.training_loss(40), wanted.sum() / 40)
+
+
+def vae(ndim: int) -> tuple[Tokenizer, Model]:
+    """One latent cell and signals of 2 (rank 1) or 4 (rank 2) values, each 0 or 1."""
+    torch.manual_seed(3)
+    tokenizer = Tokenizer(
+        TokenizerConfig(
+            ndim=ndim,  # type: ignore[arg-type]
+            channels=1,
+            values=2,
+            trunk=ConvTrunkConfig(width=16, residual_width=2, residual_blocks=0, strides=(2,)),
+            quantizer=CONFIG,
+            likelihood=CategoricalConfig(),
+        )
+    ).eval()
+    config = PriorModelConfig(architecture=UniformPriorConfig(), grid=(1,) * ndim, codebook_sizes=(1,))
+    return tokenizer, Model(tokenizer, build_prior(config))
+
+
+def test_the_bound_is_never_more_than_a_probability(ndim: int) -> None:
+    """Over all signals, the exponentials of the bound sum to at most 1; they would not if latents were free."""
+    tokenizer, _ = vae(ndim)
+    values = 2**ndim
+    x = torch.tensor([[i >> b & 1 for b in range(values)] for i in range(1 << values)]).view(-1, 1, *(2,) * ndim)
+    optimizer = torch.optim.Adam(tokenizer.parameters(), lr=0.01)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):  # Latents that say which signal it is, at any cost.
+        optimizer.zero_grad()
+        tokenizer(x, generator=generator).signal_loss.backward()
+        optimizer.step()
+    many = x.repeat(400, *(1,) * (ndim + 1))
+    with torch.no_grad():
+        analysis = tokenizer.analyse(many)
+        signal = -tokenizer.likelihood.log_prob(analysis.features, many)
+    assert analysis.quantized.nats is not None
+    latent, signal = (nats.view(400, -1).mean(0) for nats in (analysis.quantized.nats, signal))
+    assert float(torch.exp(-latent - signal).sum()) <= 1.01
+    assert float(torch.exp(-signal).sum()) > 1.5
+
+
+def test_evaluation_counts_latents_as_codes() -> None:
+    tokenizer, model = vae(2)
+    x = torch.randint(2, (3, 1, 16, 16), generator=torch.Generator().manual_seed(0))
+    nats = tokenizer.analyse(x).quantized.nats
+    assert nats is not None
+    found = measure(tokenizer, model.prior, x, torch.zeros(3, dtype=torch.int64))["code_bits"]
+    torch.testing.assert_close(found, nats.flatten(1).sum(1) / log(2))
+
+
+def test_draws_come_from_the_generator_alone() -> None:
+    latents, z = build_quantizer(CONFIG), torch.randn(2, 5, 4)
+    first, again, other = (latents(z, generator=torch.Generator().manual_seed(seed)).vectors for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(latents(z).vectors, latents(z).vectors)
+
+
+def test_there_are_no_codes() -> None:
+    _, model = vae(2)
+    with pytest.raises(UnsupportedError, match="continuous latents"):
+        model.tokenizer.encode(torch.zeros(1, 1, 2, 2, dtype=torch.int64))
+    with pytest.raises(UnsupportedError, match="continuous latents"):
+        model.tokenizer.decode(torch.zeros(1, 1, 1, 1, dtype=torch.int64))
