@@ -74,7 +74,7 @@ def test_wrong_overrides_are_refused_with_their_place(override: str, says: str) 
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(RecipeError, match="cifar10, cifar10-bits, demo-images"):
+    with pytest.raises(RecipeError, match="cifar10, cifar10-bits, cifar10-judge, demo-images"):
         load_recipe("cifar11")
 
 

@@ -46,6 +46,18 @@ TOKENIZER = {
     "conditional": True,
 }
 PRIOR = {"kind": "wavenet", "dilations": [1, 2], "width": 4, "skip_width": 4, "head_width": 4}
+IDENTITY = {"kind": "identity"}
+JUDGE = {
+    "name": "judge",
+    "data": {"kind": "synthetic-images", "size": 16, "train": 256, "valid": 64, "test": 64},
+    "perception": {"kind": "classes", "stem": 8, "widths": [8, 16], "shift": 2},
+    "perception_training": TRAINING
+    | {"steps": 150, "batch_size": 32, "learning_rate": 1e-2, "warmup_steps": 5, "evaluate_every": 150}
+    | {"valid_signals": 64, "ema_decay": 0.9},
+    "tokenizer": {"trunk": IDENTITY, "quantizer": IDENTITY | {"codebook_sizes": [256] * 3}, "likelihood": IDENTITY},
+    "prior": {"kind": "uniform"},
+}
+"""A recipe of a classifier of drawn scenes alone: its tokenizer is the identity."""
 
 
 def tiny(*overrides: str) -> Recipe:

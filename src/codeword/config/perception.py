@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, model_validator
 from codeword.config.base import (
     Config,
     Depth,
+    Fraction,
     HopSamples,
     Kernel,
     Mels,
@@ -16,22 +17,27 @@ from codeword.config.base import (
     WindowSamples,
     check_overlap,
 )
-from codeword.config.data import AudioConfig, DataConfig
+from codeword.config.data import AudioConfig, DataConfig, ImagesConfig
 from codeword.config.tokenizer import SpectralConfig, SpectrogramConfig, TokenizerConfig
 
 
-class PhonesConfig(Config):
-    """A network that names the phone of each log-mel frame, trained on aligned recordings before the tokenizer.
+class FeatureLossConfig(Config):
+    """Fields of every loss in the features of a network, which is trained before the tokenizer.
 
     The distance between its features of the reconstruction and of the signal is a further loss of encoder and decoder:
-    what the network does not need to tell phones apart costs little.
+    what the network does not need for its own task costs little.
     """
 
-    kind: Literal["phones"] = "phones"
     weight: NonNegative = 1.0
     """Weight of the distance next to the signal loss."""
     start: Annotated[int, Field(ge=0)] = 0
     """First step with this loss, of the training in which the encoder learns."""
+
+
+class PhonesConfig(FeatureLossConfig):
+    """A network that names the phone of each log-mel frame, trained on aligned recordings."""
+
+    kind: Literal["phones"] = "phones"
     width: Width = 160
     hidden: Width = 480
     blocks: Annotated[Depth, Field(ge=1)] = 5
@@ -60,9 +66,40 @@ class PhonesConfig(Config):
             yield same, "the same n_fft, hop and mels as tokenizer.likelihood"
 
 
+class ClassesConfig(FeatureLossConfig):
+    """A network that names the class of a signal, trained on data with classes."""
+
+    kind: Literal["classes"] = "classes"
+    stem: Width = 24
+    """Channels of the first layer."""
+    widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (32, 128, 128)
+    """Channels of each block, which halves the resolution."""
+    shift: Annotated[int, Field(ge=0)] = 4
+    """Training signals are moved by up to this number of values along each axis."""
+    label_smoothing: Fraction = 0.1
+    """Probability that the target of training shares among all classes (Szegedy et al. 2016)."""
+
+    def needs(self, tokenizer: TokenizerConfig, data: DataConfig) -> Iterator[tuple[bool, str]]:
+        """Conditions that the tokenizer and its data must meet, each with its truth and its text."""
+        yield isinstance(data, ImagesConfig), f"images as data, which have classes, not {data.kind!r}"
+
+
 class PhoneNetworkConfig(Config):
     """A phone network and the names of its phones; the contents of its `config.json`."""
 
     architecture: PhonesConfig = PhonesConfig()
     sample_rate: PositiveInt = 16_000
     phones: Annotated[tuple[str, ...], Field(min_length=2, max_length=1024)]
+
+
+class ClassifierConfig(Config):
+    """A classifier of signals and the names of its classes; the contents of its `config.json`."""
+
+    architecture: ClassesConfig = ClassesConfig()
+    ndim: Literal[1, 2, 3] = 2
+    channels: Annotated[int, Field(ge=1, le=64)] = 3
+    values: Annotated[int, Field(ge=2, le=65536)] = 256
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=1 << 20)]
+
+
+PerceptionConfig = Annotated[PhonesConfig | ClassesConfig, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt, model_validator
 from codeword.config.adversarial import AdversarialConfig
 from codeword.config.base import Config, Fraction, NonNegative, Positive
 from codeword.config.data import MOST_CODES, DataConfig
-from codeword.config.perception import PhonesConfig
+from codeword.config.perception import PerceptionConfig
 from codeword.config.prior import PixelCNNConfig, PriorConfig
 from codeword.config.targets import TargetsConfig
 from codeword.config.tokenizer import TokenizerConfig
@@ -62,7 +62,7 @@ class Recipe(Config):
     """Targets that the encoder learns before the decoder; None trains both together."""
     adversarial: AdversarialConfig | None = None
     """Discriminators against which the decoder is trained too; None trains it by its likelihood alone."""
-    perception: PhonesConfig | None = None
+    perception: PerceptionConfig | None = None
     """A network in whose features reconstructions must resemble the signals; None compares the signals alone."""
     prior: PriorConfig = PixelCNNConfig()
     perception_training: TrainingConfig = TrainingConfig()

@@ -28,6 +28,9 @@ class ConvTranspose1d(nn.ConvTranspose1d):
 CONV: dict[int, Callable[..., nn.Module]] = {1: Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, Callable[..., nn.Module]] = {1: ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
+POOL: dict[int, Callable[..., nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+NORM: dict[int, Callable[..., nn.Module]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
 
 def same(ndim: int, channels_in: int, channels_out: int, kernel: int, *, groups: int = 1) -> nn.Module:
     """A convolution of odd `kernel` that keeps the size."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from codeword.config import PhoneNetworkConfig
 from codeword.nn.conv import channels_last, same
 from codeword.nn.convnext import ChannelNorm, ConvNeXtBlock
+from codeword.nn.features import feature_distance
 from codeword.spectra.stft import LOG_MEL_CENTRE, LOG_MEL_SPREAD, LogMel
 from codeword.store import Pretrained
 
@@ -47,17 +48,14 @@ class PhoneNetwork(Pretrained):
         return self._layers(log_mels)[-1]
 
     def distance(self, log_mels: Tensor, reference: Tensor) -> Tensor:
-        """The mean over layers of the absolute difference of two signals' features, relative to the reference's, ().
+        """The `feature_distance` of two signals in all layers but the first, ().
 
-        Log-mels (B, mels, N) both; the gradient reaches the first. The idea is that of the feature loss of Johnson et
-        al. 2016, with a network of speech.
+        Log-mels (B, mels, N) both; the gradient reaches the first.
         """
         with torch.no_grad():
             wanted = self._layers(reference)
         # The first block's features are little more than the frames themselves.
-        pairs = zip(self._layers(log_mels)[1:], wanted[1:], strict=True)
-        distances = [(a - b).abs().mean() / b.abs().mean().clamp(min=1e-6) for a, b in pairs]
-        return torch.stack(distances).float().mean()
+        return feature_distance(self._layers(log_mels)[1:], wanted[1:])
 
     def _layers(self, log_mels: Tensor) -> list[Tensor]:
         """The output of each block (B, W, N), then the logits (B, P, N)."""

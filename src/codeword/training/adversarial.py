@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from codeword.config import AdversarialConfig
 from codeword.data import Batch
-from codeword.nn.discriminators import Judgement, build_discriminators
+from codeword.nn.discriminators import build_discriminators
 from codeword.nn.distributed import sum_over_ranks
+from codeword.nn.features import feature_distance
 from codeword.tokenizer import Tokenizer
 from codeword.training.perception import NO_PERCEPTION, Perception
 from codeword.training.tasks import Losses, Rival, TokenizerTask
@@ -101,7 +102,10 @@ class Adversary(nn.Module):
         judged = list(pairs)
         real, reconstructed, deceived = self.objective
         discrimination = _mean(real(a.logits.float()) + reconstructed(b.logits.float()) for a, b in judged)
-        losses = _mean(deceived(b.logits.float()) for _, b in judged), _mean(_distance(a, b) for a, b in judged)
+        losses = (
+            _mean(deceived(b.logits.float()) for _, b in judged),
+            _mean(feature_distance(b.features, a.features) for a, b in judged),
+        )
         gradients = [torch.autograd.grad(loss, reconstruction, retain_graph=True)[0] for loss in losses]
         return Verdict(discrimination, *(loss.detach() for loss in losses), *gradients)
 
@@ -180,12 +184,3 @@ def _window(size: Sequence[int], crop: int | None, generator: torch.Generator) -
         start = int(torch.randint(n - kept + 1, (), generator=generator))
         window.append(slice(start, start + kept))
     return tuple(window)
-
-
-def _distance(signal: Judgement, reconstruction: Judgement) -> Tensor:
-    """Mean absolute difference of features (Larsen et al. 2016; Kumar et al. 2019, eq. 4), relative to the signal's."""
-    distances = [
-        (a.detach() - b).abs().mean() / a.detach().abs().mean().clamp(min=1e-6)
-        for a, b in zip(signal.features, reconstruction.features, strict=True)
-    ]
-    return torch.stack(distances).float().mean()

@@ -11,17 +11,15 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from codeword.config import MOST_CELLS, LearnedPriorConfig, PriorModelConfig, Recipe, TrainingConfig, load_recipe
 from codeword.data import Dataset, open_dataset
-from codeword.data.recordings import Recordings
 from codeword.errors import RecipeError, UsageError
-from codeword.nn.phones import PhoneNetwork
 from codeword.priors import build_prior
 from codeword.store import Pretrained, locked
 from codeword.tokenizer import Tokenizer
 from codeword.training.adversarial import AdversarialTask
 from codeword.training.environment import cores
 from codeword.training.loop import Trainer
-from codeword.training.perception import NO_PERCEPTION, Perception, PhonePerception
-from codeword.training.phones import PhoneCrops, PhoneTask, build_phone_network
+from codeword.training.networks import build_network_training, build_perception
+from codeword.training.perception import NO_PERCEPTION, Perception
 from codeword.training.run import Run
 from codeword.training.targets import build_lesson
 from codeword.training.tasks import PriorTask, TokenizerTask
@@ -109,30 +107,21 @@ class _Stages:
         recipe = self.recipe
         if recipe.perception is None:
             return
-        assert isinstance(self.train, Recordings)
         fabric, seed = self.fabric(recipe.perception_training), recipe.seed + 4
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = build_phone_network(recipe.perception, self.train)
-        trainer = Trainer(
-            PhoneTask(network, values=recipe.tokenizer.values),
-            recipe.perception_training,
-            run=self.run,
-            fabric=fabric,
-            seed=seed,
+        training = build_network_training(
+            recipe.perception, train=self.train, valid=self.valid, values=recipe.tokenizer.values, seed=seed
         )
-        train, valid = (PhoneCrops(self.train, network, held_out=held_out) for held_out in (False, True))
-        _save(trainer.fit(train, valid), self.run.perception_path, fabric)
+        trainer = Trainer(training.task, recipe.perception_training, run=self.run, fabric=fabric, seed=seed)
+        _save(trainer.fit(training.train, training.valid), self.run.perception_path, fabric)
 
     def perception(self, fabric: Fabric, *, part: str) -> Perception:
         """The perceptual loss of the training of `part`, by the recipe's trained network."""
         config = self.recipe.perception
         if config is None:
             return NO_PERCEPTION
-        network = PhoneNetwork.from_pretrained(self.run.perception_path).to(fabric.device)
         learned_before = part == TokenizerTask.part and self.recipe.targets is not None
         start = 0 if learned_before else config.start
-        return PhonePerception(network, config, start=start, precision=fabric.autocast)
+        return build_perception(config, self.run.perception_path, start=start, fabric=fabric)
 
     def train_tokenizer(self, fabric: Fabric) -> None:
         recipe = self.recipe

@@ -87,7 +87,7 @@ def measure_tokens(
     for name, (_, compress) in COMPRESSORS.items():
         metrics[f"{name}_bits_per_token"] = exactly(8 * len(compress(tokens)) / tokens.size, "bit/token")
     # The codes are the tokens.
-    cells = x.movedim(1, -1)
+    cells = x.movedim(1, -1).long()
 
     def statistics(rows: Tensor) -> dict[str, float]:
         usage = CodeUsage(sizes)
