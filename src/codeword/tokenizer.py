@@ -72,7 +72,11 @@ class Tokenizer(Pretrained):
         self.hop = config.hop
         self.quantizer = build_quantizer(config.quantizer)
         self.likelihood = build_likelihood(
-            config.likelihood, channels=config.channels, values=config.values, sample_rate=config.sample_rate
+            config.likelihood,
+            channels=config.channels,
+            values=config.values,
+            ndim=config.ndim,
+            sample_rate=config.sample_rate,
         )
         self.head = build_head(config.head, features=self.likelihood.features)
         dim = self.quantizer.dim

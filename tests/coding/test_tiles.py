@@ -22,6 +22,7 @@ from codeword.config import (
     Cifar10Config,
     ConvTrunkConfig,
     FiniteScalarQuantizerConfig,
+    InterleavedConfig,
     LikelihoodConfig,
     LogisticMixtureConfig,
     ResidualQuantizerConfig,
@@ -126,7 +127,10 @@ def test_every_kind_of_trunk_is_tried() -> None:
     assert {trunk.kind for trunk in TRUNKS} == kinds - {"identity"}
 
 
-@pytest.mark.parametrize("likelihood", [CategoricalConfig(), LogisticMixtureConfig(components=2)])
+@pytest.mark.parametrize(
+    "likelihood",
+    [CategoricalConfig(), LogisticMixtureConfig(components=2), InterleavedConfig(width=4, hidden=4, blocks=1)],
+)
 def test_told_classes_and_fewer_codes_reach_every_tile(ndim: int, likelihood: LikelihoodConfig) -> None:
     quantizer = ResidualQuantizerConfig(codebook_sizes=(16, 16), dim=8, lookup_dim=4, served_codes=(1,))
     config = TokenizerConfig(

@@ -9,6 +9,7 @@ from torch import Tensor
 from codeword.config import (
     CategoricalConfig,
     GaussianConfig,
+    InterleavedConfig,
     LikelihoodConfig,
     LogisticMixtureConfig,
     SpectralConfig,
@@ -19,11 +20,18 @@ from codeword.errors import UnsupportedError
 from codeword.likelihoods import Gaussian, Likelihood, build_likelihood
 from codeword.likelihoods.logistic_mixture import INITIAL_LOG_SCALE
 
-CONFIGS: list[LikelihoodConfig] = [GaussianConfig(), CategoricalConfig(), LogisticMixtureConfig(components=3)]
+INTERLEAVED = InterleavedConfig(width=8, hidden=8, blocks=1, features=8, output=LogisticMixtureConfig(components=2))
+CONFIGS: list[LikelihoodConfig] = [
+    GaussianConfig(),
+    CategoricalConfig(),
+    LogisticMixtureConfig(components=3),
+    INTERLEAVED,
+]
 
 
 @pytest.fixture(params=CONFIGS, ids=lambda c: c.kind)
 def likelihood(request: pytest.FixtureRequest) -> Likelihood:
+    torch.manual_seed(0)
     return build_likelihood(request.param, channels=3, values=256)
 
 
@@ -56,8 +64,10 @@ def type_config(likelihood: Likelihood) -> LikelihoodConfig:
 
 
 def test_any_rank_and_a_value_for_each_signal(likelihood: Likelihood, size: tuple[int, ...]) -> None:
+    likelihood = build_likelihood(type_config(likelihood), channels=3, values=256, ndim=len(size))
     features = features_for(likelihood, 2, *size)
     x = likelihood.sample(features, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(x, likelihood.sample(features, generator=torch.Generator().manual_seed(0)))
     assert x.shape == (2, 3, *size)
     assert int(x.min()) >= 0
     assert int(x.max()) <= 255
@@ -180,13 +190,14 @@ def test_the_walk_offers_the_probabilities_of_the_numbers_taken(
     likelihood: Likelihood, values: int, size: tuple[int, ...]
 ) -> None:
     """Of four values a draw often takes the outer ones."""
-    likelihood = build_likelihood(type_config(likelihood), channels=3, values=values)
+    likelihood = build_likelihood(type_config(likelihood), channels=3, values=values, ndim=len(size))
     features = features_for(likelihood, 2, *size)
     x = likelihood.sample(features, generator=torch.Generator().manual_seed(1))
-    coming, total = iter(x.flatten(2).unbind(1)), torch.zeros(2)
+    total = torch.zeros(2)
 
     def take(logits: Tensor, i: int) -> Tensor:
-        taken = next(coming)
+        channel, places = likelihood.step(i, size)
+        taken = x.flatten(2)[:, channel, places]
         total.add_(logits.log_softmax(-1).gather(-1, taken[..., None]).flatten(1).sum(1))
         return taken
 

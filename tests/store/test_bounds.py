@@ -14,6 +14,7 @@ from tiny.codec_models import model, speech
 from codeword.config import (
     ConvTrunkConfig,
     FiniteScalarQuantizerConfig,
+    InterleavedConfig,
     SamplesConfig,
     SpectrogramConfig,
     TokenizerConfig,
@@ -35,6 +36,7 @@ SPEECH = speech().tokenizer.config
 SPECTROGRAM = SPEECH.model_copy(
     update={"head": SamplesConfig(), "likelihood": SpectrogramConfig(n_fft=64, hop=16, mels=8, iterations=2)}
 )
+INTERLEAVED = FSQ.model_copy(update={"likelihood": InterleavedConfig(width=4, hidden=4, blocks=1, features=4)})
 WAVENET = FSQ.model_copy(
     update={
         "ndim": 1,
@@ -52,7 +54,8 @@ def save(name: str, folder: Path) -> None:
             speech().save_pretrained(folder)
         case _:
             torch.manual_seed(0)
-            Tokenizer({"fsq": FSQ, "spectrogram": SPECTROGRAM, "wavenet": WAVENET}[name]).save_pretrained(folder)
+            configs = {"fsq": FSQ, "spectrogram": SPECTROGRAM, "interleaved": INTERLEAVED, "wavenet": WAVENET}
+            Tokenizer(configs[name]).save_pretrained(folder)
 
 
 def integers(tree: Any, place: Place = ()) -> Iterator[Place]:
@@ -78,7 +81,7 @@ def growth_mib(before: int) -> float:
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-@pytest.mark.parametrize("name", ["images", "speech", "fsq", "spectrogram", "wavenet"])
+@pytest.mark.parametrize("name", ["images", "speech", "fsq", "spectrogram", "interleaved", "wavenet"])
 def test_every_huge_integer_of_a_config_is_refused(name: str, tmp_path: Path) -> None:
     save(name, tmp_path)
     Model.load(tmp_path)

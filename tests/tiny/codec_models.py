@@ -15,6 +15,7 @@ from codeword.config import (
     CategoricalConfig,
     ConvTrunkConfig,
     GaussianConfig,
+    InterleavedConfig,
     LikelihoodConfig,
     LogisticMixtureConfig,
     PixelCNNConfig,
@@ -38,11 +39,15 @@ _RATES = ResidualQuantizerConfig(codebook_sizes=(8, 8, 4), dim=8, lookup_dim=4, 
 _PIXELCNN = PixelCNNConfig(layers=2, width=8, kernel=3, head_width=16)
 _WAVENET = WaveNetConfig(dilations=(1, 2, 4), width=8, skip_width=8, head_width=8)
 
+_INTERLEAVED = InterleavedConfig(width=8, hidden=4, blocks=1, features=4, output=LogisticMixtureConfig(components=2))
+
 LIKELIHOODS: dict[str, tuple[int, LikelihoodConfig]] = {
     "gaussian": (2, GaussianConfig()),
     "categorical": (2, CategoricalConfig()),
     "mixture": (2, LogisticMixtureConfig(components=2)),
     "mixture-row": (1, LogisticMixtureConfig(components=2)),
+    "interleaved": (2, _INTERLEAVED),
+    "interleaved-row": (1, _INTERLEAVED),
     "decoder": (1, WaveNetDecoderConfig(dilations=(1, 2, 4), width=8, skip_width=8, features=4)),
 }
 

@@ -315,8 +315,7 @@ class ValueCoder:
     """Values (N, C, *S) of blocks under the tokenizer's likelihood given the codes (N, *Q, K) of these blocks.
 
     Each block is decoded as a signal of its own, always in batches of `batch_size` blocks. The mask (N, *S) is True
-    inside the signal. A step of the walk codes one channel of all blocks, or one sample if the likelihood is
-    sequential.
+    inside the signal, and x is 0 outside. The likelihood's `step` tells what a step of the walk codes, of all blocks.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, batch_size: int, label: int | None) -> None:
@@ -325,10 +324,10 @@ class ValueCoder:
 
     def write(self, writers: Writers, codes: Tensor, x: Tensor, mask: Tensor) -> None:
         """Write the values x of blocks after their codes, to the same writers as the codes."""
-        values, flat_mask = pad_batch(x, self.batch_size).flatten(2), mask.flatten(1)
+        values, flat_mask, size = pad_batch(x, self.batch_size).flatten(2), mask.flatten(1), tuple(mask.shape[1:])
 
         def write_step(logits: Tensor, i: int) -> Tensor:
-            channel, positions = self._step(i)
+            channel, positions = self.tokenizer.likelihood.step(i, size)
             values_of_step = values[:, channel, positions]
             for blocks, writer in writers:
                 inside = flat_mask[blocks, positions]
@@ -340,10 +339,10 @@ class ValueCoder:
 
     def read(self, readers: Readers, codes: Tensor, mask: Tensor) -> Tensor:
         """Read the values (N, C, *S) int64 written by `write`. Raises DataError."""
-        flat_mask = mask.flatten(1)
+        flat_mask, size = mask.flatten(1), tuple(mask.shape[1:])
 
         def read_step(logits: Tensor, i: int) -> Tensor:
-            _, positions = self._step(i)
+            _, positions = self.tokenizer.likelihood.step(i, size)
             values_of_step = torch.zeros(logits.shape[:2], dtype=torch.int64)
             for blocks, reader in readers:
                 inside = flat_mask[blocks, positions]
@@ -352,10 +351,6 @@ class ValueCoder:
             return values_of_step
 
         return self._walk(codes, read_step)[: len(mask)]
-
-    def _step(self, i: int) -> tuple[int, slice]:
-        """The channel and the positions (in the flattened axes *S) of step i of the walk."""
-        return (0, slice(i, i + 1)) if self.tokenizer.likelihood.sequential else (i, slice(None))
 
     def _walk(self, codes: Tensor, choose: Choose) -> Tensor:
         with deterministic():

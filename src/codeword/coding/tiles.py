@@ -7,7 +7,7 @@ of the signal, so the padding there is the same as for the whole signal.
 
 from collections.abc import Iterator
 from itertools import product
-from math import ceil
+from math import ceil, inf
 from typing import NamedTuple
 
 import torch
@@ -66,18 +66,20 @@ def decode_tiles(
     _check_convolutional(tokenizer)
     codes = tokenizer.check_codes(codes, size=size, batched=False)
     hop, grid, config = tokenizer.hop, tuple(codes.shape[:-1]), tokenizer.config
-    device = tokenizer.device
+    device, margin = tokenizer.device, ceil(tokenizer.likelihood.reach / hop)
     labels = None if label is None else torch.tensor([label], device=device)
     x = torch.empty(config.channels, *size, dtype=torch.uint8 if config.values <= 256 else torch.int64)
-    for spans in _tiles(grid, tile=tile // hop, context=ceil(reach(tokenizer.decoder))):
+    for spans in _tiles(grid, tile=tile // hop, context=ceil(reach(tokenizer.decoder)) + margin):
         if present is not None and not present[*(slice(span.start, span.stop) for span in spans)].any():
             continue
         window = codes[*(slice(span.first, span.last) for span in spans)]
-        features = tokenizer.features(window[None].to(device), labels)
-        region = x[:, *(slice(span.start * hop, span.stop * hop) for span in spans)]
-        decoded = tokenizer.likelihood.mean(features[:, :, *(span.in_window(hop) for span in spans)])[0].round()
         # The last cells may extend beyond the signal.
-        region.copy_(decoded[:, *(slice(n) for n in region.shape[1:])])
+        end = tuple(min(n, span.last * hop) - span.first * hop for n, span in zip(size, spans, strict=True))
+        features = tokenizer.features(window[None].to(device), labels, size=end)
+        decoded = tokenizer.likelihood.mean(features[:, :, *(span.in_window(hop, margin) for span in spans)])[0].round()
+        region = x[:, *(slice(span.start * hop, span.stop * hop) for span in spans)]
+        firsts = [min(margin, span.start - span.first) * hop for span in spans]
+        region.copy_(decoded[:, *(slice(i, i + n) for i, n in zip(firsts, region.shape[1:], strict=True))])
     return x
 
 
@@ -89,9 +91,12 @@ class _Span(NamedTuple):
     first: int
     last: int
 
-    def in_window(self, hop: int) -> slice:
-        """Slice of the tile relative to its window: in samples with the tokenizer's hop, in cells with a hop of 1."""
-        return slice((self.start - self.first) * hop, (self.stop - self.first) * hop)
+    def in_window(self, hop: int, margin: int = 0) -> slice:
+        """Slice of the tile relative to its window: in samples with the tokenizer's hop, in cells with a hop of 1.
+
+        It has `margin` more cells at each end that is not an end of the window.
+        """
+        return slice(max(0, self.start - self.first - margin) * hop, (self.stop - self.first + margin) * hop)
 
 
 def _tiles(grid: tuple[int, ...], *, tile: int, context: int) -> Iterator[tuple[_Span, ...]]:
@@ -109,8 +114,10 @@ def _spans(cells: int, tile: int, context: int) -> list[_Span]:
 
 
 def _check_convolutional(tokenizer: Tokenizer) -> None:
-    reaches = (tokenizer.frontend.reach, tokenizer.head.reach, tokenizer.likelihood.reach)
-    if max(*reaches, tokenizer.frontend.hop - 1, tokenizer.head.hop - 1) > 0:
+    frontend, head, likelihood = tokenizer.frontend, tokenizer.head, tokenizer.likelihood
+    are_spectral = max(frontend.reach, head.reach) > 0 or max(frontend.hop, head.hop, likelihood.hop) > 1
+    # Windows start at whole cells.
+    if are_spectral or likelihood.reach == inf or tokenizer.hop % likelihood.period:
         raise UnsupportedError(
             "This tokenizer has a spectral frontend or head, or an autoregressive likelihood, so it cannot work on "
             "tiles; stream the recording, or code it whole."

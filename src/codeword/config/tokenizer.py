@@ -5,7 +5,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codeword.config.base import Config, Dilations, HopSamples, Mels, NonNegative, Width, WindowSamples, check_overlap
+from codeword.config.base import (
+    Config,
+    Depth,
+    Dilations,
+    HopSamples,
+    Mels,
+    NonNegative,
+    Width,
+    WindowSamples,
+    check_overlap,
+)
 from codeword.config.quantizer import QuantizerConfig, VectorQuantizerConfig
 from codeword.config.trunk import ConvTrunkConfig, FrontendConfig, HeadConfig, SamplesConfig, TrunkConfig
 
@@ -31,6 +41,22 @@ class LogisticMixtureConfig(Config):
 
     kind: Literal["logistic-mixture"] = "logistic-mixture"
     components: Annotated[int, Field(ge=1, le=64)] = 5
+
+
+class InterleavedConfig(Config):
+    """Interleaved grids of values, each by the likelihood `output` given the codes and the grids before."""
+
+    kind: Literal["interleaved"] = "interleaved"
+    levels: Annotated[int, Field(ge=1, le=4)] = 2
+    """Number of times that the grid of even places is split again; the coarsest has every 2^levels-th place."""
+    width: Width = 64
+    hidden: Width = 64
+    """Width inside a residual block."""
+    blocks: Depth = 2
+    """Residual blocks of each grid."""
+    features: Width = 16
+    """Feature channels of the decoder that condition each value."""
+    output: Annotated[CategoricalConfig | LogisticMixtureConfig, Field(discriminator="kind")] = LogisticMixtureConfig()
 
 
 class SpectralConfig(Config):
@@ -105,7 +131,12 @@ class IdentityLikelihoodConfig(Config):
 
 AudioLikelihoodConfig = SpectralConfig | SpectrogramConfig | WaveNetDecoderConfig
 LikelihoodConfig = Annotated[
-    GaussianConfig | CategoricalConfig | LogisticMixtureConfig | IdentityLikelihoodConfig | AudioLikelihoodConfig,
+    GaussianConfig
+    | CategoricalConfig
+    | LogisticMixtureConfig
+    | InterleavedConfig
+    | IdentityLikelihoodConfig
+    | AudioLikelihoodConfig,
     Field(discriminator="kind"),
 ]
 
@@ -150,6 +181,11 @@ class TokenizerConfig(Config):
             (self.ndim, self.channels) != (1, 1) or self.values > 1024
         ):
             raise ValueError("a wavenet likelihood needs ndim = 1, channels = 1 and at most 1024 values; 256 is mu-law")
+        if isinstance(self.likelihood, InterleavedConfig) and self.hop % (step := 1 << self.likelihood.levels):
+            raise ValueError(
+                f"an interleaved likelihood of {self.likelihood.levels} levels needs cells of a multiple of {step} "
+                f"values along each axis, not {self.hop}; change its levels, or trunk.strides"
+            )
         if self.hop**self.ndim > _MOST_VALUES_PER_CELL:
             raise ValueError(
                 f"trunk.strides and frontend.hop make cells of {self.hop} values along each of {self.ndim} axes; at "

@@ -4,6 +4,7 @@ from codeword.config import (
     CategoricalConfig,
     GaussianConfig,
     IdentityLikelihoodConfig,
+    InterleavedConfig,
     LikelihoodConfig,
     LogisticMixtureConfig,
     SpectralConfig,
@@ -14,6 +15,7 @@ from codeword.likelihoods.base import Likelihood
 from codeword.likelihoods.categorical import Categorical
 from codeword.likelihoods.gaussian import Gaussian
 from codeword.likelihoods.identity import Identity
+from codeword.likelihoods.interleaved import Interleaved
 from codeword.likelihoods.logistic_mixture import LogisticMixture
 from codeword.likelihoods.spectral import Spectral
 from codeword.likelihoods.spectrogram import Spectrogram
@@ -23,9 +25,9 @@ __all__ = ["Gaussian", "Likelihood", "WaveNetDecoder", "build_likelihood"]
 
 
 def build_likelihood(
-    config: LikelihoodConfig, *, channels: int, values: int, sample_rate: int | None = None
+    config: LikelihoodConfig, *, channels: int, values: int, ndim: int = 1, sample_rate: int | None = None
 ) -> Likelihood:
-    """Build the likelihood of a config for signals of `channels` integers below `values`."""
+    """Build the likelihood of a config for signals of `ndim` axes, with `channels` integers below `values`."""
     match config:
         case GaussianConfig():
             return Gaussian(channels, values)
@@ -33,6 +35,9 @@ def build_likelihood(
             return Categorical(channels, values)
         case LogisticMixtureConfig():
             return LogisticMixture(channels, values, components=config.components)
+        case InterleavedConfig():
+            output = build_likelihood(config.output, channels=channels, values=values)
+            return Interleaved(config, output, ndim=ndim)
         case IdentityLikelihoodConfig():
             return Identity(channels, values)
         case SpectralConfig():

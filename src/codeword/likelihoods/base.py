@@ -82,11 +82,16 @@ class Likelihood(nn.Module, ABC):
             taken.append(choose(logits.flatten(1, -2), channel).view(logits.shape[:-1]))
         return torch.stack(taken, 1)
 
+    def step(self, i: int, size: tuple[int, ...]) -> tuple[int, slice | Tensor]:
+        """The channel that step i of `walk` takes, and its places on the flattened axes *S of a signal of `size`."""
+        return i, slice(None)
+
     def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
         """Logits (B, *S, values) of one channel's numbers, given those (B, *S) of the channels before. See `walk`."""
         raise UnsupportedError(
             f"A {type(self).__name__} likelihood lists no probabilities of all values, so its numbers cannot be coded; "
-            f"lossless needs a model whose likelihood is gaussian, categorical, logistic-mixture or wavenet."
+            f"lossless needs a model whose likelihood is gaussian, categorical, logistic-mixture, interleaved or "
+            f"wavenet."
         )
 
     def loss(self, features: Tensor, x: Tensor) -> Tensor:

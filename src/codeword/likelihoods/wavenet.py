@@ -81,6 +81,9 @@ class WaveNetDecoder(Likelihood):
                 progress(t + 1)
         return x.unsqueeze(1)
 
+    def step(self, i: int, size: tuple[int, ...]) -> tuple[int, slice]:
+        return 0, slice(i, i + 1)
+
     def _gumbel(self, features: Tensor, generator: torch.Generator | None) -> Iterator[Tensor]:
         """`gumbel` noise (B, values) for each sample, drawn in blocks."""
         batch, _, samples = features.shape
