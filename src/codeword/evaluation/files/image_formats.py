@@ -1,6 +1,10 @@
-"""Common formats of images, written and read by Pillow."""
+"""Common formats of images, written and read by Pillow, and JPEG XL by its own programs where they are installed."""
 
 import io
+import shutil
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -29,8 +33,14 @@ def _formats(*, together: bool) -> list[OtherFormat]:
     ]
 
 
-LADDER = (*_formats(together=False), *_formats(together=True))
-"""Every format and setting, with one image a file and with all images side by side; the lossy ones at 12 qualities."""
+_JPEG_XL = OtherFormat("JPEG XL lossless", "effort 7", True, {"effort": 7}, together=True)
+_HAS_JPEG_XL = shutil.which("cjxl") is not None and shutil.which("djxl") is not None
+
+LADDER = (*_formats(together=False), *_formats(together=True), *([_JPEG_XL] if _HAS_JPEG_XL else []))
+"""Every format and setting, with one image a file and with all images side by side; the lossy ones at 12 qualities.
+
+JPEG XL is side by side only, because its programs start anew for each file.
+"""
 
 
 def images_a_file(size: tuple[int, ...]) -> int:
@@ -43,12 +53,11 @@ def round_trip(images: Tensor, form: OtherFormat) -> tuple[list[int], Tensor]:
     count, channels, height, width = images.shape
     sizes, decoded = [], []
     for part in images.split(images_a_file((height, width)) if form.together else 1):
-        content = io.BytesIO()
         array = mosaic(part, gap=0).movedim(0, -1).numpy()
-        Image.fromarray(array[..., 0] if channels == 1 else array).save(content, **form.options)
-        sizes.append(len(content.getvalue()))
-        with Image.open(content) as image:
-            array = np.array(image.convert("L" if channels == 1 else "RGB"))
+        write = _by_programs if form is _JPEG_XL else _by_pillow
+        size, image = write(Image.fromarray(array[..., 0] if channels == 1 else array), form)
+        sizes.append(size)
+        array = np.array(image.convert("L" if channels == 1 else "RGB"))
         sheet = torch.from_numpy(array).view(*array.shape[:2], channels).movedim(-1, 0)
         tiles = sheet.unfold(1, height, height).unfold(2, width, width)
         decoded.append(tiles.permute(1, 2, 0, 3, 4).flatten(0, 1)[: len(part)])
@@ -56,6 +65,23 @@ def round_trip(images: Tensor, form: OtherFormat) -> tuple[list[int], Tensor]:
     assert len(result) == count
     assert not form.lossless or torch.equal(result, images), f"{form.title} is not lossless."
     return sizes, result
+
+
+def _by_pillow(image: Image.Image, form: OtherFormat) -> tuple[int, Image.Image]:
+    content = io.BytesIO()
+    image.save(content, **form.options)
+    return len(content.getvalue()), Image.open(content)
+
+
+def _by_programs(image: Image.Image, form: OtherFormat) -> tuple[int, Image.Image]:
+    with TemporaryDirectory() as folder:
+        plain, coded, decoded = (Path(folder, name) for name in ("plain.png", "coded.jxl", "decoded.png"))
+        image.save(plain)
+        encode = ["cjxl", "-d", "0", "-e", str(form.options["effort"]), str(plain), str(coded)]
+        for command in (encode, ["djxl", str(coded), str(decoded)]):
+            subprocess.run(command, check=True, capture_output=True)
+        with Image.open(decoded) as result:
+            return coded.stat().st_size, result.copy()
 
 
 def psnr_db(decoded: Tensor, images: Tensor) -> Tensor:
