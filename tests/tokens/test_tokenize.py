@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from tiny.tokens import CONFIGS, contents, save_tokenizer, write_files
 
 from codeword.config import LogMelConfig
+from codeword.engines import ENGINES, run_jobs
 from codeword.errors import ModelError, UsageError
 from codeword.media.audio import read_audio
 from codeword.media.images import read_image
@@ -24,7 +26,7 @@ from codeword.tokens import encoding as encoding_module
 from codeword.tokens import list_items, tokenize
 from codeword.tokens import run as run_module
 from codeword.tokens.encoding import encode_items
-from codeword.tokens.run import MANIFEST_FILE, Job, divide, info_of
+from codeword.tokens.run import MANIFEST_FILE, Job, divide, info_of, make_shard
 
 COUNT = 23
 
@@ -143,11 +145,11 @@ def test_a_model_that_changes_meanwhile_is_noticed(
 ) -> None:
     items = list_items(str(files), CONFIGS[ndim])
 
-    def replace_model(job: object, parts: object, workers: int) -> object:
+    def replace_model(*arguments: object) -> object:
         save_tokenizer(place, ndim, seed=1)
-        return run_module.ENGINES["local"](job, parts, workers)  # type: ignore[arg-type]
+        return ENGINES["local"](*arguments)
 
-    monkeypatch.setitem(run_module.ENGINES, "late", replace_model)  # type: ignore[arg-type]
+    monkeypatch.setitem(ENGINES, "late", replace_model)
     with pytest.raises(ModelError, match="another model"):
         tokenize(place, items, tmp_path / "out", engine="late")
 
@@ -310,4 +312,4 @@ def assert_equal(place: Path, files: Path, tmp_path: Path, ndim: int, engine: st
     info = info_of(Model.load(place)).model_copy(update={"fingerprint": "0" * 64})
     job = Job(str(place), str(tmp_path / "three"), info)
     with pytest.raises(ModelError, match="another model"):
-        list(run_module.ENGINES[engine](job, divide(items, shard_items=9), 2))
+        list(run_jobs(partial(make_shard, job), divide(items, shard_items=9), workers=2, engine=engine))

@@ -199,6 +199,57 @@ def evaluate(
 
 
 @app.command
+def compare(
+    recipe: str,
+    *,
+    over: Annotated[list[str], Parameter(negative="", consume_multiple=False)],
+    out: Path,
+    set_: Set = None,
+    one_at_a_time: Flag = False,
+    by: str | None = None,
+    test: Flag = False,
+    workers: int | None = None,
+    engine: str = "local",
+    json: Json = False,
+) -> None:
+    """Train a recipe with each combination of settings, measure all on the validation split, and name the best.
+
+    OUT gets a run for each combination, one page (index.html) and one table (comparison.csv). The same command again
+    goes on where it was stopped.
+
+    Args:
+        recipe: A shipped recipe's name (see `codeword recipes`) or a TOML file.
+        over: A field and its values, as in tokenizer.quantizer.beta=0.25,1 or seed=0,1; repeat for more.
+        out: The folder of the comparison.
+        set_: Override one field for all, as in tokenizer_training.steps=500; repeat for more.
+        one_at_a_time: Change one setting at a time, and leave the others as in the recipe; seeds are always combined.
+        by: The measure that decides, psnr_db for one; by default total bits, bits per token or the log-mel distance.
+        test: Also measure the best one on the test split.
+        workers: Trainings at a time, of one thread each; by default one for each core.
+        engine: local, or ray for Ray, on the cluster of RAY_ADDRESS or on this machine.
+        json: Print the comparison as JSON, as it is written.
+    """
+    from codeword import comparison
+
+    settings = [comparison.read_setting(text) for text in over]
+    with show.bar("comparing") as progress:
+        result = comparison.compare(
+            recipe,
+            settings,
+            out,
+            overrides=set_ or [],
+            one_at_a_time=one_at_a_time,
+            objective=by,
+            test=test,
+            workers=workers,
+            engine=engine,
+            progress=progress,
+        )
+    show.comparison(result, as_json=json)
+    show.say(f"The table is {(out / 'index.html').resolve()}")
+
+
+@app.command
 def report(run: Path, *, seed: int = 0) -> None:
     """Write RUN/report/index.html: curves, reconstructions, codes, samples and the table, in one file.
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from codeword.comparison import Comparison
     from codeword.evaluation import Evaluation, Metric
     from codeword.files import Outcome
 
@@ -151,6 +152,28 @@ def evaluations(results: "Mapping[str, Evaluation]", *, as_json: bool) -> None:
         return
     for result in results.values():
         evaluation(result, as_json=False)
+
+
+def comparison(result: "Comparison", *, as_json: bool) -> None:
+    """A comparison, as its JSON or as a table of the measure that decides."""
+    if as_json:
+        print(json.dumps(result.model_dump(mode="json"), indent=2))
+        return
+    from rich.table import Table
+
+    groups = result.groups()
+    paths = list(dict.fromkeys(path for group in groups for path in group.values))
+    table = Table(title=f"{result.recipe}, validation split")
+    for heading in (*paths, result.objective, "over seeds"):
+        table.add_column(heading, overflow="fold")
+    for group in groups:
+        spread = group.measures.get(result.objective)
+        shown = ("failed", "") if spread is None else (f"{spread.mean:.4g}", f"{spread.low:.4g} to {spread.high:.4g}")
+        best = group.values == result.best
+        table.add_row(*(group.values.get(p, "") for p in paths), *shown, style="bold" if best else None)
+    _console().print(table)
+    chosen = ", ".join(f"{path}={value}" for path, value in result.best.items())
+    print(printable(f"best by {result.objective}: {chosen or 'the recipe as it is'}"))
 
 
 def _console() -> "Console":

@@ -6,26 +6,19 @@ it keeps the finished shards, and its result has the same bytes as that of an un
 
 import hashlib
 import json
-import logging
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from codeword.coding import deterministic
 from codeword.config import validate
 from codeword.config.base import Config
-from codeword.errors import CodewordError, DataError, ModelError, UsageError, reason
+from codeword.engines import check_engine, run_jobs
+from codeword.errors import DataError, ModelError, UsageError
 from codeword.media import medium_of
 from codeword.model import Model
 from codeword.pretrained import load
@@ -130,10 +123,7 @@ def tokenize(
     shard_items = medium_of(config).shard_items if shard_items is None else shard_items
     if not 1 <= shard_items <= MAX_ROWS:
         raise UsageError(f"A shard holds 1 to {MAX_ROWS:,} items, not {shard_items:,}; change `shard_items`.")
-    if workers < 1:
-        raise UsageError(f"The number of workers must be 1 or more, not {workers}.")
-    if engine not in ENGINES:
-        raise UsageError(f"There is no engine {engine!r}; there are {', '.join(ENGINES)}.")
+    check_engine(engine, workers)
     parts = divide(items, shard_items=shard_items)
     finished: list[ShardSummary] = []
     done = 0
@@ -149,7 +139,8 @@ def tokenize(
                 effort=effort,
             ),
         )
-        for shard in ENGINES[engine](Job(str(name_or_path), str(out), info_of(model), effort), parts, workers):
+        job = Job(str(name_or_path), str(out), info_of(model), effort)
+        for shard in run_jobs(partial(make_shard, job), parts, workers=workers, engine=engine):
             finished.append(shard)
             done += len(parts[shard.number].items)
             progress(done, len(items))
@@ -291,98 +282,3 @@ def _tokenizer(name_or_path: str, fingerprint: str) -> Tokenizer:
     if model.fingerprint != fingerprint:
         raise ModelError(f"{name_or_path} changed to another model during the run; start again.")
     return model.tokenizer
-
-
-def _run_locally(job: Job, parts: Sequence[Part], workers: int) -> Iterator[ShardSummary]:
-    """Write the shards with `workers` processes, or, for one worker, in this process. Raises CodewordError."""
-    if min(workers, len(parts)) <= 1:
-        yield from map(partial(make_shard, job), parts)
-        return
-    # Processes are spawned, because torch's threads do not work in a forked process.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(parts)), mp_context=context, initializer=_prepare_worker)
-    try:
-        for future in as_completed([pool.submit(_make_shard_or_exit, job, part) for part in parts]):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise CodewordError(
-            "A worker process was killed, perhaps because memory ran out; run the command again with fewer workers: "
-            "finished shards are kept."
-        ) from error
-    except (KeyboardInterrupt, SystemExit):
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _run_on_ray(job: Job, parts: Sequence[Part], workers: int) -> Iterator[ShardSummary]:
-    """Write the shards with Ray Data, on the cluster of RAY_ADDRESS or, without it, `workers` cores of this machine.
-
-    All machines of a cluster need the model, the data and the folder of the shards at the same paths.
-
-    Raises:
-        UsageError: the package `ray` is missing.
-        CodewordError: Ray failed, or as `make_shard`.
-    """
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise UsageError("The engine ray needs the package ray; run `pip install 'codeword[ray]'`.") from error
-    for name in ("ray", "ray.data"):  # Errors are raised, so their log messages are not needed.
-        logging.getLogger(name).setLevel(logging.ERROR)
-    if not ray.is_initialized():
-        # An existing cluster determines its number of cores.
-        cores = None if os.environ.get("RAY_ADDRESS") else workers
-        ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    if not parts:
-        return
-    # One block per part, because Ray assigns work in blocks.
-    dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
-    try:
-        for row in dataset.map(partial(_make_row, job), num_cpus=1).iter_rows():
-            if isinstance(row["finished"], CodewordError):
-                raise row["finished"]
-            yield row["finished"]
-    except ray.exceptions.RayError as error:
-        raise CodewordError(f"Ray failed ({reason(error)}).") from error
-
-
-ENGINES: dict[str, Callable[[Job, Sequence[Part], int], Iterator[ShardSummary]]] = {
-    "local": _run_locally,
-    "ray": _run_on_ray,
-}
-
-
-def _make_row(job: Job, row: dict[str, Any]) -> dict[str, Any]:
-    """The summary of a shard, or a CodewordError; it is not raised, because Ray would wrap it in its own error."""
-    try:
-        return {"finished": make_shard(job, row["part"])}
-    except CodewordError as error:
-        return {"finished": error}
-
-
-def _make_shard_or_exit(job: Job, part: Part) -> ShardSummary:
-    try:
-        return make_shard(job, part)
-    except SystemExit:  # The pool would keep the exception as a result, and go on with the next shard.
-        os._exit(1)
-
-
-def _prepare_worker() -> None:
-    """End this process when its parent ends or is killed, because it would wait for work forever.
-
-    SIGTERM becomes an exception, so that temporary files are removed.
-    """
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()

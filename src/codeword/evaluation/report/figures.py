@@ -17,7 +17,7 @@ DPI = 150
 WIDTH_INCHES = 10.0
 
 BLUE, ORANGE, GREEN, GREY, INK = "#1f5f99", "#c8601a", "#3f8f5f", "#a9b6c4", "#222b36"
-_CODE_COLOURS = (BLUE, ORANGE, GREEN, "#8a5aa8", "#b0914a", "#4aa3b0", "#b04a6d", "#6d7b8a")
+CODE_COLOURS = (BLUE, ORANGE, GREEN, "#8a5aa8", "#b0914a", "#4aa3b0", "#b04a6d", "#6d7b8a")
 
 _MAX_MAGNIFICATION = 24
 
@@ -67,7 +67,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes; `limit` is a value with its label, drawn as a dashed line; `log_x` is for rates."""
+    """One set of axes; `limit` is a value with its label, drawn as a dashed line; `log_x` is for rates.
+
+    `x_names` are the names of the places 0, 1, and so on of the x axis, if these are not numbers.
+    """
 
     title: str
     y_label: str
@@ -76,6 +79,7 @@ class Panel:
     limit: tuple[float, str] | None = None
     percent: bool = False
     log_x: bool = False
+    x_names: Sequence[str] = ()
 
 
 def panels_figure(panels: Sequence[Panel]) -> Figure:
@@ -104,8 +108,12 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
             axes.xaxis.set_minor_locator(NullLocator())
+        elif panel.x_names:
+            axes.set_xticks(range(len(panel.x_names)), panel.x_names, parse_math=False)
+            axes.set_xlim(-0.4, len(panel.x_names) - 0.6)
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            whole = all(float(x).is_integer() for line in panel.lines for x in line.x)
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
         axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
 
@@ -119,7 +127,7 @@ def code_use_figure(counts: Sequence[Tensor]) -> Figure:
     for k, histogram in enumerate(counts):
         used = histogram.sort(descending=True).values.numpy()
         used = used[used > 0]
-        colour = _CODE_COLOURS[k % len(_CODE_COLOURS)]
+        colour = CODE_COLOURS[k % len(CODE_COLOURS)]
         label = f"{'codewords' if len(counts) == 1 else f'code {k + 1}'}: {len(used)} of {len(histogram)} used"
         edges = torch.arange(len(used) + 1).numpy()
         # The baseline stays below one, so that a codeword used once is visible on the logarithmic axis.

@@ -15,8 +15,8 @@ from codeword.media.audio import write_audio
 from codeword.store import write_atomically
 from codeword.training.run import Run
 
-# CSS pixels of a figure of WIDTH_INCHES; narrower figures are scaled by the same factor, so all have one font size.
-_PAGE_WIDTH = 1000
+PAGE_WIDTH = 1000
+"""CSS pixels of a figure of WIDTH_INCHES; narrower figures are scaled by the same factor, so all have one font size."""
 
 
 def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
@@ -39,7 +39,7 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
     run = run if isinstance(run, Run) else Run.open(run)
     evaluation, recipe = read_evaluation(run), run.recipe()
     contents = report_contents(run, evaluation, samples=samples, seed=seed)
-    figures = [_embedded(section, run.report_path) for section in contents.sections]
+    figures = [embedded(section, run.report_path) for section in contents.sections]
     facts = [
         ("Data", f"{recipe.data.kind}, {evaluation.split} split, {evaluation.signals:,} signals"),
         ("Codes", contents.code_summary),
@@ -58,7 +58,7 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
         split=evaluation.split,
         figures=figures,
         sounds=any(figure.players for figure in figures),
-        page_width=_PAGE_WIDTH,
+        page_width=PAGE_WIDTH,
     )
     path = run.report_path / "index.html"
     write_atomically(path, page.encode())
@@ -76,15 +76,15 @@ class EmbeddedSection:
     players: list[tuple[str, list[tuple[str, str]]]]
 
 
-def _embedded(section: Section, folder: Path) -> EmbeddedSection:
-    """Draw a section, and write its figure and sounds to the folder."""
+def embedded(section: Section, folder: Path) -> EmbeddedSection:
+    """A section as the page holds it. Its figure and sounds are also written to the folder."""
     figure = section.draw()
     image = png(figure, small_palette=section.small_palette)
     write_atomically(folder / f"{section.name}.png", image)
     return EmbeddedSection(
         title=section.title,
         caption=section.caption,
-        width=round(figure.get_figwidth() / WIDTH_INCHES * _PAGE_WIDTH),
+        width=round(figure.get_figwidth() / WIDTH_INCHES * PAGE_WIDTH),
         data_uri=_data_uri("image/png", image),
         players=[
             (label, [(sound.label, _write_sound(sound, folder)) for sound in sounds])

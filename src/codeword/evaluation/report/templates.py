@@ -1,16 +1,19 @@
-"""Jinja templates of this package, and the facts that both the report and the model card list."""
+"""Jinja templates, and the facts that both the report and the model card list."""
 
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from codeword.training.run import Run
 
 
-def render(template: str, *, autoescape: bool = True, **values: Any) -> str:
-    """Render a template of this folder; without `autoescape`, it has to escape text from outside by `in_line`."""
+def render(template: str, *, package: str = __package__, autoescape: bool = True, **values: Any) -> str:
+    """Render a template of a package, which may include those of this one.
+
+    Without `autoescape`, it has to escape text from outside by `in_line`.
+    """
     environment = Environment(
-        loader=PackageLoader("codeword.evaluation.report", "."),
+        loader=ChoiceLoader([PackageLoader(name, ".") for name in (package, __package__)]),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,

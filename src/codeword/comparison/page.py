@@ -1,0 +1,165 @@
+"""The table of a comparison: an HTML page with figures, and a CSV file with the measures of every run."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from math import isnan
+from pathlib import Path
+
+from codeword.comparison.results import PEAK_MIB, STEP_MS, Comparison, Group, Spread
+from codeword.config import Recipe
+from codeword.evaluation.report.figures import BLUE, CODE_COLOURS, GREY, Line, Panel, Section, panels_figure
+from codeword.evaluation.report.metrics import TITLES
+from codeword.evaluation.report.page import PAGE_WIDTH, embedded
+from codeword.evaluation.report.templates import render
+from codeword.store import write_atomically
+from codeword.training.environment import environment
+
+# Those of the report continue the row above.
+_TITLES = {
+    "code_bpd": "Bits of the codes per dimension",
+    "pixel_bpd": "Bits of the signal, given its codes",
+    "bits_per_second_prior": "Bit rate under the prior",
+    STEP_MS: "Time of a training step, ms",
+    PEAK_MIB: "Largest memory, MiB",
+}
+_COLUMNS = (
+    *("total_bpd", "pixel_bpd", "code_bpd", "bits_per_code", "bits_per_token", "mse_over_variance", "psnr_db", "ssim"),
+    *("bits_per_second_prior", "per", "stoi", "pesq_wb", "log_mel_distance", "usage", "perplexity", STEP_MS, PEAK_MIB),
+)
+# The rate and the distortion of each medium.
+_CURVES = (("code_bpd", "psnr_db"), ("bits_per_second_prior", "log_mel_distance"))
+_PANELS_IN_A_ROW = 3
+_LONGEST_NAME = 16
+
+
+@dataclass(frozen=True)
+class _Row:
+    values: list[str]
+    figures: list[tuple[str, str]]
+    best: bool
+
+
+def write_page(comparison: Comparison, out: Path, *, recipe: Recipe) -> None:
+    """Write `index.html`, its figures and `comparison.csv` to the folder `out`."""
+    groups = comparison.groups()
+    paths = list(dict.fromkeys(path for group in groups for path in group.values))
+    measured = {name for group in groups for name in group.measures}
+    names = [comparison.objective, *(n for n in _COLUMNS if n in measured and n != comparison.objective)]
+    seeds = max(len(group.trials) for group in groups)
+    known = environment()
+    page = render(
+        "compare.html.j2",
+        package=__package__,
+        comparison=comparison,
+        description=recipe.description,
+        facts=[
+            ("Trainings", f"{len(comparison.trials):,}, of {recipe.tokenizer_training.steps:,} steps unless varied"),
+            ("Commit", known["commit"]),
+            ("Machine", known["machine"]),
+        ],
+        seeds=f"{seeds} seeds" if seeds > 1 else "one seed",
+        several_seeds=seeds > 1,
+        objective_title=title(comparison.objective).lower(),
+        paths=paths,
+        columns=[(title(name), name) for name in names],
+        rows=[_row(group, paths, names, best=group.values == comparison.best) for group in groups],
+        failed=[trial for trial in comparison.trials if trial.error],
+        test=comparison.test,
+        test_rows=list(_test_rows(comparison)),
+        figures=[embedded(section, out / "figures") for section in _sections(comparison, groups, paths)],
+        page_width=PAGE_WIDTH,
+    )
+    write_atomically(out / "comparison.csv", _csv(comparison).encode())
+    write_atomically(out / "index.html", page.encode())
+
+
+def title(name: str) -> str:
+    """The title of a measure."""
+    return _TITLES.get(name) or TITLES.get(name, name)
+
+
+def as_text(spread: Spread | None) -> tuple[str, str]:
+    """Mean and range with four digits, both empty if there is nothing to show."""
+    if spread is None or isnan(spread.mean):
+        return "", ""
+    mean, low, high = (f"{value:.4g}".replace("-", "−") for value in spread)
+    return mean, "" if low == high else f"{low} – {high}"
+
+
+def _row(group: Group, paths: list[str], names: list[str], *, best: bool) -> _Row:
+    figures = [as_text(group.measures.get(name)) for name in names]
+    return _Row([group.values.get(path, "as in the recipe") for path in paths], figures, best)
+
+
+def _test_rows(comparison: Comparison) -> Iterator[tuple[str, str, list[str]]]:
+    for name in _COLUMNS:
+        values = [measures.get(name) for measures in comparison.test.values()]
+        if any(value is not None for value in values):
+            yield title(name), name, ["" if value is None else f"{value:.4g}" for value in values]
+
+
+def _sections(comparison: Comparison, groups: list[Group], paths: list[str]) -> Iterator[Section]:
+    panels = [panel for path in paths if (panel := _effect(comparison, path)) is not None]
+    for start in range(0, len(panels), _PANELS_IN_A_ROW):
+        row = panels[start : start + _PANELS_IN_A_ROW]
+        yield Section(
+            f"settings-{1 + start // _PANELS_IN_A_ROW}",
+            "Effect of the settings",
+            "A dot is a run, and the line joins the means of all runs with the same value.",
+            partial(panels_figure, row),
+        )
+    for rate, distortion in _CURVES:
+        measured = [group for group in groups if {rate, distortion} <= group.measures.keys()]
+        if len(measured) > 1:
+            panel = _rate_distortion(comparison, measured, rate, distortion)
+            caption = "Means over seeds. " + (
+                "Fewer bits are to the left." if len(measured) <= len(CODE_COLOURS) else "The best one is blue."
+            )
+            yield Section("rate-distortion", "Rate and distortion", caption, partial(panels_figure, [panel]))
+
+
+def _effect(comparison: Comparison, path: str) -> Panel | None:
+    """The objective against the values of a setting; None if it has a single value that was measured."""
+    name = comparison.objective
+    runs = [(t.values[path], t.measures[name]) for t in comparison.trials if path in t.values and name in t.measures]
+    values = list(dict.fromkeys(value for value, _ in runs))
+    if len(values) < 2:
+        return None
+    columns = [[measure for value, measure in runs if value == v] for v in values]
+    means = Line("mean", range(len(values)), [sum(column) / len(column) for column in columns], BLUE)
+    dots = Line("a run", [values.index(value) for value, _ in runs], [m for _, m in runs], GREY, dots=True)
+    setting = path.rpartition(".")[2]
+    return Panel(setting, title(name), [dots, means], x_label=path, x_names=[_short(value) for value in values])
+
+
+def _rate_distortion(comparison: Comparison, groups: list[Group], rate: str, distortion: str) -> Panel:
+    few = len(groups) <= len(CODE_COLOURS)
+    lines = []
+    for number, group in enumerate(groups):
+        best = group.values == comparison.best
+        colour = CODE_COLOURS[number] if few else BLUE if best else GREY
+        label = ", ".join(_short(value) for value in group.values.values()) if few or best else "_"
+        point = [group.measures[rate].mean], [group.measures[distortion].mean]
+        lines.append(Line(label, *point, colour, dots=True))
+    return Panel(title(distortion), title(distortion), lines, x_label=title(rate))
+
+
+def _short(value: str) -> str:
+    value = value.strip('"')
+    return value if len(value) <= _LONGEST_NAME else value[: _LONGEST_NAME - 1] + "…"
+
+
+def _csv(comparison: Comparison) -> str:
+    """One line for each run: its folder, its settings, and every measure on the validation split."""
+    paths = list(dict.fromkeys(path for trial in comparison.trials for path in trial.values))
+    names = list(dict.fromkeys(name for trial in comparison.trials for name in trial.measures))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["folder", *paths, *names, "error"])
+    for trial in comparison.trials:
+        settings = [trial.values.get(path, "") for path in paths]
+        writer.writerow([trial.folder, *settings, *(trial.measures.get(n, "") for n in names), trial.error or ""])
+    return text.getvalue()

@@ -1,0 +1,162 @@
+"""Comparisons: the plan has every combination once, seeds are averaged, and what is finished is kept."""
+
+import csv
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny.cli import run_cli
+
+from codeword.comparison import Comparison, Setting, Trial, compare, read_setting
+from codeword.comparison.plan import MAX_TRIALS, combinations, folder_name
+from codeword.comparison.results import find_best, grouped, is_better
+from codeword.config import load_recipe, validate_json
+from codeword.errors import RecipeError, UsageError
+from codeword.training import Run
+
+TINY = [
+    "data.train=8",
+    "data.valid=4",
+    "data.test=4",
+    "tokenizer.trunk.width=4",
+    "tokenizer.quantizer.codebook_sizes=[8]",
+    "tokenizer_training.steps=2",
+    "prior_training.steps=1",
+]
+SEEDS = Setting("seed", ("0", "1"))
+
+plain = st.integers(-5, 5) | st.text("ab c.-", min_size=1).filter(lambda text: text.strip() == text)
+values = st.lists(plain | st.lists(st.integers(0, 9), max_size=3), min_size=1, max_size=4, unique_by=json.dumps)
+
+
+@given(values)
+def test_values_of_a_setting_reach_the_recipe_as_they_were(found: list[object]) -> None:
+    setting = read_setting("description=" + ",".join(json.dumps(value) for value in found))
+    assert len(setting.values) == len(found)
+    for value, wanted in zip(setting.values, found, strict=True):
+        if isinstance(wanted, str):
+            assert load_recipe("demo-images", overrides=[f"description={value}"]).description == wanted
+        else:
+            assert json.loads(value) == wanted
+
+
+def test_words_and_tables_are_values() -> None:
+    assert read_setting("data.kind=cifar10,drawn").values == ("cifar10", "drawn")
+    tables = read_setting('tokenizer.quantizer={kind="vector", dim=8, lookup_dim=4},{kind="finite-scalar"}')
+    recipes = [load_recipe("demo-images", overrides=[f"{tables.path}={value}"]) for value in tables.values]
+    assert [recipe.tokenizer.quantizer.kind for recipe in recipes] == ["vector", "finite-scalar"]
+
+
+@pytest.mark.parametrize("text", ["", "beta", "=1", "a..b=1", "a=", "a=1,,2"])
+def test_what_is_no_setting_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is not of the form"):
+        read_setting(text)
+
+
+def test_a_value_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="names a value twice"):
+        read_setting("seed=1,1")
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 3), st.booleans())
+def test_a_plan_has_each_combination_once(counts: list[int], seeds: int, one_at_a_time: bool) -> None:
+    settings = [Setting(f"a.{i}", tuple(map(str, range(n)))) for i, n in enumerate(counts)]
+    settings += [Setting("seed", tuple(map(str, range(seeds))))] if seeds else []
+    found = combinations(settings, one_at_a_time=one_at_a_time)
+    assert len({json.dumps(trial) for trial in found}) == len(found)
+    assert len({folder_name(number, trial) for number, trial in enumerate(found)}) == len(found)
+    repeats = max(seeds, 1)
+    if one_at_a_time:
+        assert len(found) == sum(counts) * repeats
+        assert all(len(trial.keys() - {"seed"}) == 1 for trial in found)
+    else:
+        everything = product(*(setting.values for setting in settings))
+        assert [tuple(trial.values()) for trial in found] == list(everything)
+
+
+def test_a_plan_is_bounded_and_names_a_setting_once() -> None:
+    many = Setting("a", tuple(map(str, range(MAX_TRIALS + 1))))
+    for settings, said in [([many], "at most 1,000"), ([SEEDS, SEEDS], "named twice")]:
+        with pytest.raises(UsageError, match=said):
+            combinations(settings, one_at_a_time=False)
+
+
+def trials(measures: dict[tuple[str, str], float], name: str = "total_bpd") -> list[Trial]:
+    return [
+        Trial(folder=f"{a}-{seed}", values={"a": a, "seed": seed}, measures={name: value})
+        for (a, seed), value in measures.items()
+    ]
+
+
+def test_seeds_are_averaged_and_the_best_mean_wins() -> None:
+    done = trials({("x", "0"): 1.0, ("x", "1"): 5.0, ("y", "0"): 2.0, ("y", "1"): 2.5})
+    x, y = grouped(done)
+    assert x.measures["total_bpd"] == (3.0, 1.0, 5.0)
+    assert find_best(done, None) == ("total_bpd", y)
+    higher = trials({("x", "0"): 1.0, ("y", "0"): 2.0}, "psnr_db")
+    assert find_best(higher, "psnr_db")[1].values == {"a": "y"}
+    assert is_better("log_mel_distance", 1, 2)
+    assert is_better("stoi", 2, 1)
+
+
+def test_failed_trials_count_in_no_mean() -> None:
+    failed = Trial(folder="f", values={"a": "x", "seed": "1"}, error="It diverged.")
+    (group,) = grouped([*trials({("x", "0"): 1.0}), failed])
+    assert group.measures["total_bpd"].mean == 1.0
+    with pytest.raises(UsageError, match=r"every training failed, the first one so: It diverged\."):
+        find_best([failed], None)
+    with pytest.raises(UsageError, match="there are total_bpd"):
+        find_best(trials({("x", "0"): 1.0}), "loss")
+
+
+def test_one_command_compares_and_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of the three trainings was stopped, and one diverges."""
+    rates = read_setting("tokenizer_training.learning_rate=0.001,1e30")
+    out, overrides = tmp_path / "out", [word for override in TINY for word in ("--set", override)]
+    arguments = ["demo-images", "--out", out, "--over", f"{rates.path}={','.join(rates.values)}", "--workers", "2"]
+    first = combinations([rates], one_at_a_time=False)[0]
+    stopped = load_recipe("demo-images", overrides=[*TINY, *(f"{path}={value}" for path, value in first.items())])
+    Run.create(out / "runs" / folder_name(0, first), stopped, resume=False)
+    (out / "plan.json").write_text(
+        json.dumps(
+            {
+                "recipe": load_recipe("demo-images", overrides=TINY).model_dump(mode="json"),
+                "trials": combinations([rates], one_at_a_time=False),
+            }
+        )
+    )
+    assert run_cli("compare", *arguments, *overrides, "--test", "--json") == 0
+    found = validate_json(Comparison, capsys.readouterr().out, place="the output")
+    kept, failed = found.trials
+    assert found.best == {rates.path: "0.001"}
+    assert {"total_bpd", "usage", "psnr_db", "peak_mib"} <= kept.measures.keys()
+    assert "lower" in (failed.error or "")
+    assert found.test[kept.folder].keys() == kept.measures.keys() - {"peak_mib", "step_ms"}
+    page = (out / "index.html").read_text()
+    assert kept.folder in page
+    assert "Failed" in page
+    rows = list(csv.DictReader((out / "comparison.csv").read_text().splitlines()))
+    assert [row["folder"] for row in rows] == [kept.folder, failed.folder]
+    assert float(rows[0]["total_bpd"]) == kept.measures["total_bpd"]
+
+    written = (out / "runs" / kept.folder / "tokenizer" / "model.safetensors").stat().st_mtime_ns
+    again = compare("demo-images", [rates], out, overrides=TINY, workers=1)
+    assert again.trials[0] == kept
+    assert (out / "runs" / kept.folder / "tokenizer" / "model.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(UsageError, match="holds another comparison"):
+        compare("demo-images", [SEEDS], out, overrides=TINY)
+
+
+def test_wrong_values_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="beta"):
+        compare("demo-images", [Setting("tokenizer.quantizer.beta", ("0.25", "-1"))], tmp_path / "out")
+    for settings, workers, said in [([], 1, "nothing to compare"), ([SEEDS], 0, "must be 1 or more")]:
+        with pytest.raises(UsageError, match=said):
+            compare("demo-images", settings, tmp_path / "out", workers=workers)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "other" / "runs").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"holds runs, but no plan\.json"):
+        compare("demo-images", [SEEDS], tmp_path / "other")
