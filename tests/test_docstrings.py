@@ -9,8 +9,11 @@ import pytest
 
 MODULES = [
     "codeword.config.reading",
+    "codeword.evaluation.measure.features",
     "codeword.likelihoods.base",
     "codeword.model",
+    "codeword.nn.classifier",
+    "codeword.nn.features",
     "codeword.priors.base",
     "codeword.priors.sampler",
     "codeword.quantizers.base",

@@ -30,7 +30,7 @@ from codeword.data import open_dataset
 from codeword.media.audio import read_audio
 from codeword.media.images import read_image, write_image
 from codeword.model import Model
-from codeword.pretrained import NAMES, load_pretrained, pretrained_folder
+from codeword.pretrained import JUDGE, NAMES, load_pretrained, pretrained_folder
 from codeword.priors import build_prior
 from codeword.tokenizer import Tokenizer
 
@@ -245,6 +245,7 @@ def test_the_shipped_models_need_no_name(name: str, tmp_path: Path) -> None:
 
 
 def test_the_shipped_models_weigh_at_most_14_mebibytes() -> None:
-    sizes = [path.stat().st_size for name in NAMES for path in pretrained_folder(name).rglob("*") if path.is_file()]
+    folders = [pretrained_folder(name) for name in (*NAMES, JUDGE)]
+    sizes = [path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file()]
     assert sum(sizes) <= 14 << 20
     assert {load_pretrained(name).tokenizer.config.ndim for name in NAMES} == {1, 2}

@@ -31,6 +31,8 @@ NAMES = {
     "total_bpd",
     "bernoulli_proxy_bits",
     "mse_plus_vq_loss",
+    "probe_accuracy",
+    "probe_accuracy_pixels",
 }
 
 

@@ -165,14 +165,24 @@ def _train(recipe: "Recipe", out: Path, *, resume: bool, devices: int | None, as
     from codeword.training import train as train_recipe
 
     run = train_recipe(recipe, out, resume=resume, devices="auto" if devices is None else devices)
-    last = {part: records[-1] for part in ("tokenizer", "prior") if (records := list(run.records(part, "valid")))}
+    last = {
+        part: records[-1]
+        for part in ("perception", "tokenizer", "prior")
+        if (records := list(run.records(part, "valid")))
+    }
     show.validation(last, as_json=as_json)
     show.say(f"Trained; next: {command('evaluate', out)}, then {command('report', out)}.")
 
 
 @app.command
 def evaluate(
-    run: Path, *, split: str = "test", files: Flag = False, limit: int | None = None, json: Json = False
+    run: Path,
+    *,
+    split: str = "test",
+    files: Flag = False,
+    limit: int | None = None,
+    judge: Path | None = None,
+    json: Json = False,
 ) -> None:
     """Measure a finished run on one split: distortion, codebook use, true bits per dimension.
 
@@ -185,6 +195,8 @@ def evaluate(
         split: train, valid or test.
         files: Also write real files, ours and PNG, WebP and JPEG, or FLAC, Opus and MP3, and read them back; slow.
         limit: At most this many signals of the split; by default what the recipe says.
+        judge: The run that trained a classifier of the data's classes, to read pictures; by default the one in the
+            package, for CIFAR-10.
         json: Print the evaluation as JSON, as it is written.
     """
     from codeword.evaluation import evaluate as evaluate_run
@@ -193,7 +205,14 @@ def evaluate(
     path = Run.open(run).path_of_evaluation(split, limit)  # type: ignore[arg-type]
     earlier = path.exists()
     with show.bar("evaluating") as progress:
-        result = evaluate_run(run, split=split, files=files, limit=limit, progress=progress)  # type: ignore[arg-type]
+        result = evaluate_run(
+            run,
+            split=split,  # type: ignore[arg-type]
+            files=files,
+            limit=limit,
+            judge=judge,
+            progress=progress,
+        )
     show.evaluation(result, as_json=json)
     show.say(f"Written to {path}" + (", in place of an earlier one." if earlier else "."))
 

@@ -11,6 +11,8 @@ from codeword.data import open_dataset
 from codeword.data.base import Split
 from codeword.errors import RecipeError, UsageError
 from codeword.evaluation.files import FileMeasures, measure_files
+from codeword.evaluation.measure.class_probes import Splits, measure_probes
+from codeword.evaluation.measure.classes import measure_by_judge, open_judge
 from codeword.evaluation.measure.images import measure_signals
 from codeword.evaluation.measure.speech import measure_recordings
 from codeword.evaluation.measure.tokens import measure_tokens
@@ -32,6 +34,7 @@ def evaluate(
     split: Split = "test",
     files: bool = False,
     limit: int | None = None,
+    judge: str | Path | None = None,
     device: str | torch.device | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
@@ -50,11 +53,14 @@ def evaluate(
         files: also write all signals to files in our format and in others, and decode them; slow. By default, those of
             an earlier evaluation are kept if all other measures are equal.
         limit: at most this many signals of the split; by default the recipe's.
+        judge: a classifier of the classes of the data, the run that trained it or its folder; by default the one in the
+            package, of CIFAR-10, where it fits.
         device: the device to compute on; by default a GPU if there is one.
         progress: called with the number of signals that are done and the number of all signals.
 
     Raises:
-        UsageError: there is no run, it is not finished, or it has no such split; or `limit` is below 1.
+        UsageError: there is no run, it is not finished, or it has no such split; or `limit` is below 1; or the judge is
+            not for this data.
         DataError, ModelError: data or models cannot be read.
     """
     run = run if isinstance(run, Run) else Run.open(run)
@@ -67,8 +73,18 @@ def evaluate(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tokenizer, prior = run.tokenizer().to(device), run.prior().to(device)
     data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
+    network = open_judge(judge, data, values=tokenizer.config.values)
     measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
     measures = measure(tokenizer, prior, data, train, config, progress=progress)
+    if data.classes and measure is measure_signals:
+        splits = Splits(train, open_dataset(recipe.data, "valid"), data)
+        metrics, left_out = measure_probes(tokenizer, splits, config)
+        if network is not None:
+            judged, not_judged = measure_by_judge(network, tokenizer, prior, data, config, progress=progress)
+            metrics, left_out = metrics | judged, left_out | not_judged
+        measures = measures.model_copy(
+            update={"metrics": measures.metrics | metrics, "left_out": measures.left_out | left_out}
+        )
     path, environment = run.path_of_evaluation(split, limit), run.environment()
     if files:
         written = measure_files(Model.load(run.folder), data, config, progress=progress)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from codeword.model import Model
 
 NAMES = ("images", "speech")
+JUDGE = "cifar10-judge"
+"""A classifier of CIFAR-10, by which evaluations judge pictures."""
 
 
 def load(name_or_path: str | Path) -> "Model":

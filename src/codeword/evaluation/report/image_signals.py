@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from codeword.data import evaluation_batches, open_dataset
-from codeword.evaluation.report.signals import BATCH, ReportSignals, draw_samples
+from codeword.evaluation.report.signals import ReportSignals, draw_samples
 from codeword.evaluation.results import Evaluation
+from codeword.evaluation.samples import BATCH
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run

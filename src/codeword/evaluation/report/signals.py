@@ -1,15 +1,15 @@
 """Signals of any medium that a report shows: statistics of their codes, and samples from the prior."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from codeword.data.base import Split
-from codeword.priors import Prior, Sampler, seeded, walk
+from codeword.evaluation.samples import draw_signals
+from codeword.priors import Prior, seeded
 from codeword.tokenizer import Tokenizer
-
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,10 @@ def draw_samples(
 
     With `condition_decoder` the decoder is also conditioned on the class.
     """
-    generator, grid = seeded(seed), tokenizer.grid(size)
-
-    def draw(n: int, label: Tensor | None = None) -> Tensor:
-        codes = walk(prior, n, Sampler(generator=generator), label=label, grid=grid if prior.any_grid else None)
-        for axis, cells in enumerate(grid, start=1):
-            codes = codes.narrow(axis, 0, cells)
-        decoded = []
-        for rows in torch.arange(n).split(BATCH):
-            decoder_label = label[rows] if label is not None and condition_decoder else None
-            decoded.append(tokenizer.decode(codes[rows], decoder_label, size=size))
-        return torch.cat(decoded)
-
+    draw = partial(draw_signals, tokenizer, prior, size, generator=seeded(seed))
     samples = draw(count)
     if not classes:
         return samples, samples[None, :0]
-    by_class = draw(classes * per_class, torch.arange(classes).repeat_interleave(per_class))
+    label = torch.arange(classes).repeat_interleave(per_class)
+    by_class = draw(len(label), label=label, condition_decoder=condition_decoder)
     return samples, by_class.unflatten(0, (classes, per_class))

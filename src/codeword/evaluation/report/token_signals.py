@@ -4,8 +4,9 @@ import torch
 
 from codeword.data import evaluation_batches, open_dataset
 from codeword.evaluation.report.image_signals import SIGNALS_COUNTED, code_summary
-from codeword.evaluation.report.signals import BATCH, ReportSignals
+from codeword.evaluation.report.signals import ReportSignals
 from codeword.evaluation.results import Evaluation
+from codeword.evaluation.samples import BATCH
 from codeword.quantizers import CodeUsage
 from codeword.training.run import Run
 

@@ -1,0 +1,34 @@
+"""Signals decoded from codes that the prior draws, for measures and reports."""
+
+import torch
+from torch import Tensor
+
+from codeword.priors import Prior, Sampler, walk
+from codeword.tokenizer import Tokenizer
+
+BATCH = 64
+
+
+def draw_signals(
+    tokenizer: Tokenizer,
+    prior: Prior,
+    size: tuple[int, ...],
+    count: int,
+    *,
+    label: Tensor | None = None,
+    condition_decoder: bool = False,
+    generator: torch.Generator,
+) -> Tensor:
+    """`count` signals of `size` (count, C, *S), of classes `label` (count,) if it is given.
+
+    With `condition_decoder` the decoder is also conditioned on the class.
+    """
+    grid = tokenizer.grid(size)
+    codes = walk(prior, count, Sampler(generator=generator), label=label, grid=grid if prior.any_grid else None)
+    for axis, cells in enumerate(grid, start=1):
+        codes = codes.narrow(axis, 0, cells)
+    decoded = []
+    for rows in torch.arange(count).split(BATCH):
+        decoder_label = label[rows] if label is not None and condition_decoder else None
+        decoded.append(tokenizer.decode(codes[rows], decoder_label, size=size))
+    return torch.cat(decoded)
