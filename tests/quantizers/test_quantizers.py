@@ -1,5 +1,7 @@
 """Laws of the quantizers, and the traps that others fell into."""
 
+from math import log
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from codeword.config import (
+    BinaryQuantizerConfig,
     FiniteScalarQuantizerConfig,
     IdentityQuantizerConfig,
     QuantizerConfig,
@@ -14,6 +17,7 @@ from codeword.config import (
     VectorQuantizerConfig,
 )
 from codeword.quantizers import CodeUsage, Quantizer, VectorQuantizer, build_quantizer, nearest
+from codeword.quantizers.base import rotated
 
 CONFIGS: list[QuantizerConfig] = [
     VectorQuantizerConfig(codebook_sizes=(16,), dim=8),
@@ -24,6 +28,10 @@ CONFIGS: list[QuantizerConfig] = [
     ResidualQuantizerConfig(codebook_sizes=(16, 8, 8), dim=8, lookup_dim=None),
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, lookup_dim=4, served_codes=(1,), cosine=True),
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, update="gradient", init="data"),
+    VectorQuantizerConfig(codebook_sizes=(16, 4), dim=8, update="linear", estimator="rotation"),
+    VectorQuantizerConfig(codebook_sizes=(16,), dim=8, rate_weight=0.5, revive_below=0),
+    ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, update="linear", rate_weight=0.5),
+    BinaryQuantizerConfig(bits=5, dim=8),
     IdentityQuantizerConfig(codebook_sizes=(9,) * 8),
     FiniteScalarQuantizerConfig(channel_levels=(5, 4, 3), dim=8),
 ]
@@ -64,7 +72,7 @@ def test_quantizing_a_quantized_vector_changes_nothing() -> None:
 
 
 def test_finite_scalar_codes_are_a_bijection() -> None:
-    quantizer = build_quantizer(CONFIGS[-1])
+    quantizer = build_quantizer(FiniteScalarQuantizerConfig(channel_levels=(5, 4, 3), dim=8))
     (book,) = quantizer.codewords()
     assert book.shape == (60, 3)
     assert len(book.unique(dim=0)) == 60
@@ -223,6 +231,78 @@ def test_nearest_is_the_true_nearest_over_all_tiles(n: int, k: int, d: int, seed
     distances = (z.double()[:, None] - book.double()).square().sum(-1)
     found = distances.gather(1, nearest(z, book)[:, None]).squeeze(1)
     torch.testing.assert_close(found, distances.min(1).values, atol=1e-5, rtol=1e-5)
+
+
+@given(n=st.integers(1, 600), k=SIZES_OF_CODEBOOKS, seed=st.integers(0, 99))
+def test_costs_count_as_squared_distances(n: int, k: int, seed: int) -> None:
+    z, book, costs = vectors(n, 3, seed=seed), vectors(k, 3, seed=seed + 1), vectors(k, seed=seed + 2).abs()
+    total = (z.double()[:, None] - book.double()).square().sum(-1) + costs
+    found = total.gather(1, nearest(z, book, costs=costs)[:, None]).squeeze(1)
+    torch.testing.assert_close(found, total.min(1).values, atol=1e-5, rtol=1e-5)
+
+
+def test_a_rate_weight_buys_fewer_bits_for_more_error() -> None:
+    """The codes of more weight cost less in all, and their entropy is lower."""
+    found = []
+    for weight in (0.0, 1.5):
+        config = VectorQuantizerConfig(codebook_sizes=(32,), dim=8, rate_weight=weight, revive_below=0)
+        quantizer = build_quantizer(config)
+        for seed in range(40):
+            quantizer(vectors(512, 8, seed=seed), generator=torch.Generator().manual_seed(seed))
+        z = vectors(4096, 8, seed=99)
+        result = quantizer.eval()(z)
+        counts = torch.bincount(result.codes.flatten(), minlength=32) / len(z)
+        bits = -(counts * counts.clamp(min=1e-9).log2()).sum()
+        found.append((float((z - result.vectors).square().sum(1).mean()), float(bits)))
+    (error, bits), (more_error, fewer_bits) = found
+    assert more_error > error
+    assert fewer_bits < bits - 0.2
+    assert more_error + 1.5 * fewer_bits < error + 1.5 * bits
+
+
+@given(st.integers(0, 1000), st.floats(0.1, 10))
+def test_a_rotated_gradient_keeps_its_angle_to_the_vector(seed: int, scale: float) -> None:
+    """The gradient at z has the angle to z that the decoder's gradient has to the codeword, and scales with them."""
+    z, found, wanted = (vectors(20, 8, seed=seed + i) for i in range(3))
+    z = (scale * z).requires_grad_()
+    passed = rotated(z, found)
+    torch.testing.assert_close(passed, found)
+    (passed * wanted).sum().backward()
+    assert z.grad is not None
+    cosine = torch.nn.functional.cosine_similarity
+    torch.testing.assert_close(cosine(z.grad, z, dim=1), cosine(wanted, found, dim=1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(z.grad.norm(dim=1) / wanted.norm(dim=1), found.norm(dim=1) / z.norm(dim=1))
+
+
+def test_a_linear_map_moves_codewords_that_are_not_used() -> None:
+    quantizer = build_quantizer(VectorQuantizerConfig(codebook_sizes=(16,), dim=8, update="linear", init="data"))
+    z = vectors(4, 8)
+    quantizer(vectors(64, 8), generator=torch.Generator().manual_seed(0))
+    before = quantizer.codewords()[0].clone()
+    quantizer(z).loss.mean().backward()
+    with torch.no_grad():
+        for weight in quantizer.parameters():
+            weight.sub_(0.1 * weight.grad)  # type: ignore[arg-type, operator]
+    assert bool(((quantizer.codewords()[0] - before).norm(dim=1) > 0).all())
+
+
+def test_binary_codes_are_a_bijection_onto_the_corners() -> None:
+    quantizer = build_quantizer(BinaryQuantizerConfig(bits=6, dim=8))
+    (book,) = quantizer.codewords()
+    assert len(book.unique(dim=0)) == 64
+    torch.testing.assert_close(book.norm(dim=1), torch.ones(64))
+
+
+def test_sure_and_equally_frequent_signs_have_the_least_binary_loss() -> None:
+    quantizer = build_quantizer(BinaryQuantizerConfig(bits=3, dim=3, beta=0.0, entropy_weight=1.0))
+    with torch.no_grad():
+        quantizer.project_in.weight.copy_(torch.eye(3))  # type: ignore[union-attr, operator]
+        quantizer.project_in.bias.zero_()  # type: ignore[union-attr, operator]
+    corners = quantizer.codewords()[0]
+    batches = corners, corners[:1].expand(8, -1), 0.001 * vectors(64, 3)
+    losses = [float(quantizer(z).loss.detach().mean()) for z in batches]
+    assert losses[0] == pytest.approx(-3 * log(2), abs=1e-3)
+    assert losses[0] < min(losses[1:])
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=200), st.integers(1, 50))

@@ -13,13 +13,24 @@ ChannelLevels = Annotated[int, Field(ge=2, le=1024)]
 class CodebookConfig(Config):
     """Learning of the codebooks, in every quantizer that has them."""
 
-    update: Literal["ema", "gradient"] = "ema"
+    update: Literal["ema", "gradient", "linear"] = "ema"
+    """Moving averages; the gradient of the loss; or the gradient of one linear map of fixed vectors (SimVQ, Zhu et al.
+    2024), which moves codewords that are not used too."""
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     beta: NonNegative = 0.25
     cosine: bool = False
     init: Literal["kmeans", "data", "uniform"] = "kmeans"
     revive_below: Fraction = 0.05
     """A codeword used less than this fraction of uniform usage moves to a random vector; 0 disables this."""
+    # These are left out at their defaults, so that older models keep their fingerprints.
+    estimator: Annotated[
+        Literal["straight-through", "rotation"], Field(exclude_if=lambda estimator: estimator == "straight-through")
+    ] = "straight-through"
+    """The encoder's gradient: the decoder's as it is, or turned and scaled as the codeword is to the vector (Fifty et
+    al. 2024)."""
+    rate_weight: Annotated[NonNegative, Field(exclude_if=lambda weight: not weight)] = 0.0
+    """Squared distance that a bit is worth in the search, with the bits of how often each codeword is used (ECVQ, Chou
+    et al. 1989); 0 finds the nearest codeword. Rare codewords are then chosen less: set `revive_below` to 0."""
 
 
 class VectorQuantizerConfig(CodebookConfig):
@@ -76,6 +87,17 @@ class FiniteScalarQuantizerConfig(Config):
         return self
 
 
+class BinaryQuantizerConfig(Config):
+    """BSQ (Zhao et al. 2024): the signs of a vector on the unit sphere are the bits of one code per cell."""
+
+    kind: Literal["binary"] = "binary"
+    bits: Annotated[int, Field(ge=1, le=20)] = 9
+    dim: Width = 64
+    beta: NonNegative = 0.25
+    entropy_weight: NonNegative = 0.1
+    """Weight of the entropy of each bit's soft sign, less that of its mean: signs become sure, and equally frequent."""
+
+
 class IdentityQuantizerConfig(Config):
     """The values of the signal are the codes, one for each channel; the codebooks have one size."""
 
@@ -108,6 +130,7 @@ QuantizerConfig = Annotated[
     VectorQuantizerConfig
     | ResidualQuantizerConfig
     | FiniteScalarQuantizerConfig
+    | BinaryQuantizerConfig
     | IdentityQuantizerConfig
     | GaussianLatentsConfig,
     Field(discriminator="kind"),

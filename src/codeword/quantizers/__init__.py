@@ -1,6 +1,7 @@
 """Quantizers: continuous vectors to discrete codes and back, channels last, for signals of any rank."""
 
 from codeword.config import (
+    BinaryQuantizerConfig,
     FiniteScalarQuantizerConfig,
     GaussianLatentsConfig,
     IdentityQuantizerConfig,
@@ -9,6 +10,7 @@ from codeword.config import (
     VectorQuantizerConfig,
 )
 from codeword.quantizers.base import Quantized, Quantizer
+from codeword.quantizers.binary import BinaryQuantizer
 from codeword.quantizers.finite_scalar import FiniteScalarQuantizer
 from codeword.quantizers.gaussian import GaussianLatents
 from codeword.quantizers.identity import IdentityQuantizer
@@ -31,5 +33,7 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
             return FiniteScalarQuantizer(config)
         case IdentityQuantizerConfig():
             return IdentityQuantizer(config)
+        case BinaryQuantizerConfig():
+            return BinaryQuantizer(config)
         case GaussianLatentsConfig():
             return GaussianLatents(config)

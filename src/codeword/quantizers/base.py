@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -86,3 +87,22 @@ def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
     """The value of `quantized` with the gradient of `z`."""
     # The gradient skips the argmin (van den Oord et al. 2017, sec. 3.2).
     return z + (quantized - z).detach()
+
+
+def rotated(z: Tensor, quantized: Tensor) -> Tensor:
+    """The value of `quantized` (..., D) with the gradient of z, turned and scaled as `quantized` is to z.
+
+    The turn is the product of two reflections (Fifty et al. 2024, "Restructuring Vector Quantization with the Rotation
+    Trick", sec. 4), and a constant of the gradient.
+    """
+    with torch.no_grad():
+        from_, to = F.normalize(z, dim=-1), F.normalize(quantized, dim=-1)
+        between = F.normalize(from_ + to, dim=-1)
+        scale = quantized.norm(dim=-1, keepdim=True) / z.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    along, across = ((axis * z).sum(-1, keepdim=True) for axis in (from_, between))
+    turned = scale * (z - 2 * between * across + 2 * to * along)
+    return straight_through(turned, quantized)
+
+
+ESTIMATORS = {"straight-through": straight_through, "rotation": rotated}
+"""The functions that give a codeword the gradient of its vector, by their names in a config."""

@@ -29,17 +29,34 @@ class Codebook(nn.Module):
         self.config = config
         self.frozen = False
         vectors = torch.empty(size, dim).uniform_(-1 / size, 1 / size)
-        if config.update == "gradient":
-            self.vectors = nn.Parameter(vectors)
-        else:
-            self.register_buffer("vectors", vectors)
+        self._create(vectors)
         self.register_buffer("counts", torch.ones(size))
         self.register_buffer("sums", vectors.clone())
         self.register_buffer("ready", torch.tensor(config.init == "uniform"))
 
+    vectors: Tensor
+
+    def _create(self, vectors: Tensor) -> None:
+        if self.config.update == "gradient":
+            self.vectors = nn.Parameter(vectors)
+        else:
+            self.register_buffer("vectors", vectors)
+
+    def _place(self, vectors: Tensor) -> None:
+        """Move all codewords."""
+        self.vectors.copy_(vectors)
+
+    @property
+    def costs(self) -> Tensor | None:
+        """The squared distance that the bits of each codeword (size,) count as in the search; None if they are free."""
+        if not self.config.rate_weight:
+            return None
+        share = (self.counts + SMOOTHING) / (self.counts + SMOOTHING).sum()
+        return -self.config.rate_weight * share.log2()
+
     def assign(self, z: Tensor) -> Tensor:
         """Vectors z (..., dim) to codes (...)."""
-        return nearest(z.reshape(-1, z.shape[-1]), self.vectors).view(z.shape[:-1])
+        return nearest(z.reshape(-1, z.shape[-1]), self.vectors, costs=self.costs).view(z.shape[:-1])
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes (...) to codewords (..., dim)."""
@@ -53,7 +70,7 @@ class Codebook(nn.Module):
         z = z.reshape(-1, z.shape[-1])
         initial = cluster if self.config.init == "kmeans" else draw_rows
         vectors = copy_from_first_rank(self._normalise(initial(z, len(self.vectors), generator)))
-        self.vectors.copy_(vectors)
+        self._place(vectors)
         self.counts.fill_(1.0)
         self.sums.copy_(vectors)
         self.ready.fill_(True)
@@ -91,6 +108,32 @@ class Codebook(nn.Module):
 
     def _normalise(self, vectors: Tensor) -> Tensor:
         return nn.functional.normalize(vectors, dim=-1) if self.config.cosine else vectors
+
+
+class LinearCodebook(Codebook):
+    """Codewords that are one learned linear map of fixed vectors (Zhu et al. 2024, SimVQ, eq. 5).
+
+    A gradient on any codeword moves all of them, so none is revived.
+    """
+
+    basis: Tensor
+
+    @property
+    def vectors(self) -> Tensor:  # type: ignore[override]
+        """The codewords (size, dim)."""
+        mapped: Tensor = self.linear(self.basis)
+        return mapped
+
+    def _create(self, vectors: Tensor) -> None:
+        self.register_buffer("basis", vectors)
+        self.linear = nn.Linear(vectors.shape[1], vectors.shape[1], bias=False)
+        nn.init.eye_(self.linear.weight)
+
+    def _place(self, vectors: Tensor) -> None:
+        self.basis.copy_(vectors)
+
+    def _revive(self, z: Tensor, generator: torch.Generator | None) -> None:
+        pass
 
 
 def draw_rows(z: Tensor, count: int, generator: torch.Generator | None) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.config import ResidualQuantizerConfig
-from codeword.quantizers.base import Quantized, straight_through
+from codeword.quantizers.base import ESTIMATORS, Quantized
 from codeword.quantizers.vector import CodebookQuantizer, vq_loss
 
 # Of the beam search at once: 16 MiB.
@@ -61,15 +61,16 @@ class ResidualQuantizer(CodebookQuantizer):
                 if self.training:
                     book.follow(residual, codes[-1], generator)
                 residual = residual - found.detach()
-            vectors = self.project_out(straight_through(searched, total))
+            vectors = self.project_out(ESTIMATORS[self.config.estimator](searched, total))
         return Quantized(vectors, torch.stack(codes, -1), loss)
 
     def with_effort(self, effort: int, *, codes: int | None = None) -> Self:
         """A copy with the same weights whose `encode` keeps the `effort` best sums of codewords after each codebook.
 
         With effort 1 each code is the nearest to what is left by those before it. With more, the codes minimise the
-        distance of the first `codes` codes (by default all) among the sums that are kept; the sum of effort 1 is always
-        kept, so the distance is never larger. Later codes are found as with effort 1.
+        distance of the first `codes` codes (by default all), and what their bits cost if there is a `rate_weight`,
+        among the sums that are kept; the sum of effort 1 is always kept, so the distance is never larger. Later codes
+        are found as with effort 1.
         """
         searching = copy(self)
         searching.effort, searching.searched_codes = effort, codes or len(self.codebook_sizes)
@@ -95,12 +96,15 @@ class ResidualQuantizer(CodebookQuantizer):
     def _beam(self, z: Tensor) -> Tensor:
         """Vectors (N, D) to codes (N, `searched_codes`)."""
         count, residual = len(z), z[:, None]
+        spent = z.new_zeros(count, 1)
         paths = torch.zeros(count, 1, 0, dtype=torch.int64, device=z.device)
         for book in self._codebooks()[: self.searched_codes]:
             beams, size = residual.shape[1], len(book.vectors)
             # |r - e|^2 of every beam with every codeword (N, beams * size), as in `nearest`.
             norms = residual.square().sum(-1, keepdim=True) + book.vectors.square().sum(1)
-            distances = (norms - 2 * residual @ book.vectors.t()).view(count, -1)
+            distances = norms - 2 * residual @ book.vectors.t() + spent[..., None]
+            costs = book.vectors.new_zeros(size) if book.costs is None else book.costs
+            distances = (distances + costs).view(count, -1)
             # Beam 0 is the path of effort 1, so that no rounding can lose it.
             greedy = book.assign(residual[:, :1])
             distances.scatter_(1, greedy, torch.inf)
@@ -109,7 +113,8 @@ class ResidualQuantizer(CodebookQuantizer):
             beam, code = chosen // size, chosen % size
             paths = torch.cat([paths.gather(1, beam[..., None].expand(-1, -1, paths.shape[-1])), code[..., None]], -1)
             residual = residual.gather(1, beam[..., None].expand(-1, -1, z.shape[-1])) - book.lookup(code)
-        best = residual.square().sum(-1).min(1).indices
+            spent = spent.gather(1, beam) + costs[code]
+        best = (residual.square().sum(-1) + spent).min(1).indices
         return paths[torch.arange(count, device=z.device), best]
 
     def decode(self, codes: Tensor) -> Tensor:

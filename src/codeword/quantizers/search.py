@@ -10,19 +10,21 @@ LANES = 64
 
 
 @torch.no_grad()
-def nearest(z: Tensor, codebook: Tensor) -> Tensor:
+def nearest(z: Tensor, codebook: Tensor, *, costs: Tensor | None = None) -> Tensor:
     """Index of the nearest codeword by Euclidean distance: z (N, D), codebook (K, D) to codes (N,) int64.
+
+    With `costs` (K,), the squared distance plus the cost of the codeword is the least.
 
     Never holds N x K distances, except in an exported graph, whose N is a symbol. Always computed in float32: in half
     precision, features that share an offset get a large part of their codewords wrong.
     """
     if torch.compiler.is_exporting():
-        return (codebook.square().sum(1) / 2 - z @ codebook.t()).argmin(-1)
+        return (_half_norms(codebook, costs) - z @ codebook.t()).argmin(-1)
     rows, columns = TILES.get(z.device.type, TILES["cuda"])
     with torch.autocast(z.device.type, enabled=False):
         z, codebook = z.float(), codebook.float()
         # |z - e|^2 = |z|^2 + 2 (|e|^2 / 2 - z.e), and |z|^2 does not change which codeword is nearest.
-        half_norms = codebook.square().sum(1) / 2
+        half_norms = _half_norms(codebook, costs)
         transposed = codebook.t().contiguous()
         blocks = list(zip(half_norms.split(columns), transposed.split(columns, 1), strict=True))
         codes = torch.empty(len(z), dtype=torch.int64, device=z.device)
@@ -35,6 +37,11 @@ def nearest(z: Tensor, codebook: Tensor) -> Tensor:
                 best, found = torch.where(closer, distance, best), torch.where(closer, index + start * columns, found)
             codes[first : first + rows] = found
     return codes
+
+
+def _half_norms(codebook: Tensor, costs: Tensor | None) -> Tensor:
+    norms = codebook.square().sum(1)
+    return (norms if costs is None else norms + costs) / 2
 
 
 def _row_minimum(distances: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import CodebookConfig, ResidualQuantizerConfig, VectorQuantizerConfig
-from codeword.quantizers.base import Quantized, Quantizer, straight_through
-from codeword.quantizers.codebook import Codebook
+from codeword.quantizers.base import ESTIMATORS, Quantized, Quantizer
+from codeword.quantizers.codebook import Codebook, LinearCodebook
 
 
 def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
@@ -18,7 +18,7 @@ def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
     straight-through value, whose distance is zero.
     """
     commitment = (searched - found.detach()).square().mean(-1)
-    if config.update == "gradient":
+    if config.update != "ema":
         return (found - searched.detach()).square().mean(-1) + config.beta * commitment
     # The averages train the codebook, so its term has no gradient; its value stays, so that losses are comparable.
     return commitment.detach() + config.beta * commitment
@@ -33,7 +33,8 @@ class CodebookQuantizer(Quantizer):
         searched = config.lookup_dim or config.dim
         self.project_in = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
         self.project_out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
-        self.codebooks = nn.ModuleList(Codebook(config, size, codebook_dim) for size in config.codebook_sizes)
+        kind = LinearCodebook if config.update == "linear" else Codebook
+        self.codebooks = nn.ModuleList(kind(config, size, codebook_dim) for size in config.codebook_sizes)
 
     def freeze(self) -> None:
         super().freeze()
@@ -69,7 +70,9 @@ class VectorQuantizer(CodebookQuantizer):
                 vectors.append(book.lookup(codes[-1]))
             searched, found = torch.cat(parts, -1), torch.cat(vectors, -1)
             loss = vq_loss(self.config, searched, found)
-            quantized = Quantized(self.project_out(straight_through(searched, found)), torch.stack(codes, -1), loss)
+            estimate = ESTIMATORS[self.config.estimator]
+            passed = torch.cat([estimate(part, vector) for part, vector in zip(parts, vectors, strict=True)], -1)
+            quantized = Quantized(self.project_out(passed), torch.stack(codes, -1), loss)
             if self.training:
                 # Last, so that vectors, codes and loss come from the same codebook.
                 for book, part, assigned in zip(self._codebooks(), parts, codes, strict=True):
