@@ -8,7 +8,7 @@ from functools import partial
 
 from rich.console import Console
 
-from benchmarks import codec, gemm, nearest, pixelcnn, speech, train, wavenet
+from benchmarks import codec, gemm, nearest, pixelcnn, quantizers, speech, train, wavenet
 from benchmarks.report import Report, as_json, as_tables
 from benchmarks.timing import say
 from codeword.training.environment import machine
@@ -16,6 +16,7 @@ from codeword.training.environment import machine
 PARTS: dict[str, Callable[..., Report]] = {
     "train": train.measure,
     "nearest": nearest.measure,
+    "quantizers": quantizers.measure,
     "pixelcnn": pixelcnn.measure,
     "wavenet": wavenet.measure,
     "codec": codec.measure,

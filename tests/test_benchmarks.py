@@ -11,6 +11,7 @@ from benchmarks.__main__ import PARTS, main
 from benchmarks.naive import naive_continue, naive_logits, naive_nearest, naive_quantize, naive_sample
 from benchmarks.naive_codec import naive_compress, naive_decompress
 from benchmarks.pixelcnn import build, draw
+from benchmarks.quantizers import pairs, step
 from benchmarks.timing import interleaved
 from benchmarks.train import QUICK, flop_of, our_config, our_step, peer_step
 
@@ -23,6 +24,7 @@ from codeword.quantizers import nearest
 RATIOS = {
     "train": {"train_step_vs_naive", "fraction_of_gemm_peak"},
     "nearest": {"nearest_k16_vs_vqp", "nearest_k32_vs_vqp"},
+    "quantizers": {f"quantizer_{name}_step_vs_vqp" for name in pairs(16)},
     "pixelcnn": {"pixelcnn_cached_vs_naive"},
     "wavenet": {"wavenet_cached_vs_naive"},
     "codec": {"codec_compress_vs_naive", "codec_decompress_vs_naive"},
@@ -54,6 +56,14 @@ def test_both_train_the_same_model() -> None:
     ours()  # The first step also runs k-means.
     one_product = 2 * (4 * 4 * 4) * 16 * 64  # 2 N K D
     assert flop_of(naive) - flop_of(ours) == 2 * one_product
+
+
+@pytest.mark.parametrize("name", pairs(16))
+def test_both_quantizers_train(name: str) -> None:
+    z = torch.randn(2, 40, 64, generator=torch.Generator().manual_seed(0))
+    for module in pairs(16)[name]:
+        gradient = step(module, z)()
+        assert bool(gradient.abs().sum(-1).gt(0).all())
 
 
 @pytest.mark.parametrize("codewords", [1, 17, 1500])
@@ -144,7 +154,4 @@ def test_an_unknown_part_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["nearest", "nosuch"]) == 2
     captured = capsys.readouterr()
     assert not captured.out
-    assert (
-        captured.err
-        == "There is no part 'nosuch'; the parts are train, nearest, pixelcnn, wavenet, codec, speech, gemm.\n"
-    )
+    assert captured.err == f"There is no part 'nosuch'; the parts are {', '.join(PARTS)}.\n"

@@ -1,5 +1,7 @@
 """Quantizers: continuous vectors to discrete codes and back, channels last, for signals of any rank."""
 
+from typing import Any
+
 from codeword.config import (
     BinaryQuantizerConfig,
     FiniteScalarQuantizerConfig,
@@ -8,6 +10,7 @@ from codeword.config import (
     QuantizerConfig,
     ResidualQuantizerConfig,
     VectorQuantizerConfig,
+    validate,
 )
 from codeword.quantizers.base import Quantized, Quantizer
 from codeword.quantizers.binary import BinaryQuantizer
@@ -19,7 +22,24 @@ from codeword.quantizers.search import nearest
 from codeword.quantizers.usage import CodeUsage
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = ["CodeUsage", "Quantized", "Quantizer", "VectorQuantizer", "build_quantizer", "nearest"]
+__all__ = ["CodeUsage", "Quantized", "Quantizer", "VectorQuantizer", "build_quantizer", "nearest", "quantizer"]
+
+
+def quantizer(kind: str = "vector", **settings: Any) -> Quantizer:
+    """A quantizer by plain settings, for a model of one's own: those of `[tokenizer.quantizer]` in a recipe.
+
+    Raises:
+        RecipeError: a setting is unknown, of the wrong type or out of range.
+
+    Example:
+        >>> import torch
+        >>> vq = quantizer("vector", codebook_sizes=[512], dim=64, lookup_dim=8)
+        >>> result = vq(torch.randn(2, 7, 7, 64))
+        >>> result.vectors.shape, result.codes.shape, result.loss.mean().shape
+        (torch.Size([2, 7, 7, 64]), torch.Size([2, 7, 7, 1]), torch.Size([]))
+    """
+    any_kind: Any = QuantizerConfig
+    return build_quantizer(validate(any_kind, {"kind": kind, **settings}, place=f"The quantizer {kind}"))
 
 
 def build_quantizer(config: QuantizerConfig) -> Quantizer:
