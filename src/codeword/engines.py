@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any, TypeVar
 
-from codeword.errors import CodewordError, UsageError, reason
+from codeword.errors import CodewordError, Interrupted, UsageError, reason
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -115,15 +115,19 @@ def _compute_row(function: Callable[[Any], Any], row: dict[str, Any]) -> dict[st
 def _compute_or_exit(function: Callable[[J], R], job: J) -> R:
     try:
         return function(job)
-    except SystemExit:  # The pool would keep the exception as a result, and go on with the next job.
+    except (SystemExit, KeyboardInterrupt, Interrupted):
+        # The pool would keep the exception as a result, and go on with the next job.
         os._exit(1)
 
 
 def _prepare_worker() -> None:
     """End this process when its parent ends or is killed, because it would wait for work forever.
 
-    SIGTERM becomes an exception, so that temporary files are removed.
+    SIGTERM becomes an exception, so that temporary files are removed. Ctrl-C reaches only the parent, which then sends
+    one SIGTERM to each process: a second signal would stop a training before it has saved its state.
     """
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from itertools import product
 from pathlib import Path
 
@@ -148,6 +153,26 @@ def test_one_command_compares_and_goes_on_where_it_was(tmp_path: Path, capsys: p
     assert (out / "runs" / kept.folder / "tokenizer" / "model.safetensors").stat().st_mtime_ns == written
     with pytest.raises(UsageError, match="holds another comparison"):
         compare("demo-images", [SEEDS], out, overrides=TINY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_comparison_saves_the_training_and_starts_no_other(tmp_path: Path, number: int) -> None:
+    out = tmp_path / "out"
+    words = ["compare", "demo-images", "--over", "seed=0,1,2", "--workers", "1", "--out", str(out)]
+    # In the background of a shell without job control, SIGINT would be ignored.
+    restore = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program = f"{restore}from codeword.cli import main; main({words!r})"
+    running = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+    metrics = out / "runs" / "000-seed-0" / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not (metrics.exists() and metrics.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.killpg(running.pid, number)
+    assert running.wait(100) in (128 + number, 130)
+    assert [run.name for run in (out / "runs").iterdir()] == ["000-seed-0"]
+    assert Run(out / "runs" / "000-seed-0").checkpoint_path("tokenizer").exists()
+    assert not (out / "comparison.json").exists()
 
 
 def test_wrong_values_are_refused_before_anything_is_trained(tmp_path: Path) -> None:

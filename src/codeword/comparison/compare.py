@@ -12,7 +12,7 @@ from codeword.comparison.plan import Setting, combinations, folder_name
 from codeword.comparison.results import PEAK_MIB, STEP_MS, Comparison, Trial, find_best, measures_of, peak_mib, step_ms
 from codeword.config import Config, Recipe, load_recipe, validate_json
 from codeword.engines import check_engine, run_jobs
-from codeword.errors import CodewordError, UsageError, command
+from codeword.errors import CodewordError, Interrupted, UsageError, command
 from codeword.evaluation import evaluate
 from codeword.store import locked, write_json
 from codeword.training import Run, train
@@ -134,6 +134,8 @@ def _finish(job: _Job) -> Trial:
     try:
         run = train(job.recipe, job.folder, resume=Run(job.folder).recipe_path.exists())
         measures = measures_of(evaluate(run, split="valid"))
+    except Interrupted:
+        raise
     except CodewordError as error:
         _log.warning(f"{name} failed: {error}")
         return Trial(folder=name, values=job.values, error=f"{error} See {command('resume', job.folder)}.")
