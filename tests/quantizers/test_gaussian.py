@@ -15,8 +15,9 @@ from codeword.config import (
     PriorModelConfig,
     TokenizerConfig,
     UniformPriorConfig,
+    load_recipe,
 )
-from codeword.errors import UnsupportedError
+from codeword.errors import RecipeError, UnsupportedError
 from codeword.evaluation.measure.images import measure
 from codeword.model import Model
 from codeword.priors import build_prior
@@ -91,6 +92,13 @@ def test_draws_come_from_the_generator_alone() -> None:
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(latents(z).vectors, latents(z).vectors)
+
+
+def test_a_recipe_with_a_learned_prior_is_refused() -> None:
+    quantizer = "tokenizer.quantizer={kind='gaussian'}"
+    with pytest.raises(RecipeError, match=r"set prior = \{ kind = 'uniform' \}"):
+        load_recipe("cifar10", overrides=[quantizer])
+    assert load_recipe("cifar10", overrides=[quantizer, "prior={kind='uniform'}"]).prior.kind == "uniform"
 
 
 def test_there_are_no_codes() -> None:

@@ -9,7 +9,8 @@ from codeword.config.adversarial import AdversarialConfig
 from codeword.config.base import Config, Fraction, NonNegative, Positive
 from codeword.config.data import MOST_CODES, DataConfig
 from codeword.config.perception import PerceptionConfig
-from codeword.config.prior import PixelCNNConfig, PriorConfig
+from codeword.config.prior import LearnedPriorConfig, PixelCNNConfig, PriorConfig
+from codeword.config.quantizer import GaussianLatentsConfig
 from codeword.config.targets import TargetsConfig
 from codeword.config.tokenizer import TokenizerConfig
 
@@ -90,6 +91,14 @@ class Recipe(Config):
         tree["data"]["values"] = tree["tokenizer"]["values"] = values
         tree["tokenizer"]["quantizer"]["codebook_sizes"] = [values] * self.tokenizer.channels
         return type(self).model_validate(tree)
+
+    @model_validator(mode="after")
+    def _prior_has_codes(self) -> Self:
+        if isinstance(self.tokenizer.quantizer, GaussianLatentsConfig) and isinstance(self.prior, LearnedPriorConfig):
+            raise ValueError(
+                "a prior learns codes, and a gaussian quantizer has none; set prior = { kind = 'uniform' }"
+            )
+        return self
 
     @model_validator(mode="after")
     def _targets_fit(self) -> Self:

@@ -29,7 +29,7 @@ class Rate(Config):
 class Theory(Config):
     """Predicted size of the payload of files, everything but headers: `bits` in total, under `model`.
 
-    `gap` is the percentage by which the actual payload is larger.
+    `gap` is the percentage of it, or of one bit if codes cost nothing, by which the actual payload is larger.
     """
 
     bits: float

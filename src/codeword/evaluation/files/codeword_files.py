@@ -73,7 +73,7 @@ class CodewordFiles:
             overhead_bytes=overhead,
             rate=self.amounts.rate(sizes, together=one_each is None),
             metrics=self.amounts.lossless_metrics(sum(sizes)) if options.lossless else {},
-            theory=Theory(bits=bits, model=" and ".join(models), gap=100 * (payload_bits / bits - 1)),
+            theory=Theory(bits=bits, model=" and ".join(models), gap=100 * (payload_bits - bits) / max(bits, 1.0)),
         )
         return WrittenFiles(contents, options, entry)
 
