@@ -82,6 +82,10 @@ class _OneSegment(Segments):
         return None if number else self._only
 
 
+def _is_brief(version: int, form: int) -> bool:
+    return version > 3 and bool(form & BRIEF)
+
+
 def _reordered(payload: bytes) -> bytes:
     """A payload of version 1, whose words are little-endian, in the byte order of version 2."""
     words = array("I", payload + bytes(-len(payload) % 4))
@@ -113,7 +117,7 @@ class Container:
         fields = self.content[fields_at : fields_at + _FIELDS.size]
         self.version, form, _, _ = _FIELDS.unpack(fields)
         self.header = self._header(body, deflated=bool(form & DEFLATED))
-        self._brief = bool(form & BRIEF)
+        self._brief = _is_brief(self.version, form)
         # The copy of the header, if the file has one.
         self._seed, self._copy = (zlib.crc32(MAGIC + fields + body), body + fields) if self.version > 1 else (0, b"")
 
@@ -132,7 +136,7 @@ class Container:
         if not 1 + is_copy <= version <= VERSION or start < 0 or length > MAX_HEADER_BYTES:
             return None
         body, brief = self.content[start : start + length], None
-        if form & BRIEF and version > 3:
+        if _is_brief(version, form):
             if is_copy or len(self.content) - start - length > MAX_SEGMENT_BYTES:
                 return None
             brief = self.content[start + length :]
@@ -144,13 +148,13 @@ class Container:
             return DataError(
                 f"{self.name} was not written by `codeword compress`, or its beginning is missing; check the path."
             )
-        version = self.content[len(MAGIC)]
+        version, form = self.content[len(MAGIC)], self.content[len(MAGIC) + 1]
         if not 1 <= version <= VERSION:
             return DataError(
                 f"{self.name} has format version {version}, and this version of Codeword reads 1 to {VERSION}; update "
                 f"Codeword."
             )
-        if version > 3 and self.content[len(MAGIC) + 1] & BRIEF:
+        if _is_brief(version, form):
             return DataError(f"{self.name} is damaged or cut short, or has bytes after its end; copy it again.")
         return DataError(f"{self.name} cannot be read, because its header is damaged; copy it again.")
 
