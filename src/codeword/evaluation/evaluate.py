@@ -73,10 +73,12 @@ def evaluate(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tokenizer, prior = run.tokenizer().to(device), run.prior().to(device)
     data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
-    network = open_judge(judge, data, values=tokenizer.config.values)
     measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
+    tells_classes = bool(data.classes) and measure is measure_signals
+    # A judge that does not fit is refused before anything is measured.
+    network = open_judge(judge, data, values=tokenizer.config.values) if tells_classes or judge is not None else None
     measures = measure(tokenizer, prior, data, train, config, progress=progress)
-    if data.classes and measure is measure_signals:
+    if tells_classes:
         splits = Splits(train, open_dataset(recipe.data, "valid"), data)
         metrics, left_out = measure_probes(tokenizer, splits, config)
         if network is not None:
