@@ -103,7 +103,7 @@ class ResidualQuantizer(CodebookQuantizer):
             # |r - e|^2 of every beam with every codeword (N, beams * size), as in `nearest`.
             norms = residual.square().sum(-1, keepdim=True) + book.vectors.square().sum(1)
             distances = norms - 2 * residual @ book.vectors.t() + spent[..., None]
-            costs = book.vectors.new_zeros(size) if book.costs is None else book.costs
+            costs = z.new_zeros(size) if (found := book.costs) is None else found
             distances = (distances + costs).view(count, -1)
             # Beam 0 is the path of effort 1, so that no rounding can lose it.
             greedy = book.assign(residual[:, :1])
