@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from codeword.training.environment import status_bytes
+
 UNKNOWN = "unknown"
 
 
@@ -41,18 +43,11 @@ def growth(vectors: int, codewords: int) -> int | None:
     try:
         # Resets the kernel's record of the peak (proc(5), clear_refs, 5).
         Path("/proc/self/clear_refs").write_text("5")
-        before = _status_bytes("VmRSS")
+        before = status_bytes("VmRSS")
         nearest(z, codebook)
-        return max(0, _status_bytes("VmHWM") - before)
+        return max(0, status_bytes("VmHWM") - before)
     except OSError:
         return None
-
-
-def _status_bytes(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {name}")
 
 
 def main() -> None:

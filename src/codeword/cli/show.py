@@ -162,7 +162,7 @@ def comparison(result: "Comparison", *, as_json: bool) -> None:
     from rich.table import Table
 
     groups = result.groups()
-    paths = list(dict.fromkeys(path for group in groups for path in group.values))
+    paths = result.paths
     table = Table(title=f"{result.recipe}, validation split")
     for heading in (*paths, result.objective, "over seeds"):
         table.add_column(heading, overflow="fold")

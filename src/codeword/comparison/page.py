@@ -45,7 +45,7 @@ class _Row:
 def write_page(comparison: Comparison, out: Path, *, recipe: Recipe) -> None:
     """Write `index.html`, its figures and `comparison.csv` to the folder `out`."""
     groups = comparison.groups()
-    paths = list(dict.fromkeys(path for group in groups for path in group.values))
+    paths = comparison.paths
     measured = {name for group in groups for name in group.measures}
     names = [comparison.objective, *(n for n in _COLUMNS if n in measured and n != comparison.objective)]
     seeds = max(len(group.trials) for group in groups)

@@ -1,13 +1,12 @@
 """The plan of a comparison: the settings that vary, and the trials, one for each combination of their values."""
 
-import json
 import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
+from codeword.config.writing import toml_value
 from codeword.errors import UsageError
 
 SEED = "seed"
@@ -41,7 +40,7 @@ def read_setting(text: str) -> Setting:
     """
     path, equals, listed = text.partition("=")
     try:
-        values = [_toml(value) for value in tomllib.loads(f"values = [{listed}]")["values"]]
+        values = [toml_value(value) for value in tomllib.loads(f"values = [{listed}]")["values"]]
     except (ValueError, RecursionError):
         values = [value.strip() for value in listed.split(",")]
     if not equals or not all(path.strip().split(".")) or not values or not all(values):
@@ -53,19 +52,10 @@ def read_setting(text: str) -> Setting:
     return Setting(path.strip(), tuple(values))
 
 
-def _toml(value: Any) -> str:
-    """A value on one line of TOML."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(field)}" for name, field in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
 def combinations(settings: Sequence[Setting], *, one_at_a_time: bool) -> list[dict[str, str]]:
     """The values by path of each trial: all combinations, or the recipe with one setting changed.
 
-    The seed is combined with every value in any case.
+    Seeds are always combined with every value of the other settings.
 
     Raises:
         UsageError: there is no setting, one is named twice, or there are more than `MAX_TRIALS` combinations.

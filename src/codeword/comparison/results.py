@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from codeword.errors import UsageError
 from codeword.evaluation import Evaluation
 from codeword.evaluation.measure.comparison import SCALES
 from codeword.training import Run
+from codeword.training.environment import status_bytes
 
 STEP_MS, PEAK_MIB = "step_ms", "peak_mib"
 _OBJECTIVES = ("total_bpd", "bits_per_token", "log_mel_distance")
@@ -67,6 +67,11 @@ class Comparison(Config):
         """The trials by their values without the seed, in the order of the plan."""
         return grouped(self.trials)
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all settings that vary but the seed, in the order of the plan."""
+        return list(dict.fromkeys(path for trial in self.trials for path in trial.values if path != SEED))
+
 
 def grouped(trials: Sequence[Trial]) -> list[Group]:
     """Groups of trials that differ in their seed alone; failed trials count in no mean."""
@@ -98,7 +103,7 @@ def find_best(trials: Sequence[Trial], objective: str | None) -> tuple[str, Grou
     chosen = objective or next((name for name in _OBJECTIVES if name in names), None)
     if chosen is None or chosen not in names:
         failed = next((t.error for t in trials if t.error), None)
-        why = f"every training failed, the first one so: {failed}" if not groups else f"there are {', '.join(names)}"
+        why = f"there are {', '.join(names)}." if groups else f"every training failed, the first one so: {failed}"
         raise UsageError(f"No trial has the measure {chosen or _OBJECTIVES[0]}; {why}")
     measured = [group for group in groups if chosen in group.measures]
     best = measured[0]
@@ -114,20 +119,19 @@ def measures_of(evaluation: Evaluation) -> dict[str, float]:
 
 
 def step_ms(run: Run) -> float | None:
-    """The median time of a training step of the tokenizer, over the stretches between records; None if there is one."""
+    """The median time of a training step of the tokenizer, from each record to the next; None with a single record."""
     records = [(r["step"], r["elapsed_s"]) for r in run.records("tokenizer", "train")]
-    stretches = [
+    times = [
         1000 * (seconds - before) / (step - first)
         for (first, before), (step, seconds) in pairwise(records)
         if step > first and seconds > before
     ]
-    return median(stretches) if stretches else None
+    return median(times) if times else None
 
 
 def peak_mib() -> float | None:
-    """The largest memory that this process has had, where the system tells it."""
+    """The largest memory of this process so far; None where the system does not report it."""
     try:
-        status = Path("/proc/self/status").read_text()
+        return status_bytes("VmHWM") / 2**20
     except OSError:
         return None
-    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), None)

@@ -12,11 +12,20 @@ def recipe_toml(recipe: Recipe) -> str:
     return "\n".join(_lines(recipe.model_dump(mode="json", exclude_none=True), "")) + "\n"
 
 
+def toml_value(value: Any) -> str:
+    """A value on one line of TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {toml_value(field)}" for name, field in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    # JSON writes numbers and texts as TOML does.
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _lines(table: dict[str, Any], path: str) -> Iterator[str]:
     for name, value in table.items():
         if not isinstance(value, dict):
-            # JSON writes numbers, texts and lists of these as TOML does.
-            yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
+            yield f"{name} = {toml_value(value)}"
     for name, value in table.items():
         if isinstance(value, dict):
             yield from ("", f"[{path}{name}]")
