@@ -31,9 +31,9 @@ def run_jobs(
 ) -> Iterator[R]:
     """Apply a function to all jobs by `workers` processes, and yield the results in the order of their completion.
 
-    Function, jobs and results must be picklable; a CodewordError that the function raises is raised here, and the other
-    jobs are given up. One worker of the engine "local" is this process, unless the jobs are to have processes of their
-    own, of which each computes a single job.
+    Function, jobs and results must be picklable. A CodewordError that the function raises is raised here, and the
+    remaining jobs are given up. With one worker, the engine "local" computes in this process. With `own_processes`
+    it starts a new process for each job instead.
 
     Raises:
         UsageError: the package `ray` is missing.

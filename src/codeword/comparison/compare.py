@@ -64,8 +64,8 @@ def compare(
         out: a new folder, or that of the same comparison.
         overrides: changes of the recipe that hold for all trials, as in `load_recipe`.
         one_at_a_time: change one setting at a time, and leave the others as in the recipe, rather than combine all.
-        objective: the measure that decides which trial is best; by default total bits for images, bits for tokens, and
-            the log-mel distance for audio. The mean over seeds decides.
+        objective: the measure whose mean over seeds decides which trials are best; by default total bits for images,
+            bits for tokens, and the log-mel distance for audio.
         test: also measure the best trials on the test split.
         workers: trainings at a time, of one thread each, so that they do not slow each other; by default one for each
             core.

@@ -63,7 +63,7 @@ class PriorModelConfig(Config):
         tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=3), AfterValidator(_few_cells)
     ]
     codebook_sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=1 << 20)], ...], Field(min_length=1, max_length=64)]
-    """Of one codeword where the latents are continuous: their only code says nothing."""
+    """The number of codewords of each code; it is 1 for continuous latents, whose code carries no information."""
     classes: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     # Left out while empty, so that older models keep their fingerprints.
     served_codes: Annotated[

@@ -14,8 +14,8 @@ class CodebookConfig(Config):
     """Learning of the codebooks, in every quantizer that has them."""
 
     update: Literal["ema", "gradient", "linear"] = "ema"
-    """Moving averages; the gradient of the loss; or the gradient of one linear map of fixed vectors (SimVQ, Zhu et al.
-    2024), which moves codewords that are not used too."""
+    """Codewords are moving averages of their vectors ("ema"), follow the gradient of the loss ("gradient"), or are one
+    learned linear map of fixed vectors ("linear": SimVQ, Zhu et al. 2024), which also moves unused codewords."""
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     beta: NonNegative = 0.25
     cosine: bool = False
@@ -26,11 +26,12 @@ class CodebookConfig(Config):
     estimator: Annotated[
         Literal["straight-through", "rotation"], Field(exclude_if=lambda estimator: estimator == "straight-through")
     ] = "straight-through"
-    """The encoder's gradient: the decoder's as it is, or turned and scaled as the codeword is to the vector (Fifty et
-    al. 2024)."""
+    """The decoder's gradient reaches the encoder unchanged ("straight-through"), or through the rotation and the scaling
+    that turn the vector into its codeword ("rotation", Fifty et al. 2024)."""
     rate_weight: Annotated[NonNegative, Field(exclude_if=lambda weight: not weight)] = 0.0
-    """Squared distance that a bit is worth in the search, with the bits of how often each codeword is used (ECVQ, Chou
-    et al. 1989); 0 finds the nearest codeword. Rare codewords are then chosen less: set `revive_below` to 0."""
+    """The search minimises squared distance + rate_weight * bits, where the bits of a codeword are -log2 of its share of
+    all uses (ECVQ, Chou et al. 1989); 0 finds the nearest codeword. Rare codewords are then used even less, so
+    `revive_below` should be 0."""
 
 
 class VectorQuantizerConfig(CodebookConfig):
@@ -95,7 +96,7 @@ class BinaryQuantizerConfig(Config):
     dim: Width = 64
     beta: NonNegative = 0.25
     entropy_weight: NonNegative = 0.1
-    """Weight of the entropy of each bit's soft sign, less that of its mean: signs become sure, and equally frequent."""
+    """Weight of the entropy terms: each sign becomes certain, and both signs of a bit become equally frequent."""
 
 
 class IdentityQuantizerConfig(Config):
@@ -116,9 +117,9 @@ class IdentityQuantizerConfig(Config):
 
 
 class GaussianLatentsConfig(Config):
-    """No codes but the continuous latents of a VAE (Kingma and Welling 2014), to compare with: train and evaluate only.
+    """Continuous latents of a VAE (Kingma and Welling 2014) and no codes, for comparison: it only trains and evaluates.
 
-    The likelihood's loss must be in nats, which that of `gaussian` and of those of audio is not.
+    The loss of the likelihood must be in nats; that of `gaussian`, `spectral` and `spectrogram` is not.
     """
 
     kind: Literal["gaussian"] = "gaussian"

@@ -96,7 +96,7 @@ class Recipe(Config):
     def _prior_has_codes(self) -> Self:
         if isinstance(self.tokenizer.quantizer, GaussianLatentsConfig) and isinstance(self.prior, LearnedPriorConfig):
             raise ValueError(
-                "a prior learns codes, and a gaussian quantizer has none; set prior = { kind = 'uniform' }"
+                "a gaussian quantizer has no codes that a prior could learn; set prior = { kind = 'uniform' }"
             )
         return self
 

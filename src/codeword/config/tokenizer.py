@@ -101,8 +101,8 @@ class SpectrogramConfig(Config):
     energy_weight: Annotated[NonNegative, Field(exclude_if=lambda weight: not weight)] = 0.0
     """Weight of the difference of loudness, in nepers; the error of the frames alone leaves uncertain sounds quiet."""
     output_gain_db: Annotated[float, Field(ge=-20, le=20, exclude_if=lambda gain: not gain)] = 0.0
-    """Decibels added to the waveform. Synthesis from magnitudes that no waveform has loses power: choose the gain at
-    which the `energy_ratio` of validation data is 1."""
+    """Decibels added to the waveform. Griffin-Lim loses power, because no waveform has exactly the decoded magnitudes;
+    choose the gain that makes the `energy_ratio` of validation data 1."""
 
     @model_validator(mode="after")
     def _windows_are_bounded(self) -> Self:

@@ -90,10 +90,10 @@ def straight_through(z: Tensor, quantized: Tensor) -> Tensor:
 
 
 def rotated(z: Tensor, quantized: Tensor) -> Tensor:
-    """The value of `quantized` (..., D) with the gradient of z, turned and scaled as `quantized` is to z.
+    """The value of `quantized` (..., D), with the gradient of the rotation and scaling that turn z into it.
 
-    The turn is the product of two reflections (Fifty et al. 2024, "Restructuring Vector Quantization with the Rotation
-    Trick", sec. 4), and a constant of the gradient.
+    The rotation is a product of two reflections, and counts as a constant for the gradient (Fifty et al. 2024,
+    "Restructuring Vector Quantization with the Rotation Trick", sec. 4).
     """
     with torch.no_grad():
         from_, to = F.normalize(z, dim=-1), F.normalize(quantized, dim=-1)

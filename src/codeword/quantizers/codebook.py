@@ -48,7 +48,10 @@ class Codebook(nn.Module):
 
     @property
     def costs(self) -> Tensor | None:
-        """The squared distance that the bits of each codeword (size,) count as in the search; None if they are free."""
+        """`rate_weight` times the bits of each codeword (size,), which the search adds to the squared distance.
+
+        None if the weight is 0.
+        """
         if not self.config.rate_weight:
             return None
         share = (self.counts + SMOOTHING) / (self.counts + SMOOTHING).sum()

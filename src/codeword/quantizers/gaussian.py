@@ -1,4 +1,4 @@
-"""No codes: the continuous latents of a variational autoencoder (Kingma and Welling 2014), to compare with."""
+"""The continuous latents of a variational autoencoder (Kingma and Welling 2014), for comparison with codes."""
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,9 @@ _LOG_VARIANCE_RANGE = (-8.0, 8.0)
 class GaussianLatents(Quantizer):
     """Each vector becomes a draw from a Gaussian of `latent_dim` independent numbers, whose prior is standard normal.
 
-    The `nats` of a vector are the divergence of the two (appendix B of the paper), so that pixels and latents together
-    cost the evidence lower bound (eq. 3), estimated by one draw. Without a generator the draw is always the same. There
-    is one codeword, and its code says nothing.
+    The `nats` of a vector are the divergence of this Gaussian from the prior (appendix B of the paper). Together with
+    the nats of the signal they are the negative evidence lower bound (eq. 3), estimated by one draw. Without a
+    generator the draw is always the same. There is one codeword, so the codes carry no information.
     """
 
     codebook_sizes = (1,)

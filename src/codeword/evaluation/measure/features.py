@@ -33,11 +33,11 @@ def frechet_distance(features: Tensor, reference: Tensor) -> float:
 def within(features: Tensor, reference: Tensor, *, neighbours: int = NEIGHBOURS) -> Tensor:
     """True for each of the features (N, D) that lies in the manifold of the reference (M, D), (N,).
 
-    That is the union of spheres around all of the reference, each up to its nearest neighbour of number `neighbours`
-    (Kynkäänniemi et al. 2019, eq. 1). The mean is the precision of generated signals if these are `features` and real
-    ones the reference, and the recall the other way round.
+    The manifold is a union of spheres. Each has its centre at one of the reference features, and reaches to the
+    `neighbours`-th nearest other one (Kynkäänniemi et al. 2019, eq. 1). With generated signals as `features` and real
+    ones as reference the mean is the precision, and the other way round it is the recall.
     """
-    # The nearest of the reference to each of it is itself.
+    # Each feature of the reference is its own nearest neighbour, which does not count.
     number = min(neighbours + 1, len(reference))
     radii = torch.cat([torch.cdist(rows, reference).kthvalue(number).values for rows in reference.split(_ROWS)])
     return torch.cat([(torch.cdist(rows, reference) <= radii).any(1) for rows in features.split(_ROWS)])
