@@ -26,11 +26,11 @@ class CodebookConfig(Config):
     estimator: Annotated[
         Literal["straight-through", "rotation"], Field(exclude_if=lambda estimator: estimator == "straight-through")
     ] = "straight-through"
-    """The decoder's gradient reaches the encoder unchanged ("straight-through"), or through the rotation and the scaling
+    """The decoder's gradient reaches the encoder unchanged ("straight-through"), or through the rotation and scaling
     that turn the vector into its codeword ("rotation", Fifty et al. 2024)."""
     rate_weight: Annotated[NonNegative, Field(exclude_if=lambda weight: not weight)] = 0.0
-    """The search minimises squared distance + rate_weight * bits, where the bits of a codeword are -log2 of its share of
-    all uses (ECVQ, Chou et al. 1989); 0 finds the nearest codeword. Rare codewords are then used even less, so
+    """The search minimises squared distance + rate_weight * bits, where the bits of a codeword are -log2 of its share
+    of all uses (ECVQ, Chou et al. 1989); 0 finds the nearest codeword. Rare codewords are then used even less, so
     `revive_below` should be 0."""
 
 
