@@ -224,7 +224,7 @@ def test_discriminators_learn_to_tell_and_decoders_to_deceive(kind: tuple[Discri
 def task_of(recipe: Recipe) -> AdversarialTask:
     assert recipe.adversarial is not None
     torch.manual_seed(0)
-    return AdversarialTask(Tokenizer(recipe.tokenizer), recipe.adversarial, frozen_codes=False)
+    return AdversarialTask(Tokenizer(recipe.tokenizer), recipe.adversarial, frozen=())
 
 
 @pytest.mark.parametrize("media", RECIPES)

@@ -124,26 +124,43 @@ def check(recipe: str = "cifar10", *, set_: Set = None, json: Json = False) -> N
 
 @app.command
 def train(
-    recipe: str, *, out: Path, resume: bool = False, set_: Set = None, devices: int | None = None, json: Json = False
+    recipe: str,
+    *,
+    out: Path,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    freeze: Subsets = None,
+    resume: bool = False,
+    set_: Set = None,
+    devices: int | None = None,
+    json: Json = False,
 ) -> None:
     """Train everything that a recipe describes: the tokenizer, then the prior over its codes.
 
     Args:
         recipe: A shipped recipe's name (see `codeword recipes`) or a TOML file.
         out: The run folder.
+        from_: Start from the weights of this model: a run, a model folder, owner/name on the Hugging Face Hub, or
+            images or speech for a model in the package.
+        freeze: A part of that model that stays as it is: encoder, quantizer, decoder, tokenizer or prior; repeat for
+            more.
         resume: Go on where a stopped training of the same recipe left off.
         set_: Override one field, as in tokenizer.quantizer.codebook_sizes=[1024]; repeat for more.
         devices: Number of devices to train on; by default one CPU, or every GPU.
         json: Print the last validation figures as JSON.
     """
-    from codeword.config import load_recipe
+    from codeword.config import load_recipe, toml_value
     from codeword.errors import Diverged, TrainingError
 
+    overridden = [*(set_ or [])]
+    if from_ is not None:
+        overridden.append(f"start.model={toml_value(from_)}")
+    if freeze:
+        overridden.append(f"start.freeze={toml_value(freeze)}")
     try:
-        _train(load_recipe(recipe, overrides=set_ or []), out, resume=resume, devices=devices, as_json=json)
+        _train(load_recipe(recipe, overrides=overridden), out, resume=resume, devices=devices, as_json=json)
     except Diverged as error:
         free = next(f"{out}-{n}" for n in count(2) if not Path(f"{out}-{n}").exists())
-        overrides = [word for override in [*(set_ or []), *error.overrides] for word in ("--set", override)]
+        overrides = [word for override in [*overridden, *error.overrides] for word in ("--set", override)]
         raise TrainingError(f"{error} For example: {command('train', recipe, '--out', free, *overrides)}") from error
 
 

@@ -12,6 +12,7 @@ from codeword.config.prior import *
 from codeword.config.quantizer import *
 from codeword.config.reading import *
 from codeword.config.recipe import *
+from codeword.config.start import *
 from codeword.config.targets import *
 from codeword.config.tokenizer import *
 from codeword.config.trunk import *

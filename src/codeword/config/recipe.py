@@ -11,6 +11,7 @@ from codeword.config.data import MOST_CODES, DataConfig
 from codeword.config.perception import PerceptionConfig
 from codeword.config.prior import LearnedPriorConfig, PixelCNNConfig, PriorConfig
 from codeword.config.quantizer import GaussianLatentsConfig
+from codeword.config.start import StartConfig
 from codeword.config.targets import TargetsConfig
 from codeword.config.tokenizer import TokenizerConfig
 
@@ -58,6 +59,8 @@ class Recipe(Config):
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     data: DataConfig
+    start: StartConfig | None = None
+    """The model that the training goes on from; None starts from random weights."""
     tokenizer: TokenizerConfig = TokenizerConfig()
     targets: TargetsConfig | None = None
     """Targets that the encoder learns before the decoder; None trains both together."""
@@ -98,6 +101,19 @@ class Recipe(Config):
             raise ValueError(
                 "a gaussian quantizer has no codes that a prior could learn; set prior = { kind = 'uniform' }"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _start_fits(self) -> Self:
+        if self.start is None:
+            return self
+        if self.targets is not None and "tokenizer" in self.start.parts:
+            raise ValueError(
+                "the encoder of start.model would learn its targets again; leave targets out, or set "
+                "start.parts = ['prior']"
+            )
+        if frozen := self.start.missing():
+            raise ValueError(f"start.freeze has {frozen}, which start.parts leaves out; add it there")
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Adversarial training of a tokenizer: discriminators, their losses, and the balance of gradients."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -121,10 +121,10 @@ class AdversarialTask(TokenizerTask):
         tokenizer: Tokenizer,
         config: AdversarialConfig,
         *,
-        frozen_codes: bool,
+        frozen: Collection[str],
         perception: Perception = NO_PERCEPTION,
     ) -> None:
-        super().__init__(tokenizer, frozen_codes=frozen_codes, perception=perception)
+        super().__init__(tokenizer, frozen=frozen, perception=perception)
         self.config = config
         self.adversary = Adversary(config, ndim=tokenizer.config.ndim, channels=tokenizer.config.channels)
         self.rivals = (Rival("adversary", self.adversary, config.learning_rate, "adversarial.learning_rate"),)

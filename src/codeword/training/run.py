@@ -14,6 +14,7 @@ from codeword.store import CONFIG_FILE, RECIPE_FILE, write_atomically, write_jso
 
 if TYPE_CHECKING:
     from codeword.data.base import Split
+    from codeword.model import Model
     from codeword.priors import Prior
     from codeword.tokenizer import Tokenizer
 
@@ -23,7 +24,8 @@ class Run:
 
     `recipe.json` is the resolved recipe, `environment.json` the commit and the machine on which the run was started,
     `metrics.jsonl` has one record per line, `tokenizer/` and `prior/` are model folders, `perception/` is the network
-    of a perceptual loss, and `checkpoints/` holds the state from which a stopped training resumes.
+    of a perceptual loss, `start/` the model that the training started from, and `checkpoints/` holds the state from
+    which a stopped training resumes.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -40,6 +42,7 @@ class Run:
         self.metrics_path = self.folder / "metrics.jsonl"
         self.environment_path = self.folder / "environment.json"
         self.evaluation_path = self.folder / "evaluation.json"
+        self.start_path = self.folder / "start"
         self.perception_path = self.folder / "perception"
         self.tokenizer_path = self.folder / "tokenizer"
         self.prior_path = self.folder / "prior"
@@ -122,6 +125,12 @@ class Run:
         except (OSError, ValueError):
             stored = {}
         return {name: str(stored.get(name, "unknown")) for name in ("commit", "codeword", "torch", "machine")}
+
+    def start(self) -> "Model":
+        """The model that the training started from. Raises ModelError if there was none."""
+        from codeword.model import Model
+
+        return Model.load(self.start_path)
 
     def tokenizer(self) -> "Tokenizer":
         """The trained tokenizer. Raises UsageError if its training is not finished."""

@@ -3,16 +3,16 @@
 from contextlib import nullcontext
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-from codeword.config import MOST_CELLS, LearnedPriorConfig, PriorModelConfig, Recipe, TrainingConfig, load_recipe
+from codeword.config import MOST_CELLS, LearnedPriorConfig, Recipe, TrainingConfig, load_recipe
 from codeword.data import Dataset, open_dataset
 from codeword.errors import RecipeError, UsageError
-from codeword.priors import build_prior
+from codeword.priors import Prior, build_prior
 from codeword.store import Pretrained, locked
 from codeword.tokenizer import Tokenizer
 from codeword.training.adversarial import AdversarialTask
@@ -21,8 +21,11 @@ from codeword.training.loop import Trainer
 from codeword.training.networks import build_network_training, build_perception
 from codeword.training.perception import NO_PERCEPTION, Perception
 from codeword.training.run import Run
+from codeword.training.start import load_start, prior_config, take_weights, tokenizer_config
 from codeword.training.targets import build_lesson
 from codeword.training.tasks import PriorTask, TokenizerTask
+
+M = TypeVar("M", Tokenizer, Prior)
 
 
 def train(
@@ -62,7 +65,7 @@ def train(
     # Launching may start further processes of this same command; only the first one writes to the folder.
     with locked(stages.run.folder) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
-            Run.create(out, recipe, resume=resume)
+            stages.create_run(resume=resume)
         fabric.barrier()
         if not stages.run.holds(stages.run.tokenizer_path):
             if not stages.run.holds(stages.run.perception_path):
@@ -102,10 +105,30 @@ class _Stages:
         fabric.launch()
         return fabric
 
+    def create_run(self, *, resume: bool) -> None:
+        """Create or open the run folder. It keeps the model that the training starts from."""
+        start = None
+        if not self.run.holds(self.run.start_path):
+            grid = tuple(-(-n // self.recipe.tokenizer.hop) for n in self.train.shape[1:])
+            start = load_start(self.recipe, grid=grid, classes=self.train.classes)
+        Run.create(self.run.folder, self.recipe, resume=resume)
+        if start is not None:
+            start.save_pretrained(self.run.start_path)
+
+    def started(self, module: M, part: Literal["tokenizer", "prior"]) -> M:
+        """The new `part`, with the weights of the model that the recipe starts from, if it takes this part."""
+        if self.recipe.start is not None and part in self.recipe.start.parts:
+            take_weights(module, getattr(self.run.start(), part))
+        return module
+
+    def freezes(self, part: Literal["tokenizer", "prior"]) -> bool:
+        """True if the recipe keeps `part` as it is in the model that it starts from."""
+        return self.recipe.start is not None and part in self.recipe.start.freeze
+
     def train_perception(self) -> None:
         """Train the network of the perceptual loss, if the recipe has one."""
         recipe = self.recipe
-        if recipe.perception is None:
+        if recipe.perception is None or self.freezes("tokenizer"):
             return
         fabric, seed = self.fabric(recipe.perception_training), recipe.seed + 4
         training = build_network_training(
@@ -125,16 +148,13 @@ class _Stages:
 
     def train_tokenizer(self, fabric: Fabric) -> None:
         recipe = self.recipe
-        config = recipe.tokenizer.model_copy(
-            update={"classes": self.train.classes if recipe.tokenizer.conditional else ()}
-        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            tokenizer = Tokenizer(config)
+            tokenizer = self.started(Tokenizer(tokenizer_config(recipe, self.train.classes)), "tokenizer")
         # A checkpoint of the tokenizer already holds the trained encoder.
         if recipe.targets is not None and not self.run.checkpoint_path(TokenizerTask.part).exists():
             self._train_encoder(tokenizer)
-        if list(tokenizer.parameters()):
+        if list(tokenizer.parameters()) and not self.freezes("tokenizer"):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(recipe.seed + 3)
                 task = build_tokenizer_task(recipe, tokenizer, self.perception(fabric, part=TokenizerTask.part))
@@ -164,17 +184,12 @@ class _Stages:
     def train_prior(self) -> None:
         recipe, fabric = self.recipe, self.fabric(self.recipe.prior_training)
         tokenizer = self.run.tokenizer().to(fabric.device)
-        config = PriorModelConfig(
-            architecture=recipe.prior,
-            grid=tokenizer.grid(self.train.shape[1:]),
-            codebook_sizes=tokenizer.quantizer.codebook_sizes,
-            classes=len(self.train.classes),
-            served_codes=tokenizer.quantizer.served_codes[:-1],
-        )
+        grid = tokenizer.grid(self.train.shape[1:])
+        config = prior_config(recipe, tokenizer, grid=grid, classes=self.train.classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + 1)
-            prior = build_prior(config)
-        if list(prior.parameters()):
+            prior = self.started(build_prior(config), "prior")
+        if list(prior.parameters()) and not self.freezes("prior"):
             assert isinstance(recipe.prior, LearnedPriorConfig)
             task = PriorTask(prior, tokenizer, label_dropout=recipe.prior.label_dropout)
             trainer = Trainer(task, recipe.prior_training, run=self.run, fabric=fabric, seed=recipe.seed + 1)
@@ -184,10 +199,12 @@ class _Stages:
 
 def build_tokenizer_task(recipe: Recipe, tokenizer: Tokenizer, perception: Perception) -> TokenizerTask:
     """The task of a recipe's tokenizer, whose codes are fixed if its encoder has learned targets."""
-    frozen_codes = recipe.targets is not None
+    frozen = recipe.start.frozen if recipe.start is not None else ()
+    if recipe.targets is not None:
+        frozen = ("encoder", "quantizer")
     if recipe.adversarial is None:
-        return TokenizerTask(tokenizer, frozen_codes=frozen_codes, perception=perception)
-    return AdversarialTask(tokenizer, recipe.adversarial, frozen_codes=frozen_codes, perception=perception)
+        return TokenizerTask(tokenizer, frozen=frozen, perception=perception)
+    return AdversarialTask(tokenizer, recipe.adversarial, frozen=frozen, perception=perception)
 
 
 def resolve_precision(precision: str) -> Literal["32-true", "bf16-mixed"]:

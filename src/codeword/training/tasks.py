@@ -4,7 +4,7 @@ The task of an encoder with targets is in `targets/encoder.py`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Generic, NamedTuple, TypeVar
@@ -86,7 +86,7 @@ class Reconstruction(NamedTuple):
 class TokenizerTask(Task[Tokenizer]):
     """Signal loss, quantizer loss and the loss of `perception`.
 
-    With `frozen_codes`, the encoder and the codebooks stay as they are.
+    The parts in `frozen`, such as "encoder" and "quantizer", stay as they are.
     """
 
     part = "tokenizer"
@@ -96,12 +96,14 @@ class TokenizerTask(Task[Tokenizer]):
         tokenizer: Tokenizer,
         *,
         part: str = part,
-        frozen_codes: bool = False,
+        frozen: Collection[str] = (),
         perception: Perception = NO_PERCEPTION,
     ) -> None:
         self.module, self.part, self.perception = tokenizer, part, perception
-        if frozen_codes:
-            tokenizer.encoder.requires_grad_(False)
+        for name in frozen:
+            tokenizer.get_submodule(name).requires_grad_(False)
+        if "quantizer" in frozen:
+            # Codebooks also change without a gradient.
             tokenizer.quantizer.freeze()
         self.label_dropout = tokenizer.config.label_dropout
         self.usage = CodeUsage(tokenizer.quantizer.codebook_sizes)

@@ -127,7 +127,7 @@ def card(
         autoescape=False,
         recipe=recipe,
         # Paths on the machine that trained the model are private.
-        recipe_json=recipe.model_dump_json(indent=2, exclude={"data": {"root", "alignments"}}),
+        recipe_json=recipe.model_dump_json(indent=2, exclude={"data": {"root", "alignments"}, "start": {"model"}}),
         shipped=recipe.name in shipped_recipes() and load_recipe(recipe.name) == recipe,
         source=source,
         medium=medium.name,

@@ -32,7 +32,9 @@ def in_line(text: object) -> str:
 def run_facts(run: Run) -> list[tuple[str, str]]:
     """Title and value of everything that the numbers of a run depend on, apart from its data and recipe."""
     environment = run.environment()
+    start = [("Started from", run.start().fingerprint)] if run.holds(run.start_path) else []
     return [
+        *start,
         ("Seed", str(run.recipe().seed)),
         ("Commit", environment["commit"]),
         ("Machine", environment["machine"]),
