@@ -32,6 +32,7 @@ TINY = [
     "prior_training.steps=1",
 ]
 SEEDS = Setting("seed", ("0", "1"))
+JUDGED = {"probe_accuracy", "probe_accuracy_pixels"}
 
 plain = st.integers(-5, 5) | st.text("ab c.-", min_size=1).filter(lambda text: text.strip() == text)
 values = st.lists(plain | st.lists(st.integers(0, 9), max_size=3), min_size=1, max_size=4, unique_by=json.dumps)
@@ -139,7 +140,8 @@ def test_one_command_compares_and_goes_on_where_it_was(tmp_path: Path, capsys: p
     assert found.best == {rates.path: "0.001"}
     assert {"total_bpd", "usage", "psnr_db", "peak_mib"} <= kept.measures.keys()
     assert "lower" in (failed.error or "")
-    assert found.test[kept.folder].keys() == kept.measures.keys() - {"peak_mib", "step_ms"}
+    assert not kept.measures.keys() & JUDGED
+    assert found.test[kept.folder].keys() == kept.measures.keys() - {"peak_mib", "step_ms"} | JUDGED
     page = (out / "index.html").read_text()
     assert kept.folder in page
     assert "Failed" in page
@@ -151,6 +153,9 @@ def test_one_command_compares_and_goes_on_where_it_was(tmp_path: Path, capsys: p
     again = compare("demo-images", [rates], out, overrides=TINY, workers=1)
     assert again.trials[0] == kept
     assert (out / "runs" / kept.folder / "tokenizer" / "model.safetensors").stat().st_mtime_ns == written
+    judged = compare("demo-images", [rates], out, overrides=TINY, workers=1, objective="probe_accuracy")
+    assert kept.measures.items() <= judged.trials[0].measures.items() | {("peak_mib", kept.measures["peak_mib"])}
+    assert judged.trials[0].measures.keys() == kept.measures.keys() | JUDGED
     with pytest.raises(UsageError, match="holds another comparison"):
         compare("demo-images", [SEEDS], out, overrides=TINY)
 
@@ -181,6 +186,8 @@ def test_wrong_values_are_refused_before_anything_is_trained(tmp_path: Path) -> 
     for settings, workers, said in [([], 1, "nothing to compare"), ([SEEDS], 0, "must be 1 or more")]:
         with pytest.raises(UsageError, match=said):
             compare("demo-images", settings, tmp_path / "out", workers=workers)
+    with pytest.raises(UsageError, match="no measure 'psnr', perhaps psnr_db"):
+        compare("demo-images", [SEEDS], tmp_path / "out", objective="psnr")
     assert not (tmp_path / "out").exists()
     (tmp_path / "other" / "runs").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"holds runs, but no plan\.json"):

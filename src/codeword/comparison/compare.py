@@ -9,7 +9,17 @@ import torch
 
 from codeword.comparison.page import write_page
 from codeword.comparison.plan import Setting, combinations, folder_name
-from codeword.comparison.results import PEAK_MIB, STEP_MS, Comparison, Trial, find_best, measures_of, peak_mib, step_ms
+from codeword.comparison.results import (
+    PEAK_MIB,
+    STEP_MS,
+    Comparison,
+    Trial,
+    check_measure,
+    find_best,
+    measures_of,
+    peak_mib,
+    step_ms,
+)
 from codeword.config import Config, Recipe, load_recipe, validate_json
 from codeword.engines import check_engine, run_jobs
 from codeword.errors import CodewordError, Interrupted, UsageError, command
@@ -37,6 +47,7 @@ class _Job:
     values: dict[str, str]
     recipe: Recipe
     folder: Path
+    objective: str | None
 
 
 def compare(
@@ -65,8 +76,9 @@ def compare(
         overrides: changes of the recipe that hold for all trials, as in `load_recipe`.
         one_at_a_time: change one setting at a time, and leave the others as in the recipe, rather than combine all.
         objective: the measure whose mean over seeds decides which trials are best; by default total bits for images,
-            bits for tokens, and the log-mel distance for audio.
-        test: also measure the best trials on the test split.
+            bits for tokens, and the log-mel distance for audio. If it is one of the judges, every trial is measured by
+            them, which takes longer than a short training.
+        test: also measure the best trials on the test split, by the judges too.
         workers: trainings at a time, of one thread each, so that they do not slow each other; by default one for each
             core.
         engine: "local", or "ray" for a cluster.
@@ -74,11 +86,13 @@ def compare(
 
     Raises:
         RecipeError: the recipe is invalid with one of the values.
-        UsageError: the settings cannot be combined, the folder holds another comparison, or no trial has `objective`.
+        UsageError: the settings cannot be combined, the folder holds another comparison, or there is no such
+            `objective`.
         CodewordError: a worker was killed.
     """
     out, workers = Path(out), cores() if workers is None else workers
     check_engine(engine, workers)
+    check_measure(objective)
     trials = combinations(settings, one_at_a_time=one_at_a_time)
     base = load_recipe(recipe, overrides=overrides)
     jobs = [
@@ -86,6 +100,7 @@ def compare(
             values,
             load_recipe(recipe, overrides=[*overrides, *(f"{path}={value}" for path, value in values.items())]),
             out / "runs" / folder_name(number, values),
+            objective,
         )
         for number, values in enumerate(trials)
     ]
@@ -122,9 +137,10 @@ def _open_folder(out: Path, plan: Plan) -> None:
 
 
 def _finished(job: _Job) -> Trial | None:
-    """The trial of a job if it is finished."""
+    """The trial of a job if it is finished, and has the measure that decides."""
     path = job.folder / TRIAL_FILE
-    return validate_json(Trial, path.read_bytes(), place=str(path)) if path.exists() else None
+    trial: Trial | None = validate_json(Trial, path.read_bytes(), place=str(path)) if path.exists() else None
+    return trial if trial is not None and job.objective in (None, *trial.measures) else None
 
 
 def _finish(job: _Job) -> Trial:
@@ -133,7 +149,9 @@ def _finish(job: _Job) -> Trial:
     torch.set_num_threads(1)
     try:
         run = train(job.recipe, job.folder, resume=Run(job.folder).recipe_path.exists())
-        measures = measures_of(evaluate(run, split="valid"))
+        measures = measures_of(evaluate(run, split="valid", quick=True))
+        if job.objective is not None and job.objective not in measures:
+            measures |= measures_of(evaluate(run, split="valid"))
     except Interrupted:
         raise
     except CodewordError as error:

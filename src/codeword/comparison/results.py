@@ -1,6 +1,7 @@
 """Results of a comparison: those of each trial, and means over the trials that differ in their seed alone."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from statistics import fmean, median
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from codeword.config import Config
 from codeword.errors import UsageError
 from codeword.evaluation import Evaluation
 from codeword.evaluation.measure.comparison import SCALES
+from codeword.evaluation.report.metrics import TITLES
 from codeword.training import Run
 from codeword.training.environment import status_bytes
 
@@ -85,6 +87,14 @@ def grouped(trials: Sequence[Trial]) -> list[Group]:
         spreads = {name: Spread(fmean(c), min(c), max(c)) for name, c in columns.items()}
         groups.append(Group(dict(values), spreads, tuple(members)))
     return groups
+
+
+def check_measure(name: str | None) -> None:
+    """Raise UsageError if there is a name, and no medium has a measure of it."""
+    known = [*TITLES, STEP_MS, PEAK_MIB]
+    if name is not None and name not in known:
+        near = get_close_matches(name, known, n=1) or ["psnr_db"]
+        raise UsageError(f"There is no measure {name!r}, perhaps {near[0]}; the table of an evaluation names them.")
 
 
 def is_better(name: str, value: float, other: float) -> bool:

@@ -50,6 +50,8 @@ class EvaluationConfig(Config):
     """At most this many signals of the split; None reads all."""
     baselines: bool = True
     """Also measure k-means codes of log-mels at the same rates, for speech."""
+    judges: bool = True
+    """Also measure by further networks (of classes, phones, voices, quality), and what the codes tell of these."""
 
 
 class Recipe(Config):

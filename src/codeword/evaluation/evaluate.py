@@ -35,6 +35,7 @@ def evaluate(
     files: bool = False,
     limit: int | None = None,
     judge: str | Path | None = None,
+    quick: bool = False,
     device: str | torch.device | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
@@ -55,6 +56,7 @@ def evaluate(
         limit: at most this many signals of the split; by default the recipe's.
         judge: a classifier of the classes of the data, the run that trained it or its folder; by default the one in the
             package, of CIFAR-10, where it fits.
+        quick: leave out `judges` and `baselines` of the recipe's evaluation, which take most of the time.
         device: the device to compute on; by default a GPU if there is one.
         progress: called with the number of signals that are done and the number of all signals.
 
@@ -69,12 +71,13 @@ def evaluate(
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be 1 or more, not {limit}.")
     recipe = run.recipe()
-    config = recipe.evaluation if limit is None else recipe.evaluation.model_copy(update={"limit": limit})
+    changes = ({"limit": limit} if limit else {}) | ({"judges": False, "baselines": False} if quick else {})
+    config = recipe.evaluation.model_copy(update=changes)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     tokenizer, prior = run.tokenizer().to(device), run.prior().to(device)
     data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
     measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
-    tells_classes = bool(data.classes) and measure is measure_signals
+    tells_classes = bool(data.classes) and measure is measure_signals and config.judges
     # A judge that does not fit is refused before anything is measured.
     network = open_judge(judge, data, values=tokenizer.config.values) if tells_classes or judge is not None else None
     measures = measure(tokenizer, prior, data, train, config, progress=progress)

@@ -33,6 +33,8 @@ from codeword.priors import Prior
 from codeword.quantizers.usage import entropy_bits, histogram
 from codeword.tokenizer import Tokenizer
 
+_WITHOUT_JUDGES = "the judges are left out of this evaluation; measure again with them"
+
 
 @dataclass(frozen=True)
 class TrainingFeatures:
@@ -80,7 +82,7 @@ def measure_recordings(
 ) -> Measures:
     """Measure a split of recordings; baselines, probes and voices are fitted on `train`."""
     count = min(len(data.recordings), config.limit or len(data.recordings))
-    plan = _Plan(tokenizer, prior, data, train, count=count, baselines=config.baselines)
+    plan = _Plan(tokenizer, prior, data, train, count=count, config=config)
     served_codes, codebook_sizes = tokenizer.quantizer.served_codes, tokenizer.quantizer.codebook_sizes
     with threads() as pool:
         training = pool.map(plan.training_features, len(train.recordings)) if plan.needs_training else []
@@ -126,7 +128,14 @@ class _Plan:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, prior: Prior, data: Recordings, train: Recordings, *, count: int, baselines: bool
+        self,
+        tokenizer: Tokenizer,
+        prior: Prior,
+        data: Recordings,
+        train: Recordings,
+        *,
+        count: int,
+        config: EvaluationConfig,
     ) -> None:
         self.tokenizer, self.prior, self.data, self.train = tokenizer, prior, data, train
         self.sample_rate, self.device = sample_rate(tokenizer), tokenizer.device
@@ -135,19 +144,20 @@ class _Plan:
         # Made once, before several threads need it.
         self.codec.model.exact_prior.eval()
         self.decodes = not tokenizer.likelihood.sequential
-        missing = judges.missing_judges()
+        missing = judges.missing_judges() if config.judges else dict.fromkeys(judges.JUDGES, _WITHOUT_JUDGES)
         self.left_out = {name: reason for name, reason in missing.items() if name != "conversion_success"}
         if not self.decodes:
             reason = "this decoder draws one sample after another, which is slow; `codeword reconstruct` runs it"
             self.left_out |= dict.fromkeys(SCALES, reason)
         if all(data.transcript(i) is None for i in range(count)):
             self.left_out.setdefault("per_transcript", "these recordings have no transcripts")
-        self.baseline = self.decodes and baselines and cells_per_second(tokenizer) == baseline.RATE_HZ
-        if self.decodes and baselines and not self.baseline:
+        self.baseline = self.decodes and config.baselines and cells_per_second(tokenizer) == baseline.RATE_HZ
+        if self.decodes and config.baselines and not self.baseline:
             self.left_out["baselines"] = (
                 f"the k-means codec has {baseline.RATE_HZ} cells a second, this model another rate"
             )
-        no_phones, no_voices = self._reason_without_phones(count), self._reason_without_voices(count, missing)
+        no_phones = self._reason_without_phones(count) if config.judges else _WITHOUT_JUDGES
+        no_voices = self._reason_without_voices(count, missing)
         self.phones, self.voices = not no_phones, self.decodes and not no_voices
         if no_phones:
             self.left_out["phoneme_accuracy"] = no_phones
