@@ -41,7 +41,7 @@ def coder_of(content: bytes) -> str:
 
 @few
 @given(data=st.data())
-@pytest.mark.parametrize("prior", ["pixelcnn", "uniform"])
+@pytest.mark.parametrize("prior", ["pixelcnn", "transformer", "uniform"])
 def test_a_file_gives_what_its_codes_decode_to(ndim: int, prior: str, data: st.DataObject) -> None:
     chosen = model(ndim, prior)
     x = signal(chosen, *(data.draw(SIDES) for _ in range(ndim)))
@@ -80,7 +80,7 @@ def test_the_prior_is_used_where_it_pays_and_only_there(ndim: int) -> None:
     assert coder_of(Codec(chosen).compress(x, CompressOptions(codes=1))) != "prior"
 
 
-@pytest.mark.parametrize("kind", ["pixelcnn", "wavenet"])
+@pytest.mark.parametrize("kind", ["pixelcnn", "transformer", "wavenet"])
 @few
 @given(data=st.data())
 def test_a_file_of_the_first_codes_comes_back_under_a_prior_that_serves_them(kind: str, data: st.DataObject) -> None:

@@ -11,6 +11,7 @@ from codeword.config import (
     PixelCNNConfig,
     PriorConfig,
     PriorModelConfig,
+    TransformerConfig,
     UniformPriorConfig,
     WaveNetConfig,
     validate_json,
@@ -19,10 +20,13 @@ from codeword.errors import RecipeError, UnsupportedError, UsageError
 from codeword.priors import Prior, Sampler, build_prior, load_prior, make_exact, walk
 
 _PIXELCNN = PixelCNNConfig(layers=2, width=6, head_width=8)
+_TRANSFORMER = TransformerConfig(layers=2, width=6, heads=2, hidden=8, head_width=8)
 KINDS: dict[str, tuple[PriorConfig, tuple[int, ...]]] = {
     "pixelcnn-1d": (_PIXELCNN, (5,)),
     "pixelcnn-2d": (_PIXELCNN, (2, 3)),
     "wavenet": (WaveNetConfig(dilations=(1, 2), width=6, skip_width=8, head_width=8), (5,)),
+    "transformer-1d": (_TRANSFORMER, (5,)),
+    "transformer-2d": (_TRANSFORMER, (2, 3)),
     "uniform-1d": (UniformPriorConfig(), (5,)),
     "uniform-2d": (UniformPriorConfig(), (2, 3)),
 }

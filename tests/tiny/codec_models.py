@@ -24,6 +24,7 @@ from codeword.config import (
     QuantizerConfig,
     ResidualQuantizerConfig,
     TokenizerConfig,
+    TransformerConfig,
     UniformPriorConfig,
     VectorQuantizerConfig,
     WaveNetConfig,
@@ -37,6 +38,7 @@ GRID = {1: (16,), 2: (4, 3)}
 _PRODUCT = VectorQuantizerConfig(codebook_sizes=(16, 8), dim=8)
 _RATES = ResidualQuantizerConfig(codebook_sizes=(8, 8, 4), dim=8, lookup_dim=4, served_codes=(1, 2))
 _PIXELCNN = PixelCNNConfig(layers=2, width=8, kernel=3, head_width=16)
+_TRANSFORMER = TransformerConfig(layers=2, width=8, heads=2, hidden=16, head_width=16)
 _WAVENET = WaveNetConfig(dilations=(1, 2, 4), width=8, skip_width=8, head_width=8)
 
 _INTERLEAVED = InterleavedConfig(width=8, hidden=4, blocks=1, features=4, output=LogisticMixtureConfig(components=2))
@@ -135,6 +137,7 @@ def model(
     )
     architectures: dict[str, PriorConfig] = {
         "pixelcnn": _PIXELCNN,
+        "transformer": _TRANSFORMER,
         "wavenet": _WAVENET,
         "uniform": UniformPriorConfig(),
     }

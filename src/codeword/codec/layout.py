@@ -66,11 +66,14 @@ class Layout:
 
 
 def block_size(model: Model, *, lossless: bool) -> tuple[int, ...]:
-    """The cells of a block: the grid that the prior was trained on, or a fixed size where it takes any grid."""
+    """The cells of a block: the grid that the prior was trained on, or a fixed size.
+
+    A fixed size is that of sequences of any length, and of codes without a trained prior.
+    """
     prior, hop = model.prior, model.tokenizer.hop
-    if not prior.any_grid:
-        return prior.grid
     rank = len(prior.grid)
+    if not prior.any_grid or (rank > 1 and prod(prior.grid) > 1):
+        return prior.grid
     if lossless:
         return (max(1, (_VALUES_1D if rank == 1 else _VALUES_ND) // hop),) * rank
     return (_CELLS_1D if rank == 1 else _CELLS_ND,) * rank

@@ -52,7 +52,27 @@ class WaveNetConfig(LearnedPriorConfig):
     head_width: Width = 256
 
 
-PriorConfig = Annotated[UniformPriorConfig | PixelCNNConfig | WaveNetConfig, Field(discriminator="kind")]
+class TransformerConfig(LearnedPriorConfig):
+    """Transformer over the cells in raster order, which sees as far along each axis as the grid of training."""
+
+    kind: Literal["transformer"] = "transformer"
+    layers: Annotated[int, Field(ge=1, le=256)] = 6
+    width: Width = 128
+    heads: Annotated[int, Field(ge=1, le=256)] = 4
+    hidden: Width = 512
+    """Number of hidden units of each layer."""
+    head_width: Width = 256
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads, {self.heads}, not {self.width}")
+        return self
+
+
+PriorConfig = Annotated[
+    UniformPriorConfig | PixelCNNConfig | WaveNetConfig | TransformerConfig, Field(discriminator="kind")
+]
 
 
 class PriorModelConfig(Config):

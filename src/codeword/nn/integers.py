@@ -31,7 +31,8 @@ GATE_BITS = 7
 # A position in the table of gates is 8 bits of the signal and 8 of the openness, each in steps of these bits.
 _TABLE_BITS, _SIGNAL_BITS, _OPENNESS_BITS = 8, 5, 4
 _TABLE_SIZE, _MOST_SHIFT = 1 << _TABLE_BITS, 14
-_LOGIT_STEPS = 64
+LOGIT_BITS = 6
+"""Bits of the numbers in the table of `exp_steps`."""
 _LARGEST_FREQUENCY = 1 << 20
 _SUM_BITS = 23
 
@@ -177,13 +178,20 @@ def integers(x: Tensor, bits: Tensor) -> Tensor:
     return (x.double() * power(bits)).round_().clamp_(-_LARGEST_ADDEND, _LARGEST_ADDEND).int()
 
 
+def rescaled(sums: Tensor, units: Tensor, bits: int) -> Tensor:
+    """Sums (..., W) int32 of the bits `units` (W,) to integers of `bits` (..., W) int32, rounded."""
+    less = (units - bits).int()
+    half = torch.ones_like(less).bitwise_left_shift_(less.clamp(min=0)).bitwise_right_shift_(1)
+    return sums.bitwise_left_shift(less.neg().clamp_(min=0)).add_(half).bitwise_right_shift_(less.clamp(min=0))
+
+
 def softmax_weights(logits: Tensor) -> Tensor:
     """Logits (n, size) to whole numbers (n, size) float32 from 1 on in proportion to their softmax.
 
     The sum of a row is below 2^24 for up to 2^23 symbols, so it is exact too.
     """
-    table = _exp_table()
-    below = (logits.amax(-1, keepdim=True) - logits).mul_(_LOGIT_STEPS).clamp_(max=len(table) - 1)
+    table = exp_steps(_LARGEST_FREQUENCY, least=1)
+    below = (logits.amax(-1, keepdim=True) - logits).mul_(1 << LOGIT_BITS).clamp_(max=len(table) - 1)
     weights = table.index_select(0, below.to(torch.int32).view(-1)).view(logits.shape)
     largest_sum = logits.shape[-1] * _LARGEST_FREQUENCY
     total = weights.sum(-1, keepdim=True, dtype=torch.int32 if largest_sum < 1 << 31 else torch.int64)
@@ -216,11 +224,11 @@ def _gate_table() -> Tensor:
 
 
 @cache
-def _exp_table() -> Tensor:
-    """`_LARGEST_FREQUENCY` exp(-d) for steps d of logits, as whole numbers, until they are 1."""
+def exp_steps(largest: int, *, least: int) -> Tensor:
+    """`largest` exp(-d) for d of `LOGIT_BITS` from 0 on (n,) int32, as whole numbers, until they are `least`."""
     weights: list[int] = []
     with localcontext(prec=40):
-        while not weights or weights[-1] > 1:
-            exponent = -Decimal(len(weights)) / _LOGIT_STEPS
-            weights.append(int((exponent.exp() * _LARGEST_FREQUENCY).to_integral_value()))
+        while not weights or weights[-1] > least:
+            exponent = -Decimal(len(weights)) / (1 << LOGIT_BITS)
+            weights.append(int((exponent.exp() * largest).to_integral_value()))
     return torch.tensor(weights, dtype=torch.int32)

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from codeword.config import PixelCNNConfig, PriorModelConfig, UniformPriorConfig, WaveNetConfig
+from codeword.config import PixelCNNConfig, PriorModelConfig, TransformerConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Prior, walk
 from codeword.priors.exact import ExactPrior, make_exact
 from codeword.priors.pixelcnn import PixelCNN
 from codeword.priors.sampler import Sampler, seeded
+from codeword.priors.transformer import Transformer
 from codeword.priors.uniform import Uniform
 from codeword.priors.wavenet import WaveNet
 from codeword.store import read_config
@@ -16,6 +17,7 @@ __all__ = [
     "PixelCNN",
     "Prior",
     "Sampler",
+    "Transformer",
     "Uniform",
     "WaveNet",
     "build_prior",
@@ -44,3 +46,5 @@ def _prior_class(config: PriorModelConfig) -> type[Prior]:
             return PixelCNN
         case WaveNetConfig():
             return WaveNet
+        case TransformerConfig():
+            return Transformer

@@ -77,8 +77,13 @@ class Prior(Pretrained):
         """The prior that `make_exact` returns, of weights that were checked."""
 
     @abstractmethod
-    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> Any:
-        """A fresh state for walking `batch` signals of `codes` codes per cell, by default all."""
+    def start(
+        self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
+    ) -> Any:
+        """A fresh state for walking `batch` signals of `codes` codes per cell, by default all.
+
+        `grid` is by default the prior's own; a prior that does not have `any_grid` takes no other.
+        """
 
     @abstractmethod
     def logits(self, state: Any, i: int) -> Tensor:
@@ -123,7 +128,7 @@ def walk(
             f"This prior models the first {_listed(prior.served_codes)} codes of a cell and was asked for {codes!r}; "
             f"ask for one of these numbers."
         )
-    state = prior.start(batch, label, codes=codes)
+    state = prior.start(batch, label, codes=codes, grid=grid)
     taken = []
     for i in range(prod(grid) * codes):
         symbols = choose(prior.logits(state, i), i)

@@ -66,17 +66,9 @@ class ExactPrior(Prior):
     calibration, which is the end of the construction.
     """
 
-    def __init__(self, prior: "CellPrior", *, residuals: list[Tensor]) -> None:
-        """`residuals` are all weights (W, inputs) whose products with gates the residual stream adds up."""
+    def __init__(self, prior: "CellPrior", *, stream_bits: Tensor) -> None:
         super().__init__(prior.config)
-        if sum(weight.shape[1] for weight in residuals) > MOST_TERMS:
-            raise UnsupportedError(f"The prior is too deep and wide: an exact one has at most {MOST_TERMS} gates.")
-        self.classes, self._trained = prior.classes, [prior]
-        bits = [
-            torch.full((weight_of(prior.embed[0]).shape[1],), _MOST_STREAM_BITS - GATE_BITS),
-            *map(weight_bits, residuals),
-        ]
-        self.stream_bits = torch.stack(bits).amin(0).clamp_(min=0) + GATE_BITS
+        self.classes, self._trained, self.stream_bits = prior.classes, [prior], stream_bits
         self.embedded, self.summary = Signal(), Signal(lowest=0)
         self.embedded.set_units(self.stream_bits)
         self._tables = [integers(weight_of(table), self.stream_bits) for table in prior.embed]
@@ -213,6 +205,18 @@ class ExactPrior(Prior):
             matrix = Matrix(weight, weight_bits(weight))
             self._outputs.append(_Output(matrix, power(-matrix.bits - bits), bias_of(prior.outputs[k])))
         return self._outputs[k]
+
+
+def stream_bits_for(width: int, residuals: list[Tensor]) -> Tensor:
+    """The bits (W,) of a stream that adds up the products of all weights (W, inputs) with gates, without rounding.
+
+    Raises:
+        UnsupportedError: there are too many gates.
+    """
+    if sum(weight.shape[1] for weight in residuals) > MOST_TERMS:
+        raise UnsupportedError(f"The prior is too deep and wide: an exact one has at most {MOST_TERMS} gates.")
+    bits = [torch.full((width,), _MOST_STREAM_BITS - GATE_BITS), *map(weight_bits, residuals)]
+    return torch.stack(bits).amin(0).clamp_(min=0) + GATE_BITS
 
 
 def weight_of(part: nn.Module) -> Tensor:

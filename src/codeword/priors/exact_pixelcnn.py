@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from codeword.nn.causal import GatedLayer, shift
 from codeword.nn.integers import GATE_BITS, Buffers, Gates, Matrix, Signal, weight_bits
-from codeword.priors.exact import ExactPrior, bias_of, weight_of
+from codeword.priors.exact import ExactPrior, bias_of, stream_bits_for, weight_of
 from codeword.priors.state import CellState
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class ExactPixelCNN(ExactPrior):
     def __init__(self, prior: "PixelCNN") -> None:
         stacks = [[cast(GatedLayer, layer) for layer in cast(nn.ModuleList, stack)] for stack in prior.stacks]
         layers = [layer for stack in stacks for layer in stack]
-        super().__init__(prior, residuals=[weight_of(x.project_out).flatten(1)[: prior.width] for x in layers])
+        residuals = [weight_of(x.project_out).flatten(1)[: prior.width] for x in layers]
+        super().__init__(prior, stream_bits=stream_bits_for(prior.width, residuals))
         self.width, self.reach, self.ndim = prior.width, prior.reach, prior.ndim
         label_biases = weight_of(prior.label_bias).unflatten(1, (self.ndim, len(stacks[0]), -1))
         self._stacks: list[list[_Layer]] = []
@@ -142,7 +143,9 @@ class ExactPixelCNN(ExactPrior):
 
     # The walk ------------------------------------------------------------------------------------
 
-    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> ExactPixelCNNState:
+    def start(
+        self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
+    ) -> ExactPixelCNNState:
         labels, reach, grid, layers = self._label(label, batch), self.reach, self.grid, len(self._stacks[-1])
         slabs = []
         for axis in range(self.ndim - 1):

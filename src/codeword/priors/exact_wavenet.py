@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codeword.nn.dilated import delay
 from codeword.nn.integers import GATE_BITS, Buffers, Gates, Matrix, Signal, integers, power, weight_bits
-from codeword.priors.exact import ExactPrior, weight_of
+from codeword.priors.exact import ExactPrior, stream_bits_for, weight_of
 from codeword.priors.state import CellState
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ExactWaveNet(ExactPrior):
         stack = prior.stack
         weights = {name: weight.detach().float().cpu() for name, weight in stack.named_parameters()}
         residuals = [weights[f"residual.{i}.weight"] for i in range(len(stack.residual))]
-        super().__init__(prior, residuals=residuals)
+        super().__init__(prior, stream_bits=stream_bits_for(stack.width, residuals))
         self.width, self.dilations = stack.width, stack.dilations
         signals = [self.embedded, *(Signal() for _ in residuals)]
         for signal in signals:
@@ -107,7 +107,9 @@ class ExactWaveNet(ExactPrior):
 
     # The walk ------------------------------------------------------------------------------------
 
-    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> ExactWaveNetState:
+    def start(
+        self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
+    ) -> ExactWaveNetState:
         layers, biases = len(self._layers), self._biases(self._label(label, batch))
         taps = torch.zeros(layers, batch, 2, self.width, dtype=torch.int8)
         state = ExactWaveNetState(

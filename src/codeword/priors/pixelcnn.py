@@ -90,7 +90,9 @@ class PixelCNN(CellPrior):
 
     # The walk ------------------------------------------------------------------------------------
 
-    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> PixelCNNState:
+    def start(
+        self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
+    ) -> PixelCNNState:
         layers, reach, width, device = self._layers(), self.reach, self.width, self.head.weight.device
         biases = self._biases(self._label(label, batch))
         slabs = []

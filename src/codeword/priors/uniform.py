@@ -37,7 +37,9 @@ class Uniform(Prior):
     def exact(self) -> Prior:
         return self
 
-    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> UniformState:
+    def start(
+        self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
+    ) -> UniformState:
         return UniformState(batch, codes or len(self.codebook_sizes))
 
     def logits(self, state: UniformState, i: int) -> Tensor:

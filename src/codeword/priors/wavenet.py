@@ -58,7 +58,9 @@ class WaveNet(CellPrior):
         h = delay(embedded, 1)
         return cast(Tensor, self.stack(h, condition=self.label_embedding(label)))
 
-    def start(self, batch: int, label: Tensor | None = None, *, codes: int | None = None) -> WaveNetState:
+    def start(
+        self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
+    ) -> WaveNetState:
         condition = self.label_embedding(self._label(label, batch))
         walk = DilatedWalk(self.stack, batch, condition=condition)
         nothing = torch.zeros(batch, self.stack.width, device=condition.device)

@@ -1,0 +1,133 @@
+"""Causal attention over the cells of a grid, in raster order, as far along each axis as in training."""
+
+from collections.abc import Iterator
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Numbers of queries that are computed at a time, to bound the memory of long sequences.
+QUERIES = 512
+EPSILON = 1e-6
+
+
+class Window(NamedTuple):
+    """Some cells that attend (the queries) and all cells that they may attend to (the keys), as slices of a grid.
+
+    `offsets` (queries, keys) int64 is the number of the offset of each pair, and `hidden` (queries, keys) is True for
+    keys that are not visible to the query.
+    """
+
+    queries: slice
+    keys: slice
+    offsets: Tensor
+    hidden: Tensor
+
+
+class Neighbourhood:
+    """The cells that each cell of `grid` attends to: itself, and those before it at an offset that `trained` has.
+
+    Attributes:
+        count: the number of different offsets between the cells of `trained`.
+        span: the largest distance in raster order between a cell and one that it attends to.
+    """
+
+    def __init__(self, grid: tuple[int, ...], trained: tuple[int, ...]) -> None:
+        self.grid, self._trained = grid, trained
+        self.strides = tuple(prod(grid[axis + 1 :]) for axis in range(len(grid)))
+        self._widths = (trained[0], *(2 * n - 1 for n in trained[1:]))
+        self.count = prod(self._widths)
+        reaches = [min(n, t) - 1 for n, t in zip(grid, trained, strict=True)]
+        self.span = min(prod(grid) - 1, sum(r * s for r, s in zip(reaches, self.strides, strict=True)))
+
+    def windows(self) -> Iterator[Window]:
+        """All cells in raster order, at most `QUERIES` at a time."""
+        cells = prod(self.grid)
+        for first in range(0, cells, QUERIES):
+            yield self.window(first, min(first + QUERIES, cells))
+
+    def window(self, first: int, last: int) -> Window:
+        """The cells from number `first` to before `last`."""
+        start = max(0, first - self.span)
+        queries, keys = np.arange(first, last)[:, None], np.arange(start, last)
+        offsets, hidden = np.zeros((last - first, last - start), np.int64), queries < keys
+        places = zip(np.unravel_index(queries, self.grid), np.unravel_index(keys, self.grid), strict=True)
+        for axis, (query, key) in enumerate(places):
+            reach = self._trained[axis] - 1
+            step = query - key
+            hidden |= np.abs(step) > reach
+            offsets = offsets * self._widths[axis] + (step + reach if axis else step)
+        offsets[hidden] = 0
+        return Window(slice(first, last), slice(start, last), torch.from_numpy(offsets), torch.from_numpy(hidden))
+
+
+def places(cells: int, trained: int) -> Tensor:
+    """The place of each cell of an axis (cells,) among those of training, by its distance from the nearer end.
+
+    Cells further from both ends than any cell of training have the place in the middle.
+    """
+    place = torch.arange(cells)
+    from_end = trained - cells + place
+    middle = trained // 2
+    return torch.where(place < middle, place, from_end.clamp(min=min(middle, trained - 1))).clamp(max=trained - 1)
+
+
+def normalise(h: Tensor) -> Tensor:
+    """Vectors (..., W) to vectors of root mean square 1 (Zhang and Sennrich 2019, RMSNorm), without a gain."""
+    return F.rms_norm(h, h.shape[-1:], eps=EPSILON)
+
+
+class AttentionLayer(nn.Module):
+    """A residual layer with attention and hidden units side by side (Wang and Komatsuzaki 2021, GPT-J).
+
+    `offset_bias` (heads, offsets) is added to the attention logits for the offset of query and key (Raffel et al. 2020,
+    T5, sec. 2.1).
+    """
+
+    def __init__(self, width: int, heads: int, hidden: int, offsets: int) -> None:
+        super().__init__()
+        self.heads, self._widths = heads, (width, width, width, hidden)
+        self.project_in = nn.Linear(width, 3 * width + hidden, bias=False)
+        self.project_out = nn.Linear(width + hidden, width, bias=False)
+        nn.init.zeros_(self.project_out.weight)
+        self.offset_bias = nn.Parameter(torch.zeros(heads, offsets))
+
+    def forward(self, h: Tensor, windows: list[Window]) -> Tensor:
+        """The stream h (B, cells, W) of all cells to the next."""
+        query, key, value, hidden = self.project(h)
+        attended = [
+            attend(
+                query[:, :, window.queries],
+                key[:, :, window.keys],
+                value[:, :, window.keys],
+                biases(self.offset_bias, window),
+            )
+            for window in windows
+        ]
+        return self.update(h, torch.cat(attended, 2), hidden)
+
+    def project(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The stream (B, n, W) to queries, keys, values (B, heads, n, W / heads) and hidden units (B, n, hidden)."""
+        *parts, hidden = self.project_in(normalise(h)).split(self._widths, -1)
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        return query, key, value, F.relu(hidden)
+
+    def update(self, h: Tensor, attended: Tensor, hidden: Tensor) -> Tensor:
+        """The stream (B, n, W) with what is attended (B, heads, n, W / heads), and the hidden units (B, n, hidden)."""
+        update: Tensor = self.project_out(torch.cat([attended.transpose(1, 2).flatten(2), hidden], -1))
+        return h + update
+
+
+def biases(table: Tensor, window: Window) -> Tensor:
+    """The biases (..., queries, keys) of a table (..., offsets); those of hidden keys are minus infinity."""
+    offsets, hidden = window.offsets.to(table.device), window.hidden.to(table.device)
+    found: Tensor = table.index_select(-1, offsets.flatten()).unflatten(-1, offsets.shape)
+    return found.masked_fill(hidden, -torch.inf)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Softmax attention of queries (B, heads, n, d) to keys and values (B, heads, m, d): (B, heads, n, d)."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
