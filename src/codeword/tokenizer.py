@@ -17,7 +17,7 @@ from codeword.likelihoods import build_likelihood
 from codeword.nn.conv import channels_last
 from codeword.nn.frontend import build_frontend, build_head
 from codeword.nn.trunk import build_trunk
-from codeword.quantizers import Quantized, build_quantizer
+from codeword.quantizers import CodeUsage, Quantized, Quantizer, build_quantizer
 from codeword.store import Pretrained
 
 MAX_EFFORT = 64
@@ -133,11 +133,23 @@ class Tokenizer(Pretrained):
         """
         if not isinstance(effort, int) or not 1 <= effort <= MAX_EFFORT:
             raise UsageError(f"effort must be a whole number from 1 to {MAX_EFFORT}, not {effort!r}.")
-        searching = copy(self)
+        return self._with_quantizer(self.quantizer.with_effort(effort, codes=codes))
+
+    def settle(self, usage: CodeUsage) -> "Tokenizer":
+        """A tokenizer of the same weights whose codebooks keep their size: if it changed in training, they have the
+        codewords of `usage`.
+        """
+        settled = self._with_quantizer(self.quantizer.settle(usage.counts))
+        config = {"quantizer": getattr(settled.quantizer, "config", self.config.quantizer)}
+        settled.config = settled._config = self.config.model_copy(update=config)
+        return settled
+
+    def _with_quantizer(self, quantizer: Quantizer) -> "Tokenizer":
         # A copy shares the table of its parts, and the quantizer alone is another one.
-        searching._modules = dict(self._modules)
-        searching.quantizer = self.quantizer.with_effort(effort, codes=codes)
-        return searching
+        other = copy(self)
+        other._modules = dict(self._modules)
+        other.quantizer = quantizer
+        return other
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from codeword.config import (
     BinaryQuantizerConfig,
+    DynamicSizeConfig,
     FiniteScalarQuantizerConfig,
     IdentityQuantizerConfig,
     QuantizerConfig,
@@ -31,6 +32,8 @@ CONFIGS: list[QuantizerConfig] = [
     VectorQuantizerConfig(codebook_sizes=(16, 4), dim=8, update="linear", estimator="rotation"),
     VectorQuantizerConfig(codebook_sizes=(16,), dim=8, rate_weight=0.5, revive_below=0),
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, update="linear", rate_weight=0.5),
+    VectorQuantizerConfig(codebook_sizes=(32, 16), dim=8, size=DynamicSizeConfig(start=4, rate_bits=3, every=1)),
+    ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, size=DynamicSizeConfig(start=8, error_share=0.5, every=1)),
     BinaryQuantizerConfig(bits=5, dim=8),
     IdentityQuantizerConfig(codebook_sizes=(9,) * 8),
     FiniteScalarQuantizerConfig(channel_levels=(5, 4, 3), dim=8),

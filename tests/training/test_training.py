@@ -95,10 +95,11 @@ def until_it_works(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 ADVERSARIAL = 'adversarial={discriminator={kind="patches", width=4, layers=2}, start=4}'
+DYNAMIC = 'tokenizer.quantizer.size={kind="dynamic", start=4, rate_bits=2.5, every=2}'
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides", [(), (ADVERSARIAL,)])
+@pytest.mark.parametrize("overrides", [(), (ADVERSARIAL,), (DYNAMIC,)])
 def test_killed_at_any_moment_and_resumed_ends_bit_for_bit_the_same(overrides: tuple[str], tmp_path: Path) -> None:
     """Kill -9 at random moments, over and over, until a run survives to its end."""
     undisturbed = train(tiny(*overrides), tmp_path / "undisturbed")

@@ -1,13 +1,40 @@
 """Quantizers."""
 
-from math import prod
+from math import log2, prod
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from codeword.config.base import CodebookSizes, Config, Fraction, NonNegative, Width
+from codeword.config.base import Alphabet, CodebookSizes, Config, Fraction, NonNegative, Positive, Width
 
 ChannelLevels = Annotated[int, Field(ge=2, le=1024)]
+
+
+class DynamicSizeConfig(Config):
+    """A codebook that grows and shrinks in training toward one of three targets; `codebook_sizes` are then the most.
+
+    The kept tokenizer has the codewords that the training split uses.
+    """
+
+    kind: Literal["dynamic"] = "dynamic"
+    start: Alphabet = 32
+    rate_bits: Positive | None = None
+    """Target: the entropy of the frequencies of codewords, in bits a code."""
+    error_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Target: the mean squared distance to the codewords, as a share of the variance of the vectors."""
+    price: Positive | None = None
+    """Target: one more bit a code would save this share of the variance in squared distance (of Gaussian vectors)."""
+    every: PositiveInt = 20
+    """Training steps from one change to the next."""
+    steps: PositiveInt = 2000
+    """Training steps after which the size stays, so that decoder and averaged weights settle."""
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        targets = {name: getattr(self, name) for name in ("rate_bits", "error_share", "price")}
+        if len(given := [name for name, value in targets.items() if value is not None]) != 1:
+            raise ValueError(f"give one of {', '.join(targets)}, not {' and '.join(given) or 'none'}")
+        return self
 
 
 class CodebookConfig(Config):
@@ -32,6 +59,26 @@ class CodebookConfig(Config):
     """The search minimises squared distance + rate_weight * bits, where the bits of a codeword are -log2 of its share
     of all uses (ECVQ, Chou et al. 1989); 0 finds the nearest codeword. Rare codewords are then used even less, so
     `revive_below` should be 0."""
+    size: Annotated[DynamicSizeConfig | None, Field(exclude_if=lambda size: size is None)] = None
+    """None keeps `codebook_sizes`. Codewords of a dynamic size leave rather than move to random vectors."""
+
+    def _check_size(self, codebook_sizes: tuple[int, ...]) -> None:
+        """Raise ValueError if a dynamic size does not fit the most codewords of each codebook."""
+        size, most = self.size, min(codebook_sizes)
+        if size is None:
+            return
+        if self.update != "ema":
+            raise ValueError(f"size needs update = 'ema', not {self.update!r}")
+        if size.start > most:
+            raise ValueError(
+                f"size.start is {size.start}, but codebook_sizes allows at most {most} codewords; raise it, or start "
+                f"with fewer"
+            )
+        if size.rate_bits is not None and size.rate_bits >= log2(most):
+            raise ValueError(
+                f"size.rate_bits must be below {log2(most):g}, the bits of {most} codewords, not {size.rate_bits:g}; "
+                f"raise codebook_sizes, or ask for fewer bits"
+            )
 
 
 class VectorQuantizerConfig(CodebookConfig):
@@ -44,7 +91,8 @@ class VectorQuantizerConfig(CodebookConfig):
     """Dimension of the searched space, over all codes together; None searches the `dim` vectors themselves."""
 
     @model_validator(mode="after")
-    def _dims_divide(self) -> Self:
+    def _sizes_fit(self) -> Self:
+        self._check_size(self.codebook_sizes)
         searched = self.lookup_dim or self.dim
         if searched % len(self.codebook_sizes):
             raise ValueError(
@@ -68,7 +116,8 @@ class ResidualQuantizerConfig(CodebookConfig):
     """Fraction of training signals that keep all codes, if there are `served_codes`."""
 
     @model_validator(mode="after")
-    def _served_codes_are_fewer(self) -> Self:
+    def _sizes_fit(self) -> Self:
+        self._check_size(self.codebook_sizes)
         if any(n >= len(self.codebook_sizes) for n in self.served_codes):
             raise ValueError(f"served_codes must be below {len(self.codebook_sizes)}, the number of codes")
         return self

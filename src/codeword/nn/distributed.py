@@ -15,6 +15,12 @@ def sum_over_ranks(*tensors: Tensor) -> None:
             dist.all_reduce(tensor)
 
 
+def maximum_over_ranks(tensor: Tensor) -> None:
+    """Replace each number by its maximum over all ranks, in place."""
+    if _active():
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+
+
 def copy_from_first_rank(tensor: Tensor) -> Tensor:
     """Rank 0's values, on every rank."""
     if _active():

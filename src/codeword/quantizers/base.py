@@ -1,6 +1,7 @@
 """The interface of quantizers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -54,6 +55,19 @@ class Quantizer(nn.Module, ABC):
     def served_codes(self) -> tuple[int, ...]:
         """The numbers of leading codes of a cell that `decode` accepts; the last one is K."""
         return (len(self.codebook_sizes),)
+
+    @property
+    def settled(self) -> bool:
+        """True if the codebooks keep their sizes."""
+        return True
+
+    def settle(self, counts: Sequence[Tensor]) -> Self:
+        """This quantizer with codebooks of fixed sizes: the codewords that occur in `counts` (codebook_sizes[k],)."""
+        return self
+
+    def figures(self) -> dict[str, float]:
+        """Figures of codebooks of changing size to log; none if they are settled."""
+        return {}
 
     def with_effort(self, effort: int, *, codes: int | None = None) -> Self:
         """This quantizer, or a copy with the same weights whose `encode` searches longer; see `ResidualQuantizer`.

@@ -42,9 +42,14 @@ class Codebook(nn.Module):
         else:
             self.register_buffer("vectors", vectors)
 
+    @property
+    def start(self) -> int:
+        """The number of codewords that `prepare` initialises."""
+        return len(self.counts)
+
     def _place(self, vectors: Tensor) -> None:
-        """Move all codewords."""
-        self.vectors.copy_(vectors)
+        """Move the first codewords."""
+        self.vectors[: len(vectors)] = vectors
 
     @property
     def costs(self) -> Tensor | None:
@@ -72,10 +77,10 @@ class Codebook(nn.Module):
             return
         z = z.reshape(-1, z.shape[-1])
         initial = cluster if self.config.init == "kmeans" else draw_rows
-        vectors = copy_from_first_rank(self._normalise(initial(z, len(self.vectors), generator)))
+        vectors = copy_from_first_rank(self._normalise(initial(z, self.start, generator)))
         self._place(vectors)
-        self.counts.fill_(1.0)
-        self.sums.copy_(vectors)
+        self.counts[: self.start] = 1.0
+        self.sums[: self.start] = vectors
         self.ready.fill_(True)
 
     @torch.no_grad()
@@ -97,9 +102,10 @@ class Codebook(nn.Module):
             # Laplace smoothing keeps the division finite; the state itself is not smoothed.
             smoothed = (self.counts + SMOOTHING) / (total + len(self.counts) * SMOOTHING) * total
             self.vectors.copy_(self._normalise(self.sums / smoothed[:, None]))
-        self._revive(z, generator)
+        self._renew(z, codes, generator)
 
-    def _revive(self, z: Tensor, generator: torch.Generator | None) -> None:
+    def _renew(self, z: Tensor, codes: Tensor, generator: torch.Generator | None) -> None:
+        """Move unused codewords to random vectors of z (N, dim), which is assigned to codes (N,)."""
         # Without a branch on the data, so that a GPU does not synchronise at each step.
         uniform = self.counts.mean()
         dead = self.counts < self.config.revive_below * uniform
@@ -135,7 +141,7 @@ class LinearCodebook(Codebook):
     def _place(self, vectors: Tensor) -> None:
         self.basis.copy_(vectors)
 
-    def _revive(self, z: Tensor, generator: torch.Generator | None) -> None:
+    def _renew(self, z: Tensor, codes: Tensor, generator: torch.Generator | None) -> None:
         pass
 
 

@@ -23,9 +23,10 @@ class ResidualQuantizer(CodebookQuantizer):
     codebooks still learn from all residuals. The loss is the sum of the codebooks' `vq_loss`.
     """
 
+    config: ResidualQuantizerConfig
+
     def __init__(self, config: ResidualQuantizerConfig) -> None:
         super().__init__(config, codebook_dim=config.lookup_dim or config.dim)
-        self.config = config
         self.effort, self.searched_codes = 1, len(config.codebook_sizes)
 
     @property

@@ -1,6 +1,7 @@
 """Vector quantization with a learned codebook (van den Oord et al. 2017, sec. 3)."""
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from codeword.config import CodebookConfig, ResidualQuantizerConfig, VectorQuantizerConfig
 from codeword.quantizers.base import ESTIMATORS, Quantized, Quantizer
 from codeword.quantizers.codebook import Codebook, LinearCodebook
+from codeword.quantizers.dynamic import DynamicCodebook
 
 
 def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
@@ -27,13 +29,16 @@ def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
 class CodebookQuantizer(Quantizer):
     """Base of quantizers with codebooks: a projection into the searched space and back, and the codebooks."""
 
+    config: VectorQuantizerConfig | ResidualQuantizerConfig
+
     def __init__(self, config: VectorQuantizerConfig | ResidualQuantizerConfig, *, codebook_dim: int) -> None:
         super().__init__()
+        self.config = config
         self.dim, self.codebook_sizes = config.dim, config.codebook_sizes
         searched = config.lookup_dim or config.dim
         self.project_in = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
         self.project_out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
-        kind = LinearCodebook if config.update == "linear" else Codebook
+        kind = LinearCodebook if config.update == "linear" else Codebook if config.size is None else DynamicCodebook
         self.codebooks = nn.ModuleList(kind(config, size, codebook_dim) for size in config.codebook_sizes)
 
     def freeze(self) -> None:
@@ -43,6 +48,33 @@ class CodebookQuantizer(Quantizer):
 
     def codewords(self) -> list[Tensor]:
         return [book.vectors.detach() for book in self._codebooks()]
+
+    @property
+    def settled(self) -> bool:
+        return not self._dynamic()
+
+    def settle(self, counts: Sequence[Tensor]) -> Self:
+        if self.settled:
+            return self
+        rows = [book.used(used) for book, used in zip(self._dynamic(), counts, strict=True)]
+        changes = {"codebook_sizes": tuple(map(len, rows)), "size": None}
+        settled = type(self)(self.config.model_copy(update=changes))  # type: ignore[call-arg]
+        settled.project_in, settled.project_out = self.project_in, self.project_out
+        for new, old, kept in zip(settled._codebooks(), self._codebooks(), rows, strict=True):
+            for name in ("vectors", "counts", "sums"):
+                getattr(new, name).copy_(getattr(old, name)[kept])
+            new.ready.fill_(True)
+        return settled.to(rows[0].device).train(self.training)
+
+    def figures(self) -> dict[str, float]:
+        books = self._dynamic()
+        if not books:
+            return {}
+        codewords = float(sum(int(book.living.sum()) for book in books))
+        return {"codewords": codewords, "error_share": sum(book.error_share for book in books) / len(books)}
+
+    def _dynamic(self) -> list[DynamicCodebook]:
+        return [book for book in self._codebooks() if isinstance(book, DynamicCodebook)]
 
     def _codebooks(self) -> list[Codebook]:
         return cast(list[Codebook], list(self.codebooks))
@@ -55,9 +87,10 @@ class VectorQuantizer(CodebookQuantizer):
     unit sphere. The loss is `vq_loss`.
     """
 
+    config: VectorQuantizerConfig
+
     def __init__(self, config: VectorQuantizerConfig) -> None:
         super().__init__(config, codebook_dim=(config.lookup_dim or config.dim) // len(config.codebook_sizes))
-        self.config = config
 
     def forward(self, z: Tensor, *, generator: torch.Generator | None = None) -> Quantized:
         # In half precision the projection, and so the distances, would be too coarse.

@@ -10,9 +10,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from codeword.config import MOST_CELLS, LearnedPriorConfig, Recipe, TrainingConfig, load_recipe
-from codeword.data import Dataset, open_dataset
+from codeword.data import Dataset, evaluation_batches, open_dataset
 from codeword.errors import RecipeError, UsageError
 from codeword.priors import Prior, build_prior
+from codeword.quantizers import CodeUsage
 from codeword.store import Pretrained, locked
 from codeword.tokenizer import Tokenizer
 from codeword.training.adversarial import AdversarialTask
@@ -160,7 +161,16 @@ class _Stages:
                 task = build_tokenizer_task(recipe, tokenizer, self.perception(fabric, part=TokenizerTask.part))
             trainer = Trainer(task, recipe.tokenizer_training, run=self.run, fabric=fabric, seed=recipe.seed)
             tokenizer = trainer.fit(self.train, self.valid)
+        if not tokenizer.quantizer.settled:
+            tokenizer = tokenizer.settle(self._usage(tokenizer))
         _save(tokenizer, self.run.tokenizer_path, fabric)
+
+    def _usage(self, tokenizer: Tokenizer) -> CodeUsage:
+        """How often each codeword occurs in the codes of the training split."""
+        usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
+        for batch in evaluation_batches(self.train, self.recipe.evaluation.batch_size):
+            usage.add(tokenizer.encode(batch.x.to(tokenizer.device)))
+        return usage
 
     def _train_encoder(self, tokenizer: Tokenizer) -> None:
         """Train the encoder on its targets. A resumed run computes the same targets again."""

@@ -20,6 +20,9 @@ from codeword.training.perception import NO_PERCEPTION, Perception
 
 M = TypeVar("M", bound=nn.Module)
 
+COLLAPSED = 0.05
+"""Usage of the codewords over some training steps below which a codebook is said to collapse."""
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -106,7 +109,7 @@ class TokenizerTask(Task[Tokenizer]):
             # Codebooks also change without a gradient.
             tokenizer.quantizer.freeze()
         self.label_dropout = tokenizer.config.label_dropout
-        self.usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
+        self.usage, self.collapsed = CodeUsage(tokenizer.quantizer.codebook_sizes), False
 
     def loss(
         self, module: nn.Module, batch: Batch, *, step: int, generator: torch.Generator
@@ -124,9 +127,18 @@ class TokenizerTask(Task[Tokenizer]):
         return Reconstruction(result.features, sum(perception.values(), result.loss), figures)
 
     def recent(self) -> dict[str, float]:
-        figures = {"perplexity": self.usage.perplexity, "usage": self.usage.usage}
+        figures = _codebook_figures(self.module, self.usage)
         self.usage = CodeUsage(self.module.quantizer.codebook_sizes)
         return figures
+
+    def concerns(self, figures: dict[str, float]) -> Iterator[str]:
+        collapsed = figures["usage"] < COLLAPSED
+        if collapsed and not self.collapsed:
+            yield (
+                f"only {figures['usage']:.1%} of the codewords are in use, so the codebook collapses; try a smaller "
+                f"tokenizer.quantizer.beta, lookup_dim = 8, update = 'linear', or fewer codebook_sizes"
+            )
+        self.collapsed = collapsed
 
     @torch.no_grad()
     def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
@@ -141,12 +153,7 @@ class TokenizerTask(Task[Tokenizer]):
             losses += float(loss) * len(batch.x)
             nats -= float(module.likelihood.log_prob(analysis.features, batch.x).sum()) / batch.x[0].numel()
             signals += len(batch.x)
-        return {
-            "loss": losses / signals,
-            "signal_bpd": nats / signals / log(2),
-            "perplexity": usage.perplexity,
-            "usage": usage.usage,
-        }
+        return {"loss": losses / signals, "signal_bpd": nats / signals / log(2), **_codebook_figures(module, usage)}
 
 
 class PriorTask(Task[Prior]):
@@ -190,6 +197,14 @@ class PriorTask(Task[Prior]):
         if module.classes:
             figures["bits_per_code_given_label"] = conditional_nats / symbols / log(2)
         return figures
+
+
+def _codebook_figures(tokenizer: Tokenizer, usage: CodeUsage) -> dict[str, float]:
+    """Perplexity and usage, and figures of codebooks of changing size, of whose codewords the usage is then a share."""
+    figures = tokenizer.quantizer.figures()
+    codewords = sum(tokenizer.quantizer.codebook_sizes)
+    used = usage.usage * codewords / figures.get("codewords", codewords)
+    return {"perplexity": usage.perplexity, "usage": min(used, 1.0), **figures}
 
 
 def _drop_labels(label: Tensor, classes: int, dropout: float, generator: torch.Generator) -> Tensor:

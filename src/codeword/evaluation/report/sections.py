@@ -1,6 +1,6 @@
 """Sections of a report: those that all media share, and the choice of the others by medium."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import exp, log
 from typing import Any
@@ -91,7 +91,26 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
             "the codebook collapses.",
             lambda: panels_figure(use),
         ),
+        *_size_section(run),
     ]
+
+
+def _size_section(run: Run) -> Iterator[Section]:
+    """The size of codebooks that changed it, and their error."""
+    size = _line(run, "tokenizer", "train", "codewords", "codewords")
+    if not size.x:
+        return
+    panels = [
+        Panel("Size", "codewords", [size]),
+        Panel("Error", "share of the variance", [_line(run, "tokenizer", "train", "error_share", "squared distance")]),
+    ]
+    yield Section(
+        "size-over-time",
+        "Size of the codebook over time",
+        "Codewords are added where the error is large, and leave where their loss costs little, until the target is "
+        "met. The error is the mean squared distance of the encoder's vectors to their codewords.",
+        lambda: panels_figure(panels),
+    )
 
 
 def _train_and_valid(run: Run, part: str, metric: str) -> list[Line]:
