@@ -116,9 +116,9 @@ class DynamicCodebook(Codebook):
         if config.rate_bits is not None:
             return float(2 ** (config.rate_bits - entropy_bits(self.counts)))
         if config.error_share is not None:
-            return (self.error_share / config.error_share) ** HASTE
+            return float((self.error_share / config.error_share) ** HASTE)
         assert config.price is not None
-        return (self._slope(z) / config.price) ** HASTE
+        return float((self._slope(z) / config.price) ** HASTE)
 
     def _slope(self, z: Tensor) -> float:
         """The error that one more bit saves, as a share of the variance, for Gaussian vectors as z (N, dim).

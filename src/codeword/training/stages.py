@@ -166,7 +166,7 @@ class _Stages:
         _save(tokenizer, self.run.tokenizer_path, fabric)
 
     def _usage(self, tokenizer: Tokenizer) -> CodeUsage:
-        """How often each codeword occurs in the codes of the training split."""
+        """Counts of the codewords in the codes of the training split."""
         usage = CodeUsage(tokenizer.quantizer.codebook_sizes)
         for batch in evaluation_batches(self.train, self.recipe.evaluation.batch_size):
             usage.add(tokenizer.encode(batch.x.to(tokenizer.device)))
