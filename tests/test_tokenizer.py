@@ -25,6 +25,7 @@ TRUNKS: list[TrunkConfig] = [
     ConvTrunkConfig(width=8, residual_width=4, residual_blocks=0, strides=(4,)),
     ResidualTrunkConfig(widths=(4, 8), encoder_blocks=(1, 1), decoder_blocks=(1, 0), strides=(2,)),
     ResidualTrunkConfig(widths=(4,), encoder_blocks=(1,), decoder_blocks=(1,), strides=()),
+    ResidualTrunkConfig(widths=(4, 8), encoder_blocks=(1, 0), decoder_blocks=(0, 1), strides=(3, 2)),
     ConvNeXtTrunkConfig(width=8, hidden=8, encoder_blocks=1, decoder_blocks=1, strides=(2, 3)),
 ]
 

@@ -33,6 +33,7 @@ TRUNKS: list[TrunkConfig] = [
     ConvTrunkConfig(width=4, residual_width=4, residual_blocks=0, strides=(5, 1, 2)),
     ResidualTrunkConfig(widths=(4, 4, 8), encoder_blocks=(1, 2, 1), decoder_blocks=(2, 1, 1), strides=(3, 4)),
     ResidualTrunkConfig(widths=(4,), encoder_blocks=(2,), decoder_blocks=(2,), strides=()),
+    ResidualTrunkConfig(widths=(4, 8), encoder_blocks=(1, 2), decoder_blocks=(2, 1), strides=(2, 3)),
     ConvNeXtTrunkConfig(width=8, hidden=8, kernel=5, encoder_blocks=2, decoder_blocks=2, strides=(2, 3)),
 ]
 

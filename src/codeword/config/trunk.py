@@ -21,7 +21,7 @@ class ConvTrunkConfig(Config):
 
 
 class ResidualTrunkConfig(Config):
-    """Pre-activation residual blocks at every resolution, including that of the signal."""
+    """Pre-activation residual blocks at every resolution; one more width than strides adds that of the signal."""
 
     kind: Literal["residual"] = "residual"
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=9)] = (64, 128, 128)
@@ -31,12 +31,16 @@ class ResidualTrunkConfig(Config):
 
     @model_validator(mode="after")
     def _one_width_a_resolution(self) -> Self:
-        resolutions = len(self.strides) + 1
-        for name in ("widths", "encoder_blocks", "decoder_blocks"):
+        resolutions = len(self.widths)
+        if resolutions - len(self.strides) not in (0, 1):
+            raise ValueError(
+                f"widths needs as many values as strides, {len(self.strides)}, or one more for the resolution of the "
+                f"signal, not {resolutions}"
+            )
+        for name in ("encoder_blocks", "decoder_blocks"):
             if len(getattr(self, name)) != resolutions:
                 raise ValueError(
-                    f"{name} needs {resolutions} values, one for each resolution "
-                    f"(one more than strides), not {len(getattr(self, name))}"
+                    f"{name} needs {resolutions} values, as many as widths, not {len(getattr(self, name))}"
                 )
         return self
 

@@ -95,11 +95,17 @@ def _residual_trunk(
         return [ResidualBlock(ndim, widths[i], widths[i]) for _ in range(counts[i])]
 
     widths, strides = config.widths, config.strides
-    layers = [same(ndim, channels, widths[0], 3), *blocks(config.encoder_blocks, 0)]
+    if len(strides) == len(widths):
+        # Strided layers between the signal and the finest blocks, as few channels are slow at its own resolution.
+        read, write = down(ndim, channels, widths[0], strides[0]), up(ndim, widths[0], features, strides[0])
+        strides = strides[1:]
+    else:
+        read, write = same(ndim, channels, widths[0], 3), same(ndim, widths[0], features, 1)
+    layers = [read, *blocks(config.encoder_blocks, 0)]
     for i, stride in enumerate(strides):
         layers += [down(ndim, widths[i], widths[i + 1], stride), *blocks(config.encoder_blocks, i + 1)]
     encoder = _Layers(*layers, nn.ReLU(), same(ndim, widths[-1], dim, 1))
     layers = [same(ndim, dim, widths[-1], 3), *blocks(config.decoder_blocks, -1)]
     for i, stride in reversed(list(enumerate(strides))):
         layers += [up(ndim, widths[i + 1], widths[i], stride), *blocks(config.decoder_blocks, i)]
-    return encoder, _Layers(*layers, nn.ReLU(), same(ndim, widths[0], features, 1))
+    return encoder, _Layers(*layers, nn.ReLU(), write)
