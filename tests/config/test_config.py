@@ -63,6 +63,8 @@ def test_overrides_reach_any_depth() -> None:
         ("tokenizer_training.steps=-1", "tokenizer_training.steps.*greater than 0.*-1"),
         ("tokenizer_training.learning_rate=nan", "learning_rate"),
         ("prior.kernel=4", "prior.kernel: a kernel must be odd.*5"),
+        ('tokenizer.trunk={kind="residual", strides=[2]}', "as many values as strides, 1, or one more .*, not 3"),
+        ('tokenizer.trunk={kind="residual", encoder_blocks=[1]}', "encoder_blocks needs 3 values"),
         ("seed", "The override 'seed' is not of the form"),
         ("name.x=1", "which has no fields of its own"),
     ],
@@ -74,7 +76,7 @@ def test_wrong_overrides_are_refused_with_their_place(override: str, says: str) 
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(RecipeError, match="cifar10, cifar10-bits, cifar10-judge, demo-images"):
+    with pytest.raises(RecipeError, match=", ".join(shipped_recipes())):
         load_recipe("cifar11")
 
 
