@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/codeword demo --out demo
@@ -21,8 +21,12 @@ lint: $(VENV)/installed-dev
 	$(BIN)/python tools/check_docstrings.py
 	$(BIN)/python tools/check_structure.py
 
+docs: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet ".[docs]"
+	$(BIN)/mkdocs build --quiet --strict
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +36,6 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --editable ".[dev,speech,onnx,tokens,ray]"
+	$(BIN)/pip install --quiet --editable ".[dev,speech,onnx,tokens,ray,serve,transformers]"
 	$(BIN)/pip install --quiet --no-deps resemblyzer
 	touch $@

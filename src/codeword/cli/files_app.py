@@ -296,6 +296,26 @@ def detokenize(
     return show.outcome(done, as_json=json)
 
 
+@app.command
+def serve(
+    *,
+    model: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
+    host: str = "127.0.0.1",
+    port: int = 8365,
+) -> None:
+    """Open a page to try models in the browser: codes, their bits, every rate, samples (needs codeword[serve]).
+
+    Args:
+        model: A run, a model folder, or owner/name on the Hugging Face Hub; repeat for more. By default the models in
+            the package.
+        host: The address to listen at; by default this machine alone reaches the page.
+        port: The port to listen at.
+    """
+    from codeword.cli.serving import serve as serve_models
+
+    serve_models(model or [], host=host, port=port)
+
+
 def _share_processors() -> None:
     """Let threads that wait for others sleep; by spinning, two programs slow each other down several times."""
     # OpenMP reads this when torch is first imported.

@@ -1,11 +1,12 @@
 """The interface of priors, and the walk along the symbols."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.arguments import check_codes, check_labels, check_size
@@ -60,6 +61,20 @@ class Prior(Pretrained):
         codes = check_codes(codes, self.codebook_sizes, ndim=len(self.grid), leading=self.served_codes)
         return self._log_prob(codes, check_labels(label, batch=len(codes), classes=self.classes))
 
+    def cell_log_probs(self, codes: Tensor, label: Tensor | None = None) -> Tensor:
+        """Codes (B, *G, n) and labels (B,) to the log-probability of each cell given all before it (B, *G), in nats.
+
+        Raises:
+            UsageError: as `log_prob`.
+        """
+        codes = check_codes(codes, self.codebook_sizes, ndim=len(self.grid), leading=self.served_codes)
+        label = check_labels(label, batch=len(codes), classes=self.classes)
+        total = torch.zeros(codes.shape[:-1], device=codes.device)
+        for k, logits in enumerate(self.all_logits(codes, label)):
+            nll = F.cross_entropy(logits.flatten(0, -2), codes[..., k].flatten(), reduction="none")
+            total = total - nll.view(total.shape)
+        return total
+
     def forward(self, codes: Tensor, label: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
         """The training loss (): nats per symbol. The arguments are not checked.
 
@@ -71,6 +86,10 @@ class Prior(Pretrained):
     @abstractmethod
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         """`log_prob` of arguments that were checked; `counts` as in `forward`."""
+
+    @abstractmethod
+    def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield for each code k of the cells (B, *G, n) its logits (B, *G, codebook_sizes[k]) given all before it."""
 
     @abstractmethod
     def exact(self) -> "Prior":

@@ -110,14 +110,9 @@ class ExactPrior(Prior):
 
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         assert counts is None, "an exact prior is not trained"
-        total = torch.zeros(len(codes))
-        for k, logits in enumerate(self.all_logits(codes, label)):
-            nll = F.cross_entropy(logits.flatten(0, -2), codes[..., k].flatten(), reduction="none")
-            total = total - nll.view(len(codes), -1).sum(1)
-        return total
+        return self.cell_log_probs(codes, label).flatten(1).sum(1)
 
     def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
-        """Yield for each code k of the cells (B, *G, n) its logits (B, *G, codebook_sizes[k]) given all before it."""
         features = self._all_features(codes, label)
         for logits in self._cell_logits(features.flatten(0, -2), codes.flatten(0, -2)):
             yield logits.view(*codes.shape[:-1], -1)

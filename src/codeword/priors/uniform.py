@@ -1,5 +1,6 @@
 """The uniform prior, for models without a trained one."""
 
+from collections.abc import Iterator
 from math import log
 from typing import ClassVar, NamedTuple
 
@@ -33,6 +34,10 @@ class Uniform(Prior):
         if counts is None:
             counts = torch.full((len(codes),), codes.shape[-1], device=codes.device)
         return -cells * nats[counts - 1]
+
+    def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
+        for size in self.codebook_sizes[: codes.shape[-1]]:
+            yield torch.zeros(1, device=codes.device).expand(*codes.shape[:-1], size)
 
     def exact(self) -> Prior:
         return self

@@ -1,0 +1,251 @@
+"""The questions that the page asks of one model: codes, bits, decoding, sampling. Nothing is kept between calls."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import log, prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from codeword.arguments import check_class
+from codeword.codec.layout import Blocks, block_size
+from codeword.coding import encode_signal
+from codeword.errors import CodewordError, DataError, UnsupportedError, UsageError
+from codeword.files import compress, decode, decompress
+from codeword.files.paths import Outcome
+from codeword.media import medium_of
+from codeword.model import Model
+from codeword.priors import Sampler, seeded, walk
+
+MOST_VALUES = {"images": 3 * 2_000_000, "audio": 16_000 * 60}
+"""Largest signal in numbers, by the name of the medium; others take as many as images."""
+
+TIME_LIMIT_S = 60.0
+"""Longest time that drawing codes may take."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file as the model reads it: the signal (C, *S), its codes (*G, K), and notes on what reading changed."""
+
+    signal: Tensor
+    codes: Tensor
+    notes: list[str]
+
+
+class Workbench:
+    """One model, and the questions that the page asks of it.
+
+    Example:
+        >>> from codeword.pretrained import load_pretrained
+        >>> bench = Workbench("images", load_pretrained("images"))
+        >>> codes = bench.sample(label=None, temperature=1.0, seed=0)
+        >>> bench.bits(codes).shape, bench.decode(codes, size=(32, 32)).shape
+        (torch.Size([8, 8]), torch.Size([3, 32, 32]))
+    """
+
+    def __init__(self, name: str, model: Model, place: str | None = None) -> None:
+        """`place` is where the model was loaded from, if it is not the one in the package of its medium."""
+        self.name, self.model, self.place = name, model, place
+        self.tokenizer, self.medium = model.tokenizer.eval(), medium_of(model.tokenizer.config)
+
+    def describe(self) -> dict[str, Any]:
+        """The facts on the model that the page needs, as JSON."""
+        tokenizer, prior = self.tokenizer, self.model.prior
+        return {
+            "name": self.name,
+            "medium": self.medium.name,
+            "suffixes": sorted(self.medium.suffixes),
+            "format": self.medium.formats[0],
+            "codebook_sizes": list(tokenizer.quantizer.codebook_sizes),
+            "served_codes": list(tokenizer.quantizer.served_codes),
+            "hop": tokenizer.hop,
+            "sample_rate": tokenizer.config.sample_rate,
+            "voices": list(tokenizer.config.classes),
+            "classes": prior.classes,
+            "draws": self.draws,
+            "fingerprint": self.model.fingerprint,
+        }
+
+    @property
+    def draws(self) -> bool:
+        """True if the model has a trained prior."""
+        return any(True for _ in self.model.prior.parameters())
+
+    def open(self, content: bytes, suffix: str) -> Opened:
+        """Read and encode the content of a file with this suffix.
+
+        Raises:
+            UsageError: the suffix is not one of the medium, or the signal is too large.
+            DataError: the file cannot be read.
+        """
+        if suffix.lower() not in self.medium.suffixes:
+            raise UsageError(
+                f"The model {self.name} reads {self.medium.plural}, and a file that ends in {suffix or 'no suffix'!r} "
+                f"is none of them; choose another file or model."
+            )
+        config, notes = self.tokenizer.config, list[str]()
+        with _file(content, f"file{suffix}") as path:
+            size = self.medium.size(path, config)
+            most = MOST_VALUES.get(self.medium.name, MOST_VALUES["images"])
+            if (numbers := config.channels * prod(size)) > most:
+                raise UsageError(
+                    f"This file holds {numbers:,} numbers, and the page takes {most:,}; cut it, or use "
+                    f"`codeword compress`."
+                )
+            signal = torch.cat(list(self.medium.read(path, config, notes)), 1)
+        return Opened(signal, encode_signal(self.tokenizer, signal), notes)
+
+    def decode(self, codes: Tensor, *, size: tuple[int, ...], label: int | None = None) -> Tensor:
+        """Codes (*G, n) to a signal (C, *S), in the voice `label` if it is given. Raises UsageError."""
+        return decode(self.tokenizer, codes, size=size, label=label)
+
+    def cell(self, codes: Tensor, label: int | None = None) -> Tensor:
+        """The signal (C, hop, ...) of one cell with these codes (n,), among equal cells."""
+        ndim, hop = self.tokenizer.config.ndim, self.tokenizer.hop
+        cells = 5
+        grid = codes.expand(*(cells,) * ndim, -1)
+        middle = slice(cells // 2 * hop, (cells // 2 + 1) * hop) if ndim > 1 else slice(None)
+        return self.decode(grid, size=(cells * hop,) * ndim, label=label)[(slice(None), *(middle,) * ndim)]
+
+    def bits(self, codes: Tensor, label: int | None = None) -> Tensor:
+        """The bits of each cell (*G) of codes (*G, n) in a file: by the exact prior, block for block.
+
+        Raises:
+            UnsupportedError: the prior has no exact form, or does not serve this number of codes.
+            UsageError: the codes are out of range, or there is no such class.
+        """
+        prior = self.model.exact_prior
+        codes = self.tokenizer.check_codes(codes, batched=False)
+        check_class(label, prior.classes)
+        if codes.shape[-1] not in prior.served_codes:
+            raise UnsupportedError(
+                f"The prior serves {', '.join(map(str, prior.served_codes))} codes of a cell, not {codes.shape[-1]}."
+            )
+        blocks = Blocks(tuple(codes.shape[:-1]), block_size(self.model, lossless=False))
+        labels = None if label is None else torch.full((len(blocks),), label)
+        cut = prior.cell_log_probs(blocks.cut(codes), labels) / -log(2)
+        bits = torch.empty(codes.shape[:-1])
+        for number, block in enumerate(cut):
+            region = blocks.region(number)
+            bits[region] = block[tuple(slice(0, part.stop - part.start) for part in region)]
+        return bits
+
+    def sample(self, *, label: int | None, temperature: float, seed: int, cells: int | None = None) -> Tensor:
+        """Draw codes (*G, K) from the prior: of its own grid, or of `cells` cells if it walks any grid of one axis."""
+        prior = self.model.prior
+        grid = (cells,) if cells is not None and prior.any_grid and len(prior.grid) == 1 else prior.grid
+        return self._draw(Sampler(temperature, generator=seeded(seed)), grid, label)
+
+    def redraw(self, codes: Tensor, mask: Tensor, *, label: int | None, temperature: float, seed: int) -> Tensor:
+        """Codes (*G, K), of which the cells in `mask` (*G) are drawn anew, each given all cells before it.
+
+        A grid larger than the prior's is drawn block for block, as it is compressed.
+
+        Raises:
+            UsageError: the codes are out of range, the mask is of another grid, or there is no such class.
+        """
+        codes = self.tokenizer.check_codes(codes, batched=False)
+        if mask.shape != codes.shape[:-1]:
+            raise UsageError(f"The mask has {list(mask.shape)} cells, and the codes {list(codes.shape[:-1])}.")
+        blocks = Blocks(tuple(codes.shape[:-1]), block_size(self.model, lossless=False))
+        draw, drawn = Sampler(temperature, generator=seeded(seed)), codes.clone()
+        for number in range(len(blocks)):
+            region = blocks.region(number)
+            if mask[region].any():
+                drawn[region] = self._draw(draw, tuple(mask[region].shape), label, codes[region], mask[region])
+        return drawn
+
+    def _draw(
+        self,
+        draw: Sampler,
+        grid: tuple[int, ...],
+        label: int | None,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Draw a grid of codes (*G, K); of the cells outside `mask` the codes are those in `known`.
+
+        A prior that walks its own grid alone walks all of it, and the cells beyond `grid` are dropped.
+        """
+        prior = self.model.prior
+        if not self.draws:
+            raise UnsupportedError(f"The model {self.name} has no trained prior to draw from; take another model.")
+        check_class(label, prior.classes)
+        walked = grid if prior.any_grid else prior.grid
+        fixed, deadline = _fixed_symbols(known, mask, walked), time.monotonic() + TIME_LIMIT_S
+
+        def choose(logits: Tensor, i: int) -> Tensor:
+            if time.monotonic() > deadline:
+                raise UsageError(f"Drawing takes longer than {TIME_LIMIT_S:g} s; draw fewer cells.")
+            return draw(logits, i) if i not in fixed else torch.tensor([fixed[i]])
+
+        labels = None if label is None else torch.tensor([label])
+        codes = walk(prior, 1, choose, label=labels, grid=walked)[0]
+        return codes[tuple(slice(0, n) for n in grid)]
+
+    # Files ------------------------------------------------------------------------------------------
+
+    def write(self, signal: Tensor) -> bytes:
+        """The signal (C, *S) as a file in the default format of its medium."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"signal.{self.medium.formats[0]}"
+            self.medium.write(path, [signal], self.tokenizer.config)
+            return path.read_bytes()
+
+    def compress(self, content: bytes, name: str, *, codes: int | None = None) -> bytes:
+        """The compressed file of the content of a file called `name`. Raises UsageError, DataError."""
+        return _converted(
+            content, Path(name).name, "out.cw", lambda a, b: compress([a], b, model=self.place, codes=codes)
+        )
+
+    def decompress(self, content: bytes) -> bytes:
+        """The decoded file, in the default format of the medium, of a compressed file. Raises DataError, ModelError."""
+        out = f"out.{self.medium.formats[0]}"
+        return _converted(content, "in.cw", out, lambda a, b: decompress(a, b, model=self.place))
+
+
+@contextmanager
+def _file(content: bytes, name: str) -> Iterator[Path]:
+    """A file of this name with this content, in a folder of its own that is deleted afterwards.
+
+    An error that names the path becomes a DataError that says "The file": the path means nothing to the person.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        try:
+            yield path
+        except CodewordError as error:
+            if str(path) not in str(error):
+                raise
+            raise DataError(str(error).replace(str(path), "The file")) from error
+
+
+def _converted(content: bytes, name: str, out: str, convert: Callable[[Path, Path], Outcome]) -> bytes:
+    """The content of the file `out` that `convert` makes of a file of this name and content. Raises DataError."""
+    with _file(content, name) as source, tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / out
+        for message in convert(source, target).failures.values():
+            raise DataError(message)
+        return target.read_bytes()
+
+
+def _fixed_symbols(known: Tensor | None, mask: Tensor | None, walked: tuple[int, ...]) -> dict[int, int]:
+    """The symbols that are not drawn, by their number in a walk over the grid `walked`: those of `known` (*G, K)
+    outside `mask` (*G).
+    """
+    if known is None or mask is None:
+        return {}
+    count = known.shape[-1]
+    fixed = dict[int, int]()
+    for cell in (~mask).nonzero():
+        number = int(np.ravel_multi_index(tuple(cell.tolist()), walked))
+        fixed |= {number * count + k: int(symbol) for k, symbol in enumerate(known[tuple(cell)])}
+    return fixed
