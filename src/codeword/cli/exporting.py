@@ -6,7 +6,7 @@ from typing import Any
 from codeword.errors import UsageError
 from codeword.model import CARD_FILE, Model
 from codeword.pretrained import load
-from codeword.store import WEIGHTS_FILE, staged, write_atomically
+from codeword.store import WEIGHTS_FILE, add_auto_model, staged, write_atomically
 from codeword.training import Run
 
 ONNX_FOLDER = "onnx"
@@ -31,6 +31,7 @@ def export_model(source: Path, out: Path, *, compact: bool, onnx: bool, force: b
     model = Model(run.tokenizer(), run.prior()) if is_run else load(source)
     with staged(out) as staging:
         model.save_pretrained(staging, compact=compact)
+        add_auto_model(staging)
         # Loaded again, because the card describes the stored model.
         stored = Model.load(staging)
         weights_bytes = sum(path.stat().st_size for path in staging.rglob(WEIGHTS_FILE))

@@ -1,4 +1,5 @@
 from .configs import FORMAT as FORMAT
+from .configs import add_auto_model as add_auto_model
 from .configs import read_config as read_config
 from .files import CONFIG_FILE as CONFIG_FILE
 from .files import MAX_CONFIG_BYTES as MAX_CONFIG_BYTES
