@@ -1,5 +1,7 @@
 """Nearest-codeword search, ours against vector-quantize-pytorch, `torch.cdist` and one-hot matrices."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from vector_quantize_pytorch import VectorQuantize
@@ -10,6 +12,7 @@ from benchmarks.report import Ratio, Report
 from benchmarks.timing import device, interleaved, say
 from codeword.config import VectorQuantizerConfig
 from codeword.quantizers import VectorQuantizer, nearest
+from codeword.quantizers.search import TILES
 
 DIM = 64
 # K codewords to N vectors. At the larger K the peer holds four N x K matrices, so N is limited to 2 GB.
@@ -38,6 +41,19 @@ def peer(codebook: Tensor) -> VectorQuantize:
     return vq
 
 
+def product(z: Tensor, codebook: Tensor) -> Callable[[], None]:
+    """The products of z (N, D) and codebook (K, D) alone, in the tiles of `nearest`: the limit of its speed."""
+    rows, columns = TILES[z.device.type]
+    tiles, blocks = z.split(rows), codebook.t().contiguous().split(columns, 1)
+
+    def run() -> None:
+        for tile in tiles:
+            for block in blocks:
+                torch.mm(tile, block)
+
+    return run
+
+
 def equally_near(z: Tensor, codebook: Tensor, codes: Tensor, others: Tensor) -> bool:
     """True if codes (N,) and others (N,) differ only where two codewords are equally near up to rounding."""
     differ = codes != others
@@ -63,6 +79,7 @@ def _at(vectors: int, codewords: int, quick: bool) -> Report:
         "ours": lambda: nearest(z, codebook),
         "cdist": lambda: naive_nearest(z, codebook),
         "one_hot": lambda: naive_quantize(z, codebook),
+        "gemm": product(z, codebook),
         # The peer's forward also looks up the codewords; this is our equivalent call.
         "quantizer": lambda: quantizer(z),
     }
@@ -73,10 +90,14 @@ def _at(vectors: int, codewords: int, quick: bool) -> Report:
     if growth_bytes is not None:
         figures[f"{name}_peak_memory_growth_mib"] = growth_bytes / 2**20
     figures[f"{name}_distance_matrix_mib"] = vectors * codewords * 4 / 2**20
-    ratio = Ratio(
-        f"{name}_vs_vqp",
-        times.ratio("vqp", "ours"),
-        f"codeword.quantizers.nearest, N={vectors:,}, D={DIM}",
-        "vector_quantize_pytorch.VectorQuantize, its forward in eval mode",
-    )
-    return Report([ratio], figures)
+    ours = f"codeword.quantizers.nearest, N={vectors:,}, D={DIM}"
+    ratios = [
+        Ratio(
+            f"{name}_vs_vqp",
+            times.ratio("vqp", "ours"),
+            ours,
+            "vector_quantize_pytorch.VectorQuantize, its forward in eval mode",
+        ),
+        Ratio(f"{name}_fraction_of_gemm", times.ratio("gemm", "ours"), ours, "torch.mm of the same tiles, no minimum"),
+    ]
+    return Report(ratios, figures)

@@ -23,7 +23,7 @@ from codeword.quantizers import nearest
 
 RATIOS = {
     "train": {"train_step_vs_naive", "fraction_of_gemm_peak"},
-    "nearest": {"nearest_k16_vs_vqp", "nearest_k32_vs_vqp"},
+    "nearest": {f"nearest_k{k}_{name}" for k in (16, 32) for name in ("vs_vqp", "fraction_of_gemm")},
     "quantizers": {f"quantizer_{name}_step_vs_vqp" for name in pairs(16)},
     "pixelcnn": {"pixelcnn_cached_vs_naive"},
     "wavenet": {"wavenet_cached_vs_naive"},
