@@ -18,7 +18,7 @@ from codeword.config import (
     VectorQuantizerConfig,
 )
 from codeword.quantizers import CodeUsage, Quantizer, VectorQuantizer, build_quantizer, nearest
-from codeword.quantizers.base import rotated
+from codeword.quantizers.base import along_error, rotated
 
 CONFIGS: list[QuantizerConfig] = [
     VectorQuantizerConfig(codebook_sizes=(16,), dim=8),
@@ -30,8 +30,10 @@ CONFIGS: list[QuantizerConfig] = [
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, lookup_dim=4, served_codes=(1,), cosine=True),
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, update="gradient", init="data"),
     VectorQuantizerConfig(codebook_sizes=(16, 4), dim=8, update="linear", estimator="rotation"),
+    VectorQuantizerConfig(codebook_sizes=(16, 4), dim=8, update="gradient", estimator="diveq"),
     VectorQuantizerConfig(codebook_sizes=(16,), dim=8, rate_weight=0.5, revive_below=0),
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, update="linear", rate_weight=0.5),
+    ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, update="gradient", estimator="diveq"),
     VectorQuantizerConfig(codebook_sizes=(32, 16), dim=8, size=DynamicSizeConfig(start=4, rate_bits=3, every=1)),
     ResidualQuantizerConfig(codebook_sizes=(16, 8), dim=8, size=DynamicSizeConfig(start=8, error_share=0.5, every=1)),
     BinaryQuantizerConfig(bits=5, dim=8),
@@ -275,6 +277,29 @@ def test_a_rotated_gradient_keeps_its_angle_to_the_vector(seed: int, scale: floa
     cosine = torch.nn.functional.cosine_similarity
     torch.testing.assert_close(cosine(z.grad, z, dim=1), cosine(wanted, found, dim=1), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(z.grad.norm(dim=1) / wanted.norm(dim=1), found.norm(dim=1) / z.norm(dim=1))
+
+
+@given(st.integers(0, 1000))
+def test_a_gradient_is_divided_along_the_error(seed: int) -> None:
+    """Its part along the error moves the codeword, and the rest the vector."""
+    z, found, wanted = (vectors(20, 8, seed=seed + i) for i in range(3))
+    z, found = z.requires_grad_(), found.requires_grad_()
+    passed = along_error(z, found)
+    torch.testing.assert_close(passed, found)
+    (passed * wanted).sum().backward()
+    assert z.grad is not None
+    assert found.grad is not None
+    torch.testing.assert_close(z.grad + found.grad, wanted, atol=1e-5, rtol=1e-5)
+    error = torch.nn.functional.normalize((found - z).detach(), dim=1)
+    along = (wanted * error).sum(1, keepdim=True) * error
+    torch.testing.assert_close(found.grad, along, atol=1e-5, rtol=1e-5)
+
+
+def test_an_estimator_that_moves_codewords_needs_no_loss_but_gradients() -> None:
+    quantizer = build_quantizer(VectorQuantizerConfig(dim=8, update="gradient", estimator="diveq"))
+    assert not quantizer(vectors(600, 8).requires_grad_()).loss.requires_grad
+    with pytest.raises(ValueError, match="set update = 'gradient'"):
+        VectorQuantizerConfig(estimator="diveq")
 
 
 def test_a_linear_map_moves_codewords_that_are_not_used() -> None:

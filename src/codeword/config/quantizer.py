@@ -51,16 +51,24 @@ class CodebookConfig(Config):
     """A codeword used less than this fraction of uniform usage moves to a random vector; 0 disables this."""
     # These are left out at their defaults, so that older models keep their fingerprints.
     estimator: Annotated[
-        Literal["straight-through", "rotation"], Field(exclude_if=lambda estimator: estimator == "straight-through")
+        Literal["straight-through", "rotation", "diveq"],
+        Field(exclude_if=lambda estimator: estimator == "straight-through"),
     ] = "straight-through"
     """The decoder's gradient reaches the encoder unchanged ("straight-through"), or through the rotation and scaling
-    that turn the vector into its codeword ("rotation", Fifty et al. 2024)."""
+    that turn the vector into its codeword ("rotation", Fifty et al. 2024), or is divided between the vector and its
+    codeword, without a loss of the quantizer ("diveq", Vali et al. 2025, for update = "gradient" or "linear")."""
     rate_weight: Annotated[NonNegative, Field(exclude_if=lambda weight: not weight)] = 0.0
     """The search minimises squared distance + rate_weight * bits, where the bits of a codeword are -log2 of its share
     of all uses (ECVQ, Chou et al. 1989); 0 finds the nearest codeword. Rare codewords are then used even less, so
     `revive_below` should be 0."""
     size: Annotated[DynamicSizeConfig | None, Field(exclude_if=lambda size: size is None)] = None
     """None keeps `codebook_sizes`. Codewords of a dynamic size leave rather than move to random vectors."""
+
+    @model_validator(mode="after")
+    def _estimator_moves_codewords(self) -> Self:
+        if self.estimator == "diveq" and self.update == "ema":
+            raise ValueError("estimator 'diveq' moves codewords by gradients; set update = 'gradient'")
+        return self
 
     def _check_size(self, codebook_sizes: tuple[int, ...]) -> None:
         """Raise ValueError if a dynamic size does not fit the most codewords of each codebook."""

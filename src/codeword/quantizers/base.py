@@ -118,5 +118,16 @@ def rotated(z: Tensor, quantized: Tensor) -> Tensor:
     return straight_through(turned, quantized)
 
 
-ESTIMATORS = {"straight-through": straight_through, "rotation": rotated}
+def along_error(z: Tensor, quantized: Tensor) -> Tensor:
+    """The value of `quantized` (..., D), as the sum of z and its error, of which the direction counts as a constant.
+
+    The gradient across the error then reaches z, and that along it the codeword (Vali et al. 2025, "DiVeQ:
+    Differentiable Vector Quantization Using the Reparameterization Trick", eq. 5, with noise of variance 0).
+    """
+    error = quantized - z
+    moved = z + error.norm(dim=-1, keepdim=True) * F.normalize(error.detach(), dim=-1)
+    return straight_through(moved, quantized)
+
+
+ESTIMATORS = {"straight-through": straight_through, "rotation": rotated, "diveq": along_error}
 """The functions that give a codeword the gradient of its vector, by their names in a config."""

@@ -17,8 +17,10 @@ def vq_loss(config: CodebookConfig, searched: Tensor, found: Tensor) -> Tensor:
     """Loss (...) of the codewords `found` for the vectors `searched`, both (..., D).
 
     Equation 3 of the VQ-VAE paper without its first term, as means over the vector's numbers. `found` must not be the
-    straight-through value, whose distance is zero.
+    straight-through value, whose distance is zero. With the estimator "diveq" the loss has no gradient.
     """
+    if config.estimator == "diveq":
+        searched, found = searched.detach(), found.detach()
     commitment = (searched - found.detach()).square().mean(-1)
     if config.update != "ema":
         return (found - searched.detach()).square().mean(-1) + config.beta * commitment
