@@ -29,7 +29,7 @@ def test_data_without_classes_is_refused(tmp_path: Path) -> None:
 
 
 def test_recordings_are_refused() -> None:
-    with pytest.raises(ValueError, match="perception needs images as data"):
+    with pytest.raises(ValueError, match="perception needs images or spoken digits as data"):
         Recipe.model_validate(JUDGE | {"data": {"kind": "synthetic-speech"}})
 
 

@@ -309,6 +309,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float = 1.0,
+    given: Path | None = None,
     seed: int = 0,
     out: Path,
     force: Flag = False,
@@ -324,18 +325,23 @@ def sample(
         temperature: Below 1 sharper, 0 always the likeliest.
         top_k: Draw only among the k likeliest codes.
         top_p: Draw only among the likeliest codes that hold this mass.
+        given: A file of one medium of a run of pairs, for which signals of the other medium are drawn.
         seed: Another seed gives other samples.
-        out: The PNG file, or the folder for recordings.
+        out: The PNG file, or the folder for recordings and for all that is drawn for a given file.
         force: Replace files that exist.
     """
+    from codeword.cli.pairing import sample_given
     from codeword.cli.sampling import sample as sample_model
     from codeword.priors import Sampler
 
     draw = Sampler(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
-        written = sample_model(
-            model, n, label, draw, seconds=seconds, codes=codes, seed=seed, out=out, force=force, progress=progress
-        )
+        if given is not None:
+            written = sample_given(model, given, n, draw, seed=seed, out=out, force=force, progress=progress)
+        else:
+            written = sample_model(
+                model, n, label, draw, seconds=seconds, codes=codes, seed=seed, out=out, force=force, progress=progress
+            )
     for path in written:
         print(show.printable(str(path)))
 

@@ -1,11 +1,17 @@
 """Data sets."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from codeword.config.base import Config, NonNegative
+
+
+def _in_order(ends: tuple[int, int]) -> tuple[int, int]:
+    if ends[0] >= ends[1]:
+        raise ValueError(f"the end must be above the start, {ends[0]}, not {ends[1]}")
+    return ends
 
 
 class SyntheticImagesConfig(Config):
@@ -28,6 +34,23 @@ class Cifar10Config(Config):
     """The folder of the data set or the one above it; by default $CODEWORD_DATA or the cache."""
     flip: bool = True
     """Mirror half of the training images."""
+
+
+Range = Annotated[tuple[Annotated[int, Field(ge=0)], PositiveInt], AfterValidator(_in_order)]
+
+
+class MnistConfig(Config):
+    """Written digits of MNIST (LeCun et al. 1998) in its official files, as images of three equal channels."""
+
+    kind: Literal["mnist"] = "mnist"
+    root: Path | None = None
+    """The folder of the files, or one above it; by default $CODEWORD_DATA or the cache."""
+    files: Literal["train", "t10k"] = "t10k"
+    """The official files of 60,000 or 10,000 images."""
+    train: Range = (0, 8000)
+    """First image of the split, and the one after its last, also for `valid` and `test`."""
+    valid: Range = (8000, 9000)
+    test: Range = (9000, 10000)
 
 
 class ImageFolderConfig(Config):
@@ -101,6 +124,29 @@ class SyntheticSpeechConfig(AudioConfig):
     test: PositiveInt = 16
 
 
+class SpokenDigitsConfig(AudioConfig):
+    """Spoken digits of the Free Spoken Digit Dataset (Jackson et al. 2018); the classes are the digits.
+
+    Validation takes the recordings of the training speakers with numbers below `valid_below`, which the data set calls
+    its test split; here the test is of other speakers.
+    """
+
+    kind: Literal["spoken-digits"] = "spoken-digits"
+    root: Path | None = None
+    """The folder of the data set, or one above it; by default $CODEWORD_DATA or the cache."""
+    train: Annotated[tuple[str, ...], Field(min_length=1)] = ("george", "jackson", "lucas", "nicolas", "theo")
+    """Speakers."""
+    valid_below: Annotated[int, Field(ge=1)] = 5
+    test: tuple[str, ...] = ("yweweler",)
+    """Speakers, who are not those of training; without any, the test is that of validation."""
+
+    @model_validator(mode="after")
+    def _speakers_are_apart(self) -> Self:
+        if both := set(self.train) & set(self.test):
+            raise ValueError(f"train and test both name {', '.join(sorted(both))}; name each speaker once")
+        return self
+
+
 MOST_CODES = 64
 """Largest number of codes in a cell of tokens."""
 
@@ -129,6 +175,19 @@ class TokensConfig(Config):
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
 
 
-ImagesConfig = SyntheticImagesConfig | Cifar10Config | ImageFolderConfig
-RecordingsConfig = LibriSpeechConfig | AudioFolderConfig | SyntheticSpeechConfig
-DataConfig = Annotated[ImagesConfig | RecordingsConfig | TokensConfig, Field(discriminator="kind")]
+class PairsConfig(Config):
+    """Pairs of signals of one class, from the data of two recipes, each with its own tokenizer and prior."""
+
+    kind: Literal["pairs"] = "pairs"
+    first: str = "mnist"
+    """A shipped recipe or the path of one, also for `second`; both have the same classes."""
+    second: str = "spoken-digits"
+    judges: tuple[str, str] | None = None
+    """Recipes of classifiers of the same data, which read what is drawn; None measures no coherence."""
+    shuffled: bool = False
+    """Pair signals of any two classes, as a control: then one says nothing about the other."""
+
+
+ImagesConfig = SyntheticImagesConfig | Cifar10Config | MnistConfig | ImageFolderConfig
+RecordingsConfig = LibriSpeechConfig | AudioFolderConfig | SpokenDigitsConfig | SyntheticSpeechConfig
+DataConfig = Annotated[ImagesConfig | RecordingsConfig | TokensConfig | PairsConfig, Field(discriminator="kind")]

@@ -17,8 +17,9 @@ from codeword.config.base import (
     WindowSamples,
     check_overlap,
 )
-from codeword.config.data import AudioConfig, DataConfig, ImagesConfig
+from codeword.config.data import AudioConfig, DataConfig, ImagesConfig, SpokenDigitsConfig
 from codeword.config.tokenizer import SpectralConfig, SpectrogramConfig, TokenizerConfig
+from codeword.config.trunk import FrontendConfig, SamplesConfig
 
 
 class FeatureLossConfig(Config):
@@ -70,6 +71,9 @@ class ClassesConfig(FeatureLossConfig):
     """A network that names the class of a signal, trained on data with classes."""
 
     kind: Literal["classes"] = "classes"
+    # Left out while it is the default, also below, so that older networks keep their fingerprints.
+    frontend: Annotated[FrontendConfig, Field(exclude_if=lambda chosen: chosen == SamplesConfig())] = SamplesConfig()
+    """Analysis before the first layer: log-mel frames for recordings."""
     stem: Width = 24
     """Channels of the first layer."""
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (32, 128, 128)
@@ -81,7 +85,10 @@ class ClassesConfig(FeatureLossConfig):
 
     def needs(self, tokenizer: TokenizerConfig, data: DataConfig) -> Iterator[tuple[bool, str]]:
         """Conditions that the tokenizer and its data must meet, each with its truth and its text."""
-        yield isinstance(data, ImagesConfig), f"images as data, which have classes, not {data.kind!r}"
+        has_classes = isinstance(data, ImagesConfig | SpokenDigitsConfig)
+        analysed = isinstance(self.frontend, SamplesConfig) or tokenizer.sample_rate is not None
+        yield analysed, "recordings as data for its frontend, which has frames of log-mels"
+        yield has_classes, f"images or spoken digits as data, which have classes, not {data.kind!r}"
 
 
 class PhoneNetworkConfig(Config):
@@ -99,6 +106,8 @@ class ClassifierConfig(Config):
     ndim: Literal[1, 2, 3] = 2
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     values: Annotated[int, Field(ge=2, le=65536)] = 256
+    sample_rate: Annotated[PositiveInt | None, Field(exclude_if=lambda rate: rate is None)] = None
+    """Hz, of recordings."""
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=1 << 20)]
 
 

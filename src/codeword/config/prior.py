@@ -100,3 +100,17 @@ class PriorModelConfig(Config):
                 f"not {list(numbers)}"
             )
         return self
+
+
+class PairPriorConfig(Config):
+    """A prior of pairs: the shapes of the codes of two media under one architecture; its `config.json`."""
+
+    first: PriorModelConfig
+    second: PriorModelConfig
+
+    @model_validator(mode="after")
+    def _one_transformer(self) -> Self:
+        ours, theirs = self.first.architecture, self.second.architecture
+        if not isinstance(ours, TransformerConfig) or ours != theirs or self.first.classes != self.second.classes:
+            raise ValueError("first and second must have the same classes and one architecture, a transformer")
+        return self

@@ -7,9 +7,9 @@ from pydantic import Field, PositiveInt, model_validator
 
 from codeword.config.adversarial import AdversarialConfig
 from codeword.config.base import Config, Fraction, NonNegative, Positive
-from codeword.config.data import MOST_CODES, DataConfig
+from codeword.config.data import MOST_CODES, DataConfig, PairsConfig
 from codeword.config.perception import PerceptionConfig
-from codeword.config.prior import LearnedPriorConfig, PixelCNNConfig, PriorConfig
+from codeword.config.prior import LearnedPriorConfig, PixelCNNConfig, PriorConfig, TransformerConfig
 from codeword.config.quantizer import GaussianLatentsConfig
 from codeword.config.start import StartConfig
 from codeword.config.targets import TargetsConfig
@@ -116,6 +116,17 @@ class Recipe(Config):
             )
         if frozen := self.start.missing():
             raise ValueError(f"start.freeze has {frozen}, which start.parts leaves out; add it there")
+        return self
+
+    @property
+    def pairs(self) -> PairsConfig | None:
+        """The data, if it is pairs; the tokenizers are then those of the two recipes that it names."""
+        return self.data if isinstance(self.data, PairsConfig) else None
+
+    @model_validator(mode="after")
+    def _pairs_have_a_transformer(self) -> Self:
+        if self.pairs is not None and not isinstance(self.prior, TransformerConfig):
+            raise ValueError("only a transformer is a prior of pairs; set prior.kind = 'transformer'")
         return self
 
     @model_validator(mode="after")

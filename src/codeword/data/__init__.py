@@ -6,21 +6,28 @@ from codeword.config import (
     DataConfig,
     ImageFolderConfig,
     LibriSpeechConfig,
+    MnistConfig,
+    PairsConfig,
+    SpokenDigitsConfig,
     SyntheticImagesConfig,
     SyntheticSpeechConfig,
     TokensConfig,
+    load_recipe,
 )
 from codeword.data.audio_folder import AudioFolder
 from codeword.data.base import Batch, Dataset, Split, evaluation_batches
 from codeword.data.cifar10 import Cifar10
 from codeword.data.image_folder import ImageFolder
 from codeword.data.librispeech import LibriSpeech
+from codeword.data.mnist import Mnist
+from codeword.data.pairs import Pairs
 from codeword.data.recordings import Recordings
+from codeword.data.spoken_digits import SpokenDigits
 from codeword.data.synthetic.images import SyntheticImages
 from codeword.data.synthetic.speech import SyntheticSpeech
 from codeword.data.token_files import TokenFiles
 
-__all__ = ["Batch", "Dataset", "Recordings", "Split", "evaluation_batches", "open_dataset"]
+__all__ = ["Batch", "Dataset", "Pairs", "Recordings", "Split", "evaluation_batches", "open_dataset"]
 
 
 def open_dataset(config: DataConfig, split: Split) -> Dataset:
@@ -34,13 +41,20 @@ def open_dataset(config: DataConfig, split: Split) -> Dataset:
             return SyntheticImages(config, split)
         case Cifar10Config():
             return Cifar10(config, split)
+        case MnistConfig():
+            return Mnist(config, split)
         case ImageFolderConfig():
             return ImageFolder(config, split)
         case LibriSpeechConfig():
             return LibriSpeech(config, split)
         case AudioFolderConfig():
             return AudioFolder(config, split)
+        case SpokenDigitsConfig():
+            return SpokenDigits(config, split)
         case SyntheticSpeechConfig():
             return SyntheticSpeech(config, split)
         case TokensConfig():
             return TokenFiles(config, split)
+        case PairsConfig():
+            first, second = (open_dataset(load_recipe(name).data, split) for name in (config.first, config.second))
+            return Pairs(first, second, shuffled=config.shuffled)

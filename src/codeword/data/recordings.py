@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import soxr
@@ -80,6 +81,9 @@ class Recordings(Dataset):
     instead; `skipped` lists these files and those that could not be opened. `sample_rate` is in Hz.
     """
 
+    speed_changes_class: ClassVar[bool] = True
+    """True if a crop of another speed has another class, as that of a speaker."""
+
     def __init__(
         self,
         config: AudioConfig,
@@ -104,7 +108,10 @@ class Recordings(Dataset):
 
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
         crops = self.crops(indices, generator=generator)
-        labels = [self.label(crop.recording) if crop.speed == 1 else len(self.classes) for crop in crops]
+        labels = [
+            len(self.classes) if crop.speed != 1 and self.speed_changes_class else self.label(crop.recording)
+            for crop in crops
+        ]
         return Batch(self.quantised(crops), torch.tensor(labels, dtype=torch.int64))
 
     def quantised(self, crops: Sequence[Crop]) -> Tensor:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import torch
 
-from codeword.config import validate_json
-from codeword.data import open_dataset
+from codeword.config import EvaluationConfig, validate_json
+from codeword.data import Dataset, open_dataset
 from codeword.data.base import Split
 from codeword.errors import RecipeError, UsageError
 from codeword.evaluation.files import FileMeasures, measure_files
 from codeword.evaluation.measure.class_probes import Splits, measure_probes
 from codeword.evaluation.measure.classes import measure_by_judge, open_judge
 from codeword.evaluation.measure.images import measure_signals
+from codeword.evaluation.measure.pairs import measure_pairs
 from codeword.evaluation.measure.speech import measure_recordings
 from codeword.evaluation.measure.tokens import measure_tokens
 from codeword.evaluation.medium import medium_name
@@ -74,22 +75,11 @@ def evaluate(
     changes = ({"limit": limit} if limit else {}) | ({"judges": False, "baselines": False} if quick else {})
     config = recipe.evaluation.model_copy(update=changes)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    tokenizer, prior = run.tokenizer().to(device), run.prior().to(device)
-    data, train = open_dataset(recipe.data, split), open_dataset(recipe.data, "train")
-    measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
-    tells_classes = bool(data.classes) and measure is measure_signals and config.judges
-    # A judge that does not fit is refused before anything is measured.
-    network = open_judge(judge, data, values=tokenizer.config.values) if tells_classes or judge is not None else None
-    measures = measure(tokenizer, prior, data, train, config, progress=progress)
-    if tells_classes:
-        splits = Splits(train, open_dataset(recipe.data, "valid"), data)
-        metrics, left_out = measure_probes(tokenizer, splits, config)
-        if network is not None:
-            judged, not_judged = measure_by_judge(network, tokenizer, prior, data, config, progress=progress)
-            metrics, left_out = metrics | judged, left_out | not_judged
-        measures = measures.model_copy(
-            update={"metrics": measures.metrics | metrics, "left_out": measures.left_out | left_out}
-        )
+    data = open_dataset(recipe.data, split)
+    if recipe.pairs:
+        measures, files = measure_pairs(run, data, config, progress=progress), False
+    else:
+        measures = _measure(run, data, config, judge=judge, device=device, progress=progress)
     path, environment = run.path_of_evaluation(split, limit), run.environment()
     if files:
         written = measure_files(Model.load(run.folder), data, config, progress=progress)
@@ -106,6 +96,35 @@ def evaluate(
     )
     write_json(path, result.model_dump(mode="json"))
     return result
+
+
+def _measure(
+    run: Run,
+    data: Dataset,
+    config: EvaluationConfig,
+    *,
+    judge: str | Path | None,
+    device: torch.device,
+    progress: Callable[[int, int], None],
+) -> Measures:
+    """Measure a run of one medium."""
+    recipe = run.recipe()
+    tokenizer, prior, train = run.tokenizer().to(device), run.prior().to(device), open_dataset(recipe.data, "train")
+    measure = _MEASURES.get(medium_name(tokenizer.config), measure_signals)
+    tells_classes = bool(data.classes) and measure is measure_signals and config.judges
+    # A judge that does not fit is refused before anything is measured.
+    network = open_judge(judge, data, values=tokenizer.config.values) if tells_classes or judge is not None else None
+    measures = measure(tokenizer, prior, data, train, config, progress=progress)
+    if tells_classes:
+        splits = Splits(train, open_dataset(recipe.data, "valid"), data)
+        metrics, left_out = measure_probes(tokenizer, splits, config)
+        if network is not None:
+            judged, not_judged = measure_by_judge(network, tokenizer, prior, data, config, progress=progress)
+            metrics, left_out = metrics | judged, left_out | not_judged
+        measures = measures.model_copy(
+            update={"metrics": measures.metrics | metrics, "left_out": measures.left_out | left_out}
+        )
+    return measures
 
 
 def _files_of_earlier(path: Path, measures: Measures) -> FileMeasures:

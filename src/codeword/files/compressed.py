@@ -8,6 +8,7 @@ from typing import Any
 from codeword.codec import Codec, CompressOptions, DecodedSignal, Entry, Progress, UnreadableSignal
 from codeword.errors import DataError, UsageError
 from codeword.files.describing import describe_size, open_container
+from codeword.files.pairs import compress_pair, decompress_pair, run_of_pairs
 from codeword.files.paths import (
     Outcome,
     StrPath,
@@ -63,6 +64,10 @@ def compress(
     """
     outcome, out = Outcome(), Path(out)
     inputs = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    if (run := run_of_pairs(model)) is not None:
+        if lossless or codes is not None or speaker is not None or channel is not None or effort != 1:
+            raise UsageError(f"{model} is a run of pairs, whose files hold all codes alone; give no further options.")
+        return compress_pair(inputs, out, run, force=force)
     loaded = load_for(inputs, model)
     config = loaded.tokenizer.config
     medium = medium_of(config).with_channel(channel)
@@ -145,6 +150,10 @@ def decompress(
         DataError, ModelError: the file is damaged, or was made with another model.
     """
     outcome, out = Outcome(), Path(out)
+    if (run := run_of_pairs(model)) is not None:
+        if salvage or format is not None:
+            raise UsageError(f"{model} is a run of pairs, whose files are read as a whole; give no further options.")
+        return decompress_pair(Path(file), out, run, force=force)
     with open_container(Path(file)) as container:
         header = container.header
         loaded = pretrained_with(header.fingerprint) if model is None else load(model)

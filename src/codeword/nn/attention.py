@@ -49,6 +49,14 @@ class Neighbourhood:
         for first in range(0, cells, QUERIES):
             yield self.window(first, min(first + QUERIES, cells))
 
+    def end(self) -> Window:
+        """One more cell after all others, which attends to all of them, at the offset of number `count`."""
+        cells = prod(self.grid)
+        offsets = torch.full((1, cells + 1), self.count)
+        return Window(
+            slice(cells, cells + 1), slice(0, cells + 1), offsets, torch.zeros(1, cells + 1, dtype=torch.bool)
+        )
+
     def window(self, first: int, last: int) -> Window:
         """The cells from number `first` to before `last`."""
         start = max(0, first - self.span)
@@ -80,34 +88,35 @@ def normalise(h: Tensor) -> Tensor:
     return F.rms_norm(h, h.shape[-1:], eps=EPSILON)
 
 
+class Memory(NamedTuple):
+    """Keys and values (layer, B, heads, cells, W / heads) of another sequence, all of which is visible."""
+
+    keys: Tensor
+    values: Tensor
+
+
 class AttentionLayer(nn.Module):
-    """A residual layer with attention and hidden units side by side (Wang and Komatsuzaki 2021, GPT-J).
+    """A residual layer with attention and hidden units side by side (Wang and Komatsuzaki 2021, GPT-J)."""
 
-    `offset_bias` (heads, offsets) is added to the attention logits for the offset of query and key (Raffel et al. 2020,
-    T5, sec. 2.1).
-    """
-
-    def __init__(self, width: int, heads: int, hidden: int, offsets: int) -> None:
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads, self._widths = heads, (width, width, width, hidden)
         self.project_in = nn.Linear(width, 3 * width + hidden, bias=False)
         self.project_out = nn.Linear(width + hidden, width, bias=False)
         nn.init.zeros_(self.project_out.weight)
-        self.offset_bias = nn.Parameter(torch.zeros(heads, offsets))
 
-    def forward(self, h: Tensor, windows: list[Window]) -> Tensor:
-        """The stream h (B, cells, W) of all cells to the next."""
+    def forward(self, h: Tensor, windows: list[Window], table: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
+        """The stream h (B, cells, W) of all cells to the next, and the keys and values of this layer.
+
+        `table` (heads, offsets) is added to the attention logits for the offset of query and key (Raffel et al. 2020,
+        T5, sec. 2.1). `memory` is that of this layer.
+        """
         query, key, value, hidden = self.project(h)
-        attended = [
-            attend(
-                query[:, :, window.queries],
-                key[:, :, window.keys],
-                value[:, :, window.keys],
-                biases(self.offset_bias, window),
-            )
-            for window in windows
-        ]
-        return self.update(h, torch.cat(attended, 2), hidden)
+        attended = []
+        for window in windows:
+            own = Memory(key[:, :, window.keys], value[:, :, window.keys])
+            attended.append(attend(query[:, :, window.queries], own, biases(table, window), memory))
+        return self.update(h, torch.cat(attended, 2), hidden), Memory(key, value)
 
     def project(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The stream (B, n, W) to queries, keys, values (B, heads, n, W / heads) and hidden units (B, n, hidden)."""
@@ -128,6 +137,12 @@ def biases(table: Tensor, window: Window) -> Tensor:
     return found.masked_fill(hidden, -torch.inf)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Softmax attention of queries (B, heads, n, d) to keys and values (B, heads, m, d): (B, heads, n, d)."""
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+def attend(query: Tensor, own: Memory, bias: Tensor, memory: Memory | None = None) -> Tensor:
+    """Softmax attention of queries (B, heads, n, d) to keys and values (B, heads, m, d): (B, heads, n, d).
+
+    The bias (heads, n, m) is that of the keys of `own`; those of `memory` have none.
+    """
+    if memory is not None:
+        own = Memory(*(torch.cat(pair, 2) for pair in zip(memory, own, strict=True)))
+        bias = F.pad(bias, (own.keys.shape[2] - bias.shape[-1], 0))
+    return F.scaled_dot_product_attention(query, *own, attn_mask=bias.to(query.dtype))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from codeword.config import ClassifierConfig
 from codeword.nn.conv import NORM, POOL, channels_last, same
 from codeword.nn.features import feature_distance
+from codeword.nn.frontend import build_frontend
 from codeword.store import Pretrained
 
 
@@ -33,8 +34,9 @@ class Classifier(Pretrained):
         super().__init__(config)
         architecture, ndim = config.architecture, config.ndim
         self.config = config
+        self.frontend = build_frontend(architecture.frontend, channels=config.channels, sample_rate=config.sample_rate)
         self.stem = nn.Sequential(
-            same(ndim, config.channels, architecture.stem, 3), NORM[ndim](architecture.stem), nn.ReLU()
+            same(ndim, self.frontend.channels, architecture.stem, 3), NORM[ndim](architecture.stem), nn.ReLU()
         )
         widths = (architecture.stem, *architecture.widths)
         self.blocks = nn.ModuleList(_Block(ndim, before, after) for before, after in pairwise(widths))
@@ -57,7 +59,7 @@ class Classifier(Pretrained):
 
     def _layers(self, x: Tensor) -> list[Tensor]:
         """The output of each block (B, W, *S)."""
-        h = self.stem(channels_last(4 * x.float() / (self.config.values - 1) - 2))
+        h = self.stem(channels_last(self.frontend(4 * x.float() / (self.config.values - 1) - 2)))
         outputs = []
         for block in self.blocks:
             h = block(h)

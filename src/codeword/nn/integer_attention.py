@@ -7,12 +7,14 @@ too are equal everywhere.
 
 from functools import cached_property
 from math import sqrt
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.errors import UnsupportedError
-from codeword.nn.attention import EPSILON, AttentionLayer, Window
+from codeword.nn.attention import EPSILON, AttentionLayer, Memory, Window
 from codeword.nn.integers import LOGIT_BITS, Matrix, Signal, exp_steps, integers, rescaled, weight_bits
 
 STREAM_BITS = 12
@@ -48,17 +50,30 @@ class Stream:
         return self._matrix.product(x, torch.empty(len(x), len(self._matrix.bits), dtype=torch.int32))
 
 
+class LayerMemory(NamedTuple):
+    """The memory of a layer, as integers in float32, and the bits of its keys and values."""
+
+    memory: Memory
+    key_bits: int
+    value_bits: int
+
+
+ExactMemory = list[LayerMemory]
+"""The memory of all layers."""
+
+
 class ExactAttention:
     """`AttentionLayer` in integers; the stream has `STREAM_BITS`."""
 
-    def __init__(self, layer: AttentionLayer) -> None:
+    def __init__(self, layer: AttentionLayer, offset_bias: Tensor) -> None:
+        """`offset_bias` (heads, offsets) is added to the attention logits."""
         width, self.heads = layer.project_out.weight.shape[0], layer.heads
         if width // self.heads > _MOST_HEAD_WIDTH:
             raise UnsupportedError(
                 f"The prior has heads of {width // self.heads} values; an exact one has at most {_MOST_HEAD_WIDTH}."
             )
         weight, self._out, self._offset_bias = (
-            x.detach().float().cpu() for x in (layer.project_in.weight, layer.project_out.weight, layer.offset_bias)
+            x.detach().float().cpu() for x in (layer.project_in.weight, layer.project_out.weight, offset_bias)
         )
         query, rest = weight[:width] * (1 / sqrt(width // self.heads)), weight[width:]
         self._widths = (width, width, width, len(weight) - 3 * width)
@@ -74,18 +89,36 @@ class ExactAttention:
                 signal.set_units(units)
         return tuple(signal.round(part) for signal, part in zip(self._parts, sums, strict=True))
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, hidden: Tensor) -> Tensor:
+    def remembered(self, key: Tensor, value: Tensor) -> LayerMemory:
+        """Keys and values (B, heads, m, d), integers in float32, for `adopted` of a layer with other steps."""
+        return LayerMemory(Memory(key, value), self._parts[1].known_bits, self._parts[2].known_bits)
+
+    def adopted(self, memory: LayerMemory) -> Memory:
+        """The memory of another network in the steps of this layer."""
+        steps = (
+            (memory.memory.keys, memory.key_bits, self._parts[1].known_bits),
+            (memory.memory.values, memory.value_bits, self._parts[2].known_bits),
+        )
+        parts = (rescaled(x.int(), torch.tensor([theirs]), ours).clamp_(-127, 127).float() for x, theirs, ours in steps)
+        return Memory(*parts)
+
+    def attend(self, query: Tensor, own: Memory, bias: Tensor, hidden: Tensor, memory: Memory | None = None) -> Tensor:
         """Queries (B, heads, n, d), keys and values (B, heads, m, d), integers in float32, to (B, heads, n, d) int8.
 
-        The bias (heads, n, m) int32 is that of `biases`; the keys of `hidden` (n, m) are not visible.
+        The bias (heads, n, m) int32 is that of `exact_biases`; the keys of `hidden` (n, m) are not visible. Those of
+        `memory` are, and have no bias.
         """
-        logits = (query @ key.mT).int().add_(bias)
+        if memory is not None:
+            own = Memory(*(torch.cat(pair, 2) for pair in zip(memory, own, strict=True)))
+            more = (own.keys.shape[2] - bias.shape[-1], 0)
+            bias, hidden = F.pad(bias, more), F.pad(hidden, more)
+        logits = (query @ own.keys.mT).int().add_(bias)
         logits = rescaled(logits, self._logit_bits, LOGIT_BITS).masked_fill_(hidden, -(1 << 30))
         below = logits.amax(-1, keepdim=True) - logits
         table = exp_steps(_LARGEST_KEY_WEIGHT, least=0)
         weights = table.index_select(0, below.clamp_(max=len(table) - 1).flatten()).view(below.shape)
         total = torch.zeros(query.shape, dtype=torch.int32)
-        for some, values in zip(weights.float().split(_KEYS, -1), value.split(_KEYS, -2), strict=True):
+        for some, values in zip(weights.float().split(_KEYS, -1), own.values.split(_KEYS, -2), strict=True):
             total += (some @ values).int()
         count = weights.sum(-1, keepdim=True, dtype=torch.int32)
         quotient = (total.double() * (1 << _QUOTIENT_BITS)).div_(count.double()).round_().int()

@@ -5,6 +5,7 @@ from pathlib import Path
 from codeword.config import PixelCNNConfig, PriorModelConfig, TransformerConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Prior, walk
 from codeword.priors.exact import ExactPrior, make_exact
+from codeword.priors.pair import PairPrior
 from codeword.priors.pixelcnn import PixelCNN
 from codeword.priors.sampler import Sampler, seeded
 from codeword.priors.transformer import Transformer
@@ -14,6 +15,7 @@ from codeword.store import read_config
 
 __all__ = [
     "ExactPrior",
+    "PairPrior",
     "PixelCNN",
     "Prior",
     "Sampler",

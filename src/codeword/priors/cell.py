@@ -1,7 +1,7 @@
 """Base of priors over grids of cells: a network over the cells before, and a small one within the cell."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import torch
@@ -51,8 +51,12 @@ class CellPrior(Prior):
         """Append cell number `cell`, given its embedding (B, W)."""
 
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
+        return self._total(self.all_logits(codes, label, counts), codes, counts)
+
+    def _total(self, logits_of_codes: Iterable[Tensor], codes: Tensor, counts: Tensor | None = None) -> Tensor:
+        """The logits of each code of the cells to the log-probabilities (B,) of codes (B, *G, n)."""
         total = torch.zeros(len(codes), device=codes.device)
-        for k, logits in enumerate(self.all_logits(codes, label, counts)):
+        for k, logits in enumerate(logits_of_codes):
             rows = _with_code(k, counts)
             nll = F.cross_entropy(logits.flatten(0, -2), codes[rows][..., k].flatten(), reduction="none")
             total[rows] = total[rows] - nll.view(logits.shape[:-1]).flatten(1).sum(1)
@@ -63,7 +67,12 @@ class CellPrior(Prior):
 
         Codes are (B, *G, n). With `counts` (B,) as in `forward`, the logits of code k are of the signals that have it.
         """
-        hidden = self._hidden(self._cell_features(self._embedded(codes, counts), self._label(label, len(codes))))
+        features = self._cell_features(self._embedded(codes, counts), self._label(label, len(codes)))
+        yield from self._logits_of(features, codes, counts)
+
+    def _logits_of(self, features: Tensor, codes: Tensor, counts: Tensor | None = None) -> Iterator[Tensor]:
+        """`all_logits` from the features (B, *G, F) of the cells."""
+        hidden = self._hidden(features)
         for k in range(codes.shape[-1]):
             if k:
                 hidden = hidden + self.within[k - 1](codes[..., k - 1])

@@ -98,15 +98,18 @@ class ExactPrior(Prior):
 
     def calibrate(self, grid: tuple[int, ...]) -> None:
         """Choose the steps of all signals, from pseudo-random codes of all classes in turn."""
-        batch = max(1, _CALIBRATION_CELLS // prod(grid))
-        shape = (batch, *grid, len(self.codebook_sizes))
-        # The high bits of multiples of an odd number (Knuth, The Art of Computer Programming, sec. 6.4).
-        random = (torch.arange(prod(shape)) * 2654435761 % (1 << 32) >> 8).view(shape)
-        codes = random % torch.tensor(self.codebook_sizes)
-        features = self._features(self._embedded(codes), torch.arange(batch) % (self.classes + 1))
+        codes = self.random_codes(grid)
+        features = self._features(self._embedded(codes), torch.arange(len(codes)) % (self.classes + 1))
         for _ in self._cell_logits(features.flatten(0, -2), codes.flatten(0, -2)):
             pass
         self._trained.clear()
+
+    def random_codes(self, grid: tuple[int, ...]) -> Tensor:
+        """Pseudo-random codes (B, *G, K) for a calibration."""
+        shape = (max(1, _CALIBRATION_CELLS // prod(grid)), *grid, len(self.codebook_sizes))
+        # The high bits of multiples of an odd number (Knuth, The Art of Computer Programming, sec. 6.4).
+        random = (torch.arange(prod(shape)) * 2654435761 % (1 << 32) >> 8).view(shape)
+        return random % torch.tensor(self.codebook_sizes)
 
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         assert counts is None, "an exact prior is not trained"

@@ -52,5 +52,13 @@ def build_classifier(config: ClassesConfig, train: Dataset, *, values: int) -> C
         )
     channels, *size = train.shape
     return Classifier(
-        ClassifierConfig(architecture=config, ndim=len(size), channels=channels, values=values, classes=train.classes)
+        ClassifierConfig(
+            architecture=config,
+            ndim=len(size),
+            channels=channels,
+            values=values,
+            # Only recordings have one.
+            sample_rate=getattr(train, "sample_rate", None),
+            classes=train.classes,
+        )
     )

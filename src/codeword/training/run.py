@@ -15,7 +15,7 @@ from codeword.store import CONFIG_FILE, RECIPE_FILE, write_atomically, write_jso
 if TYPE_CHECKING:
     from codeword.data.base import Split
     from codeword.model import Model
-    from codeword.priors import Prior
+    from codeword.priors import PairPrior, Prior
     from codeword.tokenizer import Tokenizer
 
 
@@ -145,6 +145,21 @@ class Run:
 
         self._must_exist(self.prior_path)
         return load_prior(self.prior_path)
+
+    def parts(self) -> tuple["Run", "Run"]:
+        """The runs of the two media, in a run for pairs."""
+        return Run(self.folder / "first"), Run(self.folder / "second")
+
+    def judges(self) -> tuple["Run", "Run"]:
+        """The runs of the classifiers of the two media, in a run for pairs."""
+        return Run(self.folder / "first-judge"), Run(self.folder / "second-judge")
+
+    def pair_prior(self) -> "PairPrior":
+        """The trained prior of pairs. Raises UsageError if its training is not finished."""
+        from codeword.priors import PairPrior
+
+        self._must_exist(self.prior_path)
+        return PairPrior.from_pretrained(self.prior_path)
 
     def holds(self, part: Path) -> bool:
         """True if the model folder `part` is finished: its config is written last."""

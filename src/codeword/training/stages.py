@@ -20,6 +20,7 @@ from codeword.training.adversarial import AdversarialTask
 from codeword.training.environment import cores
 from codeword.training.loop import Trainer
 from codeword.training.networks import build_network_training, build_perception
+from codeword.training.pairs import build_pair_task, train_parts
 from codeword.training.perception import NO_PERCEPTION, Perception
 from codeword.training.run import Run
 from codeword.training.start import load_start, prior_config, take_weights, tokenizer_config
@@ -61,20 +62,18 @@ def train(
         raise UsageError(f"devices must be 1 to {available} on this machine, not {devices}.")
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
-    stages = _Stages(resolve(recipe), Run(out), devices)
-    recipe, fabric = stages.recipe, stages.fabric(recipe.tokenizer_training)
+    recipe, run = resolve(recipe), Run(out)
+    stages = _PairStages(recipe, run, devices) if recipe.pairs else _Stages(recipe, run, devices)
+    fabric = stages.fabric(recipe.tokenizer_training)
     # Launching may start further processes of this same command; only the first one writes to the folder.
     with locked(stages.run.folder) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             stages.create_run(resume=resume)
         fabric.barrier()
-        if not stages.run.holds(stages.run.tokenizer_path):
-            if not stages.run.holds(stages.run.perception_path):
-                stages.train_perception()
-            stages.train_tokenizer(fabric)
-        if not stages.run.holds(stages.run.prior_path):
+        stages.train_parts(fabric)
+        if not run.holds(run.prior_path):
             stages.train_prior()
-    return stages.run
+    return run
 
 
 def resolve(recipe: Recipe) -> Recipe:
@@ -95,7 +94,11 @@ class _Stages:
     def __init__(self, recipe: Recipe, run: Run, devices: int | Literal["auto"]) -> None:
         self.recipe, self.run, self.devices = recipe, run, devices
         self.train, self.valid = open_dataset(recipe.data, "train"), open_dataset(recipe.data, "valid")
-        _must_fit(recipe, self.train)
+        self.check()
+
+    def check(self) -> None:
+        """Raise RecipeError if the recipe does not fit its data."""
+        _must_fit(self.recipe, self.train)
 
     def fabric(self, config: TrainingConfig) -> Fabric:
         fabric = Fabric(
@@ -125,6 +128,13 @@ class _Stages:
     def freezes(self, part: Literal["tokenizer", "prior"]) -> bool:
         """True if the recipe keeps `part` as it is in the model that it starts from."""
         return self.recipe.start is not None and part in self.recipe.start.freeze
+
+    def train_parts(self, fabric: Fabric) -> None:
+        """Train what the prior builds on, if it is not trained yet."""
+        if not self.run.holds(self.run.tokenizer_path):
+            if not self.run.holds(self.run.perception_path):
+                self.train_perception()
+            self.train_tokenizer(fabric)
 
     def train_perception(self) -> None:
         """Train the network of the perceptual loss, if the recipe has one."""
@@ -205,6 +215,26 @@ class _Stages:
             trainer = Trainer(task, recipe.prior_training, run=self.run, fabric=fabric, seed=recipe.seed + 1)
             prior = trainer.fit(self.train, self.valid)
         _save(prior, self.run.prior_path, fabric)
+
+
+class _PairStages(_Stages):
+    """The trainings of a recipe for pairs: whole runs of the two media, and the prior of both."""
+
+    def check(self) -> None:
+        pass
+
+    def train_parts(self, fabric: Fabric) -> None:
+        train_parts(
+            self.recipe,
+            self.run,
+            lambda name, run: train(name, run.folder, resume=run.recipe_path.exists(), devices=self.devices),
+        )
+
+    def train_prior(self) -> None:
+        recipe, fabric = self.recipe, self.fabric(self.recipe.prior_training)
+        task = build_pair_task(recipe, self.run, self.train, fabric)
+        trainer = Trainer(task, recipe.prior_training, run=self.run, fabric=fabric, seed=recipe.seed + 1)
+        _save(trainer.fit(self.train, self.valid), self.run.prior_path, fabric)
 
 
 def build_tokenizer_task(recipe: Recipe, tokenizer: Tokenizer, perception: Perception) -> TokenizerTask:

@@ -119,7 +119,7 @@ class TokenizerTask(Task[Tokenizer]):
 
     def reconstruct(self, module: nn.Module, batch: Batch, *, step: int, generator: torch.Generator) -> Reconstruction:
         """The pass of the tokenizer, maybe wrapped as `module`, over a batch of which some labels are dropped."""
-        label = _drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
+        label = drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
         result: Pass = module(batch.x, label, generator=generator)
         self.usage.add(result.codes)
         perception = self.perception.loss(self.module.likelihood, result.features, batch.x, step=step)
@@ -172,7 +172,7 @@ class PriorTask(Task[Prior]):
     def loss(
         self, module: nn.Module, batch: Batch, *, step: int, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        label = _drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
+        label = drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
         counts = None
         if len(self.module.served_codes) > 1:
             counts = self.tokenizer.quantizer.draw_counts(len(batch.x), generator).to(batch.x.device)
@@ -207,7 +207,7 @@ def _codebook_figures(tokenizer: Tokenizer, usage: CodeUsage) -> dict[str, float
     return {"perplexity": usage.perplexity, "usage": min(used, 1.0), **figures}
 
 
-def _drop_labels(label: Tensor, classes: int, dropout: float, generator: torch.Generator) -> Tensor:
+def drop_labels(label: Tensor, classes: int, dropout: float, generator: torch.Generator) -> Tensor:
     """Labels (B,), of which a fraction `dropout` is replaced by the null class, number `classes`."""
     dropped = torch.rand(label.shape, generator=generator).to(label.device) < dropout
     return torch.where(dropped, classes, label)

@@ -81,6 +81,16 @@ _SOURCES = {
         "public domain audio books, 2015.",
         "openslr/librispeech_asr",
     ),
+    "mnist": DataSource(
+        "MNIST, 28 x 28 pictures of written digits",
+        "MNIST is CC BY-SA 3.0; cite LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document "
+        "recognition, 1998.",
+    ),
+    "spoken-digits": DataSource(
+        "the Free Spoken Digit Dataset, English digits of six speakers",
+        "The Free Spoken Digit Dataset is CC BY-SA 4.0; cite Jackson et al., 2018, doi 10.5281/zenodo.1342401.",
+    ),
+    "pairs": DataSource("pairs of signals from two other data sets", "The rights are those in both data sets."),
     "synthetic-images": DataSource("scenes drawn by Codeword", "The scenes are drawn by Codeword itself."),
     "synthetic-speech": DataSource("syllables spoken by Codeword", "The syllables are synthesised by Codeword itself."),
     "tokens": DataSource(

@@ -1,0 +1,55 @@
+"""Drawing signals of one medium for a given signal of the other, from the prior of a run for pairs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from codeword.errors import UsageError
+from codeword.files import check_outputs
+from codeword.files.pairs import PairModel
+from codeword.media import Medium
+from codeword.priors import Sampler, seeded, walk
+from codeword.training import Run
+
+_SAMPLES = 8
+
+
+@torch.no_grad()
+def sample_given(
+    place: Path,
+    given: Path,
+    n: int | None,
+    draw: Sampler,
+    *,
+    seed: int,
+    out: Path,
+    force: bool,
+    progress: Callable[[int, int], None],
+) -> list[Path]:
+    """Write n signals of the other medium than that of the file `given` into the folder `out`; returns their paths.
+
+    Raises:
+        UsageError: the run is not one of pairs, or no medium of it reads the file.
+        DataError: the file cannot be read.
+    """
+    run = Run.open(place)
+    if run.recipe().pairs is None:
+        raise UsageError(f"{place} is no run of pairs, so nothing is drawn for {given}; give one, or leave that out.")
+    model, n = PairModel.load(run), n or _SAMPLES
+    medium = model.medium_number(given)
+    other = 1 - medium
+    paths = Medium.sample_paths(model.media[other], out, n)
+    check_outputs(paths, inputs=[given], force=force)
+    codes, _ = model.read(medium, given)
+    part = model.prior.parts[other]
+    drawn = walk(
+        model.prior.given(medium, codes.expand(n, *codes.shape)),
+        n,
+        replace(draw, generator=seeded(seed)),
+        progress=lambda done: progress(done, part.symbols),
+    )
+    for path, one in zip(paths, drawn, strict=True):
+        model.write(other, path, one, model.size(other), replace=force)
+    return paths
