@@ -185,6 +185,7 @@ def test_sample_follows_its_seed(run: Run, tmp_path: Path, capsys: pytest.Captur
         "b.png": ("--seed", "1"),
         "c.png": ("--seed", "2"),
         "d.png": ("--label", "0", "--temperature", "0.5", "--top-k", "3"),
+        "guided.png": ("--label", "0", "--guidance", "2"),
         "negative.png": ("--seed", "-1"),
         "large.png": ("--seed", str(10**30)),
     }.items():
@@ -193,6 +194,8 @@ def test_sample_follows_its_seed(run: Run, tmp_path: Path, capsys: pytest.Captur
     assert len({(tmp_path / f"{name}.png").read_bytes() for name in ("a", "c", "negative", "large")}) == 4
     assert run_cli("sample", run.folder, "-n", "4", "--out", tmp_path / "e.png", "--label", "unicorn") == 2
     assert "There is no class 'unicorn'" in capsys.readouterr().err
+    assert run_cli("sample", run.folder, "-n", "4", "--out", tmp_path / "e.png", "--guidance", "2") == 2
+    assert "give --label too" in capsys.readouterr().err
 
 
 def test_info_tells_runs_and_models_apart(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

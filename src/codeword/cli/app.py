@@ -309,6 +309,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float = 1.0,
+    guidance: float = 1.0,
     given: Path | None = None,
     seed: int = 0,
     out: Path,
@@ -325,6 +326,7 @@ def sample(
         temperature: Below 1 sharper, 0 always the likeliest.
         top_k: Draw only among the k likeliest codes.
         top_p: Draw only among the likeliest codes that hold this mass.
+        guidance: Above 1 exaggerates the class given by --label; 0 is without it.
         given: A file of one medium of a run of pairs, for which signals of the other medium are drawn.
         seed: Another seed gives other samples.
         out: The PNG file, or the folder for recordings and for all that is drawn for a given file.
@@ -340,7 +342,17 @@ def sample(
             written = sample_given(model, given, n, draw, seed=seed, out=out, force=force, progress=progress)
         else:
             written = sample_model(
-                model, n, label, draw, seconds=seconds, codes=codes, seed=seed, out=out, force=force, progress=progress
+                model,
+                n,
+                label,
+                draw,
+                seconds=seconds,
+                codes=codes,
+                guidance=guidance,
+                seed=seed,
+                out=out,
+                force=force,
+                progress=progress,
             )
     for path in written:
         print(show.printable(str(path)))

@@ -7,7 +7,7 @@ from codeword.priors.base import Prior, walk
 from codeword.priors.exact import ExactPrior, make_exact
 from codeword.priors.pair import PairPrior
 from codeword.priors.pixelcnn import PixelCNN
-from codeword.priors.sampler import Sampler, seeded
+from codeword.priors.sampler import Sampler, guided, seeded
 from codeword.priors.transformer import Transformer
 from codeword.priors.uniform import Uniform
 from codeword.priors.wavenet import WaveNet
@@ -23,6 +23,7 @@ __all__ = [
     "Uniform",
     "WaveNet",
     "build_prior",
+    "guided",
     "load_prior",
     "make_exact",
     "seeded",
