@@ -72,6 +72,10 @@ def test_the_evaluation_has_the_bits_of_pairs_and_what_the_judges_read(run: Run)
     metrics = {name: metric.value for name, metric in found.metrics.items()}
     assert found.signals == 10
     assert metrics["pair_bits_saved"] == pytest.approx(metrics["pair_bits_separate"] - metrics["pair_bits"], abs=1e-3)
+    sound_first = metrics["pair_bits_sound_first"]
+    assert metrics["pair_bits"] + metrics["bits_saved_of_sound"] == pytest.approx(
+        sound_first + metrics["bits_saved_of_image"], abs=1e-3
+    )
     assert {"pair_bits_saved_shuffled", "coherence_image_given_sound", "coherence_sound_given_image"} <= metrics.keys()
     codes = [part.tokenizer().encode(x) for part, x in zip(run.parts(), signals(run), strict=True)]
     with torch.no_grad():

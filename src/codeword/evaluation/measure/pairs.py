@@ -30,8 +30,9 @@ def measure_pairs(
 
     `pair_bits` are those of the first medium and of the second given the first, `pair_bits_separate` those of both
     under the priors of their own runs, and `pair_bits_saved` the difference; `_shuffled` is of partners of any class.
-    `bits_FIRST_over_separate` compares one medium alone with its own prior. The judges read all that is drawn for
-    a given signal, at temperature 1.
+    `bits_saved_of_MEDIUM` is the difference that the other medium makes to the same prior, and
+    `bits_MEDIUM_over_separate` compares a medium alone with the prior of its own run. The judges read all that is drawn
+    for a given signal, at temperature 1.
     """
     runs, prior = run.parts(), run.pair_prior()
     tokenizers, own = [part.tokenizer() for part in runs], [part.prior() for part in runs]
@@ -84,6 +85,7 @@ def _pair_metrics(bits: dict[str, Tensor], nouns: list[str]) -> dict[str, Metric
         ),
     }
     for n, noun in enumerate(nouns):
+        metrics[f"bits_saved_of_{noun}"] = mean_metric(bits[f"alone_{n}"] - bits[f"given_{n}"], _PAIR_BITS)
         over = 100 * (bits[f"alone_{n}"] - bits[f"separate_{n}"])
         metrics[f"bits_{noun}_over_separate"] = ratio_metric(over.tolist(), bits[f"separate_{n}"].tolist(), "%")
     return metrics
