@@ -23,11 +23,11 @@ from tiny.tokens import CONFIGS, assert_same, info, rows
 
 from codeword.config import TokensConfig
 from codeword.data import open_dataset
+from codeword.data.items import list_items
 from codeword.errors import CodewordError
 from codeword.media import medium_of
 from codeword.store.npz import CodedSignal, read_codes, write_codes
 from codeword.store.shards import Shard, digest_path, read_shard, write_shard, write_with_digest
-from codeword.tokens import list_items
 
 LEVELS = (4, 4)
 

@@ -14,6 +14,7 @@ import torch
 from tiny.tokens import CONFIGS, contents, save_tokenizer, write_files
 
 from codeword.config import LogMelConfig
+from codeword.data.items import list_items
 from codeword.engines import ENGINES, run_jobs
 from codeword.errors import ModelError, UsageError
 from codeword.media.audio import read_audio
@@ -23,8 +24,8 @@ from codeword.store import LOCK_FILE, locked
 from codeword.store.shards import Skipped, read_shard, shard_paths
 from codeword.tokenizer import Tokenizer
 from codeword.tokens import encoding as encoding_module
-from codeword.tokens import list_items, tokenize
 from codeword.tokens import run as run_module
+from codeword.tokens import tokenize
 from codeword.tokens.encoding import encode_items
 from codeword.tokens.run import MANIFEST_FILE, Job, divide, info_of, make_shard
 
@@ -243,7 +244,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from codeword.model import Model
-from codeword.tokens import list_items, tokenize
+from codeword.data.items import list_items
+from codeword.tokens import tokenize
 
 if __name__ == "__main__":
     place, files, out, workers = sys.argv[1:]

@@ -264,12 +264,13 @@ def tokenize(
     """
     _share_processors()
     from codeword import tokens
+    from codeword.data.items import list_items
 
     if limit is not None and limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {limit}.")
     config = load(model).tokenizer.config
     with show.bar("tokenizing") as progress:
-        items = tokens.list_items(data_, config, split=split, subsets=tuple(subset or ()), limit=limit)
+        items = list_items(data_, config, split=split, subsets=tuple(subset or ()), limit=limit)
         done = tokens.tokenize(
             model, items, out, shard_items=shard_items, workers=workers, engine=engine, effort=effort, progress=progress
         )

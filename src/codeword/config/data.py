@@ -114,6 +114,38 @@ class AudioFolderConfig(AudioConfig):
     test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
 
 
+class SourceConfig(Config):
+    """Fields of every set of signals that lie in archives, in Parquet files or on the Hugging Face Hub."""
+
+    source: str
+    """`shards/{000..009}.tar` in the layout of WebDataset, a .parquet file or a folder of them, `hf:owner/name` on the
+    Hugging Face Hub, a folder of `datasets.save_to_disk`, or a folder of files."""
+    split: str = "train"
+    """The split of a data set of the Hugging Face Hub; it is divided further."""
+    column: str | None = None
+    """The column of the signals, where there are columns; by default the first one of their type."""
+    label_column: str | None = None
+    """The column of the classes; by default the first of type ClassLabel, or called label, speaker_id or speaker."""
+    valid_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+
+
+class ImageSourceConfig(SourceConfig):
+    """Images in archives, in Parquet files or on the Hugging Face Hub, read where they are."""
+
+    kind: Literal["images"] = "images"
+    size: Annotated[int, Field(ge=8, le=4096)] = 32
+    """Height and width in pixels after cropping and resizing."""
+    crop: Literal["centre", "random"] = "centre"
+    flip: bool = False
+
+
+class AudioSourceConfig(AudioConfig, SourceConfig):
+    """Recordings in archives, in Parquet files or on the Hugging Face Hub, read where they are."""
+
+    kind: Literal["recordings"] = "recordings"
+
+
 class SyntheticSpeechConfig(AudioConfig):
     """Syllables of four voices from a source-filter model, with known phones; needs no files."""
 
@@ -188,6 +220,8 @@ class PairsConfig(Config):
     """Pair signals of any two classes, as a control: then one says nothing about the other."""
 
 
-ImagesConfig = SyntheticImagesConfig | Cifar10Config | MnistConfig | ImageFolderConfig
-RecordingsConfig = LibriSpeechConfig | AudioFolderConfig | SpokenDigitsConfig | SyntheticSpeechConfig
+ImagesConfig = SyntheticImagesConfig | Cifar10Config | MnistConfig | ImageFolderConfig | ImageSourceConfig
+RecordingsConfig = (
+    LibriSpeechConfig | AudioFolderConfig | AudioSourceConfig | SpokenDigitsConfig | SyntheticSpeechConfig
+)
 DataConfig = Annotated[ImagesConfig | RecordingsConfig | TokensConfig | PairsConfig, Field(discriminator="kind")]

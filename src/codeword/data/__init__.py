@@ -2,9 +2,11 @@
 
 from codeword.config import (
     AudioFolderConfig,
+    AudioSourceConfig,
     Cifar10Config,
     DataConfig,
     ImageFolderConfig,
+    ImageSourceConfig,
     LibriSpeechConfig,
     MnistConfig,
     PairsConfig,
@@ -22,6 +24,7 @@ from codeword.data.librispeech import LibriSpeech
 from codeword.data.mnist import Mnist
 from codeword.data.pairs import Pairs
 from codeword.data.recordings import Recordings
+from codeword.data.sources import AudioSource, ImageSource
 from codeword.data.spoken_digits import SpokenDigits
 from codeword.data.synthetic.images import SyntheticImages
 from codeword.data.synthetic.speech import SyntheticSpeech
@@ -51,6 +54,10 @@ def open_dataset(config: DataConfig, split: Split) -> Dataset:
             return AudioFolder(config, split)
         case SpokenDigitsConfig():
             return SpokenDigits(config, split)
+        case ImageSourceConfig():
+            return ImageSource(config, split)
+        case AudioSourceConfig():
+            return AudioSource(config, split)
         case SyntheticSpeechConfig():
             return SyntheticSpeech(config, split)
         case TokensConfig():

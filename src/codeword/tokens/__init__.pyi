@@ -1,4 +1,3 @@
-from .inputs import list_items as list_items
 from .run import Summary as Summary
 from .run import info_of as info_of
 from .run import read_manifest as read_manifest

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from codeword.coding import encode_signal
+from codeword.data.items import Item
 from codeword.errors import DataError
 from codeword.media import medium_of
 from codeword.store import escape_name
 from codeword.store.shards import MAX_TEXT, Skipped, TokenRow
 from codeword.tokenizer import Tokenizer
-from codeword.tokens.inputs import Item
 
 BATCH_POSITIONS = 1 << 18
 """Largest number of pixels or samples in a batch, for example 256 images of 32 x 32."""

@@ -17,6 +17,7 @@ from pydantic import Field
 from codeword.coding import deterministic
 from codeword.config import validate
 from codeword.config.base import Config
+from codeword.data.items import Item
 from codeword.engines import check_engine, run_jobs
 from codeword.errors import DataError, ModelError, UsageError
 from codeword.media import medium_of
@@ -38,7 +39,6 @@ from codeword.store.shards import (
 )
 from codeword.tokenizer import MAX_EFFORT, Tokenizer
 from codeword.tokens.encoding import encode_items
-from codeword.tokens.inputs import Item
 
 MANIFEST_FILE = "tokens.json"
 PART_BYTES = 1 << 30

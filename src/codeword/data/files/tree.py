@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codeword.config import AudioFolderConfig, ImageFolderConfig, TokensConfig
+from codeword.config import AudioFolderConfig, ImageFolderConfig, SourceConfig, TokensConfig
 from codeword.data.base import Split
 from codeword.errors import DataError
 
@@ -42,7 +42,7 @@ class Folder:
 def names_of_split(
     names: Sequence[str],
     split: Split,
-    config: ImageFolderConfig | AudioFolderConfig | TokensConfig,
+    config: ImageFolderConfig | AudioFolderConfig | SourceConfig | TokensConfig,
     *,
     place: str,
     noun: str,

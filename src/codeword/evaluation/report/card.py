@@ -104,6 +104,12 @@ _SOURCES = {
     "audio-folder": DataSource(
         "a folder of recordings", "The rights in the recordings are their owners'.", redistributable=False
     ),
+    "images": DataSource(
+        "pictures in archives or tables", "The rights in the pictures are their owners'.", redistributable=False
+    ),
+    "recordings": DataSource(
+        "recordings in archives or tables", "The rights in the recordings are their owners'.", redistributable=False
+    ),
 }
 """By the kind of data."""
 
@@ -137,7 +143,9 @@ def card(
         autoescape=False,
         recipe=recipe,
         # Paths on the machine that trained the model are private.
-        recipe_json=recipe.model_dump_json(indent=2, exclude={"data": {"root", "alignments"}, "start": {"model"}}),
+        recipe_json=recipe.model_dump_json(
+            indent=2, exclude={"data": {"root", "source", "alignments"}, "start": {"model"}}
+        ),
         shipped=recipe.name in shipped_recipes() and load_recipe(recipe.name) == recipe,
         source=source,
         medium=medium.name,

@@ -1,23 +1,26 @@
-"""Inputs of `tokenize`: folders, LibriSpeech, CIFAR-10, tar archives and data sets of the Hugging Face Hub."""
+"""The signals of folders, LibriSpeech, CIFAR-10, tar archives and data sets of the Hugging Face Hub, one by one.
+
+`tokenize` and the training on archives and on the Hub read them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from codeword.config import TokenizerConfig
-from codeword.data import Split
+from codeword.data.base import Split
 from codeword.data.cifar10 import find_cifar10
 from codeword.data.files.root import data_root
 from codeword.data.files.rows import HUB, HubSplit, is_saved
+from codeword.data.items.folder import list_cifar10, list_folder, list_librispeech
+from codeword.data.items.hub import DEFAULT, Columns, list_rows
+from codeword.data.items.items import Item, ItemContent, check_items
+from codeword.data.items.tar import expand, list_archives
 from codeword.data.librispeech import FOLDER as LIBRISPEECH
 from codeword.errors import DataError, UsageError
 from codeword.media import Medium, medium_of
-from codeword.tokens.inputs.folder import list_cifar10, list_folder, list_librispeech
-from codeword.tokens.inputs.hub import list_rows
-from codeword.tokens.inputs.items import Item, ItemContent, check_items
-from codeword.tokens.inputs.tar import expand, list_archives
 
-__all__ = ["Item", "ItemContent", "list_items"]
+__all__ = ["Columns", "Item", "ItemContent", "items_of_medium", "kind_of", "list_items"]
 
 # The medium of each data set that has a name.
 _NAMED = {"librispeech": "audio", "cifar10": "images"}
@@ -41,10 +44,16 @@ def list_items(
         DataError: the data is missing, or contains no signal for this tokenizer.
         UsageError: the data has no splits or subsets, or the tokenizer is for another medium.
     """
-    medium = medium_of(config)
+    return items_of_medium(data, medium_of(config), split=split, subsets=subsets)[:limit]
+
+
+def items_of_medium(
+    data: str, medium: Medium, *, split: str | None = None, subsets: Sequence[str] = (), columns: Columns = DEFAULT
+) -> list[Item]:
+    """As `list_items`, for a medium; `columns` are the columns to read of data with columns."""
     if _NAMED.get(data, medium.name) != medium.name:
         raise UsageError(f"This model codes {medium.name}, but {data} holds {_NAMED[data]}; choose other data.")
-    kind = _kind(data, medium)
+    kind = kind_of(data, medium)
     if subsets and kind != "librispeech":
         raise UsageError(f"Only LibriSpeech has subsets, but {data} is no LibriSpeech; leave `subsets` out.")
     if split is not None and kind in ("librispeech", "archives"):
@@ -61,15 +70,19 @@ def list_items(
         case "archives":
             items = list_archives(expand(str(path)), medium=medium)
         case "rows":
-            items = list_rows(HubSplit(str(path), split or "train"), medium=medium)
+            items = list_rows(HubSplit(str(path), split or "train"), medium=medium, columns=columns)
         case _:
             items = list_folder(path, medium=medium, split=split)  # type: ignore[arg-type]
     check_items(items, data)
-    return items[:limit]
+    return items
 
 
-def _kind(data: str, medium: Medium) -> str:
-    """The kind of `data`, as in the `match` of `list_items`. Raises DataError if it does not exist."""
+def kind_of(data: str, medium: Medium) -> str:
+    """The kind of `data`: "cifar10", "librispeech", "archives", "rows" of tables, or "folder".
+
+    Raises:
+        DataError: it does not exist.
+    """
     path = Path(data).expanduser()
     if data in _NAMED:
         return data

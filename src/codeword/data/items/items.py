@@ -33,6 +33,10 @@ class Item(ABC):
     size_bytes: int = 0
 
     @abstractmethod
+    def class_name(self) -> str | None:
+        """The name of the class or speaker, without reading the signal where that is possible. Raises DataError."""
+
+    @abstractmethod
     def open(self) -> AbstractContextManager[ItemContent]:
         """The content, valid inside the context. Raises DataError."""
 
@@ -42,6 +46,9 @@ class BrokenItem(Item):
     """A part of a data set that could not be listed; `reason` is the message of the error."""
 
     reason: str
+
+    def class_name(self) -> str | None:
+        raise DataError(self.reason)
 
     def open(self) -> AbstractContextManager[ItemContent]:
         raise DataError(self.reason)

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from codeword.data.items.items import BrokenItem, Item, ItemContent, as_file
 from codeword.errors import DataError, UsageError
 from codeword.media import Medium
 from codeword.store import escape_name
-from codeword.tokens.inputs.items import BrokenItem, Item, ItemContent, as_file
 
 MAX_MEMBER_BYTES = 1 << 31
 MAX_LABEL_BYTES = 1 << 16
@@ -45,10 +45,13 @@ class MemberItem(Item):
     member: _Member
     label: _Member | None
 
+    def class_name(self) -> str | None:
+        return None if self.label is None else _label(self.archive, self.label, self.source)
+
     @contextmanager
     def open(self) -> Iterator[ItemContent]:
         content = _content(self.archive, self.member, self.source, max_bytes=MAX_MEMBER_BYTES)
-        label = None if self.label is None else _label(self.archive, self.label, self.source)
+        label = self.class_name()
         with as_file(content, self.source, suffix=self.member.suffix) as path:
             yield ItemContent(path, label)
 

@@ -12,10 +12,9 @@ from tiny.speech_files import write_librispeech
 from tiny.tokens import CONFIGS, IMAGES, write_files
 from torch import Tensor
 
+from codeword.data.items import Item, list_items
 from codeword.errors import DataError, UsageError
 from codeword.media.images import read_image
-from codeword.tokens import list_items
-from codeword.tokens.inputs import Item
 
 AUDIO = CONFIGS[1]
 

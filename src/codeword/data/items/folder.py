@@ -7,13 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from codeword.config import Cifar10Config, ImageFolderConfig
-from codeword.data import Split
+from codeword.data.base import Split
 from codeword.data.cifar10 import CLASSES, IMAGE_BYTES, Cifar10
 from codeword.data.files.tree import open_folder
+from codeword.data.items.items import Item, ItemContent
 from codeword.data.librispeech import find_librispeech, speaker_of, utterances
 from codeword.media import Medium
 from codeword.store import escape_name
-from codeword.tokens.inputs.items import Item, ItemContent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,9 @@ class FileItem(Item):
 
     path: Path
     label: str | None
+
+    def class_name(self) -> str | None:
+        return self.label
 
     @contextmanager
     def open(self) -> Iterator[ItemContent]:
@@ -36,6 +39,9 @@ class Cifar10Item(Item):
     split: Split
     index: int
     label: str
+
+    def class_name(self) -> str:
+        return self.label
 
     @contextmanager
     def open(self) -> Iterator[ItemContent]:
