@@ -36,12 +36,12 @@ def test_guidance_of_one_is_the_class_and_of_none_is_without_it(
 
 @given(st.floats(1.1, 5), st.integers(0, 100))
 def test_more_guidance_makes_what_the_class_favours_likelier(weight: float, seed: int) -> None:
-    told, untold = torch.randn(2, 1, 6, generator=seeded(seed))
+    labelled, free = torch.randn(2, 1, 6, generator=seeded(seed))
     seen: list[torch.Tensor] = []
 
     def draw(logits: torch.Tensor, i: int) -> torch.Tensor:
         seen.append(logits)
         return logits.argmax(-1)
 
-    guided(draw, weight)(torch.cat([told, untold]), 0)
-    assert torch.equal((seen[0] - told) > 0, (told - untold) > 0)
+    guided(draw, weight)(torch.cat([labelled, free]), 0)
+    assert torch.equal((seen[0] - labelled) > 0, (labelled - free) > 0)

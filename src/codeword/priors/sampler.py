@@ -75,8 +75,8 @@ def guided(draw: Choose, weight: float) -> Choose:
     """
 
     def choose(logits: Tensor, i: int) -> Tensor:
-        told, untold = logits.chunk(2)
-        symbols = draw(untold + weight * (told - untold), i)
+        labelled, free = logits.chunk(2)
+        symbols = draw(free + weight * (labelled - free), i)
         return torch.cat([symbols, symbols])
 
     return choose
