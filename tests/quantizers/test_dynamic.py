@@ -81,6 +81,26 @@ def test_a_codebook_at_its_rate_has_less_error_than_k_means_of_as_many_bits() ->
     assert dynamic_error < 1.05 * error
 
 
+@pytest.mark.parametrize("target", [{"price": 0.03}, {"error_share": 0.03}])
+def test_the_data_decides_on_the_size(target: dict[str, float]) -> None:
+    """Vectors near eight points get about eight codewords, a continuous cloud several times as many."""
+    points = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+
+    def size(of_points: bool) -> int:
+        vq = quantizer(
+            "vector", codebook_sizes=[256], dim=4, decay=0.9, size={"kind": "dynamic", "start": 4, "every": 4, **target}
+        )
+        for seed in range(150):
+            generator = torch.Generator().manual_seed(seed)
+            noise = torch.randn(512, 4, generator=generator)
+            near = points[torch.randint(8, (512,), generator=generator)] + 0.01 * noise
+            vq(near if of_points else noise, generator=generator)
+        return int(vq.figures()["codewords"])
+
+    assert 6 <= size(True) <= 12
+    assert size(False) > 30
+
+
 @given(st.integers(0, 1000), st.integers(2, 24), st.floats(0.5, 3.5))
 def test_changes_keep_counts_and_means(seed: int, start: int, rate_bits: float) -> None:
     """A change moves neither the number of vectors that the codewords stand for, nor their mean."""
