@@ -18,8 +18,8 @@ from codeword.cli.pairing import sample_given
 from codeword.codec.pairs import PairCodec
 from codeword.config import Recipe, recipe_toml, validate
 from codeword.errors import DataError, ModelError, RecipeError, UsageError
-from codeword.evaluation import evaluate
-from codeword.files import compress, decompress
+from codeword.evaluation import evaluate, report
+from codeword.files import compress, decompress, describe_compressed
 from codeword.files.pairs import PairModel
 from codeword.priors import Sampler
 from codeword.training import Run, train
@@ -90,6 +90,12 @@ def signals(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
     return batch.x, batch.second  # type: ignore[attr-defined]
 
 
+def test_a_run_of_pairs_has_no_report(run: Run) -> None:
+    evaluate(run)
+    with pytest.raises(UsageError, match="runs in it have reports of their own"):
+        report(run)
+
+
 def test_a_stopped_training_gives_the_same_prior(recipe: Recipe, run: Run, tmp_path: Path) -> None:
     again = train(recipe, tmp_path / "run")
     assert again.pair_prior().fingerprint == run.pair_prior().fingerprint
@@ -146,6 +152,8 @@ def test_a_pair_becomes_one_file_and_comes_back(run: Run, pair: tuple[Path, Path
     file, out = tmp_path / "pair.cw", tmp_path / "out"
     assert run_cli("compress", *pair[::order], "--out", file, "--model", run.folder) == 0
     assert run_cli("decompress", file, "--out", out, "--model", run.folder) == 0
+    with pytest.raises(DataError, match="the file of a pair"):
+        describe_compressed(file)
     assert soundfile.info(out / "a.wav").frames == 500
     assert size_of(out / "a.png") == (28, 28)
     model = PairModel.load(run)

@@ -18,6 +18,7 @@ from codeword.codec.format import (
     MAX_DEFLATE_RATIO,
     MAX_HEADER_BYTES,
     MAX_SEGMENT_BYTES,
+    PAIR_MAGIC,
     SEGMENT_BYTES,
     SEGMENT_HEAD,
     SYNC,
@@ -144,6 +145,8 @@ class Container:
         return body if found == fields else None
 
     def _unreadable(self, *, has_magic: bool) -> DataError:
+        if bytes(self.content[: len(PAIR_MAGIC)]) == PAIR_MAGIC:
+            return DataError(f"{self.name} is the file of a pair; decompress it with the run of pairs that made it.")
         if not has_magic or len(self.content) < len(MAGIC) + _FIELDS.size:
             return DataError(
                 f"{self.name} was not written by `codeword compress`, or its beginning is missing; check the path."

@@ -21,12 +21,11 @@ from msgspec import Meta, Struct
 from torch import Tensor
 
 from codeword.codec.coders import PriorCoder, Reader, Writer
-from codeword.codec.format import FINGERPRINT_BYTES
+from codeword.codec.format import FINGERPRINT_BYTES, PAIR_MAGIC
 from codeword.errors import DataError, ModelError
 from codeword.priors import PairPrior
 from codeword.tokenizer import Tokenizer
 
-MAGIC = b"\x93CWPAIR\n"
 _CRC, _LENGTH = struct.Struct("<I"), struct.Struct("<H")
 MAX_BYTES = 1 << 24
 
@@ -63,7 +62,7 @@ class PairCodec:
         """Codes (*G, K) and (*H, L) on the grids of training, with the names and sizes of the signals, to a file."""
         header = msgspec.msgpack.encode(PairHeader(self.fingerprint, names, sizes))
         content = _LENGTH.pack(len(header)) + header + self.payload(codes)
-        return MAGIC + _CRC.pack(zlib.crc32(content)) + content
+        return PAIR_MAGIC + _CRC.pack(zlib.crc32(content)) + content
 
     @torch.no_grad()
     def payload(self, codes: tuple[Tensor, Tensor]) -> bytes:
@@ -103,12 +102,12 @@ class PairCodec:
 
 def _opened(content: bytes, name: str) -> tuple[PairHeader, bytes]:
     """The header and the payload. Raises DataError."""
-    start = len(MAGIC) + _CRC.size
+    start = len(PAIR_MAGIC) + _CRC.size
     body = content[start:]
-    if not content.startswith(MAGIC):
+    if not content.startswith(PAIR_MAGIC):
         raise DataError(f"{name} is no file of a pair; leave the run of pairs out.")
     complete = _LENGTH.size <= len(body) <= MAX_BYTES
-    if not complete or _CRC.unpack_from(content, len(MAGIC))[0] != zlib.crc32(body):
+    if not complete or _CRC.unpack_from(content, len(PAIR_MAGIC))[0] != zlib.crc32(body):
         raise DataError(f"{name} is damaged; copy it again.")
     end = _LENGTH.size + _LENGTH.unpack_from(body)[0]
     try:

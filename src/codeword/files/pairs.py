@@ -102,7 +102,7 @@ def compress_pair(paths: Sequence[Path], out: Path, run: Run, *, force: bool = F
     outcome = Outcome()
     outcome.results[str(out)] = {
         "signals": 2,
-        "medium": "pair",
+        "medium": "signals of a pair",
         "inputs": {str(path): describe_size(of, tokenizer.config.sample_rate) for path, of, tokenizer in sizes},
         "original_bytes": sum(path.stat().st_size for path in ordered),
         "bytes": len(content),
