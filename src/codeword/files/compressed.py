@@ -3,12 +3,11 @@
 from collections.abc import Collection, Sequence
 from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codeword.codec import Codec, CompressOptions, DecodedSignal, Entry, Progress, UnreadableSignal
 from codeword.errors import DataError, UsageError
 from codeword.files.describing import describe_size, open_container
-from codeword.files.pairs import compress_pair, decompress_pair, run_of_pairs
 from codeword.files.paths import (
     Outcome,
     StrPath,
@@ -22,7 +21,10 @@ from codeword.files.paths import (
 from codeword.media import medium_of
 from codeword.media.base import SEVERAL, Signal
 from codeword.pretrained import load, pretrained_with
-from codeword.store import atomic_file, distinct
+from codeword.store import RECIPE_FILE, atomic_file, distinct
+
+if TYPE_CHECKING:
+    from codeword.files.pairs import PairFiles
 
 
 def compress(
@@ -64,10 +66,10 @@ def compress(
     """
     outcome, out = Outcome(), Path(out)
     inputs = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    if (run := run_of_pairs(model)) is not None:
+    if (pairs := _run_of_pairs(model)) is not None:
         if lossless or codes is not None or speaker is not None or channel is not None or effort != 1:
             raise UsageError(f"{model} is a run of pairs, whose files hold all codes alone; give no further options.")
-        return compress_pair(inputs, out, run, force=force)
+        return pairs.compress(inputs, out, force=force)
     loaded = load_for(inputs, model)
     config = loaded.tokenizer.config
     medium = medium_of(config).with_channel(channel)
@@ -106,6 +108,16 @@ def compress(
             **_smaller_as(sizes, written.bytes),
         }
     return outcome
+
+
+def _run_of_pairs(model: StrPath | None) -> "PairFiles | None":
+    """The files of the run of pairs that `model` is; None if it is another model."""
+    if model is None or not (Path(model) / RECIPE_FILE).is_file():
+        return None
+    # Only for a run, because it loads modules of training.
+    from codeword.files.pairs import PairFiles
+
+    return PairFiles.of(model)
 
 
 def _describe(signals: list[Signal], sample_rate: int | None) -> dict[str, Any]:
@@ -150,10 +162,10 @@ def decompress(
         DataError, ModelError: the file is damaged, or was made with another model.
     """
     outcome, out = Outcome(), Path(out)
-    if (run := run_of_pairs(model)) is not None:
+    if (pairs := _run_of_pairs(model)) is not None:
         if salvage or format is not None:
             raise UsageError(f"{model} is a run of pairs, whose files are read as a whole; give no further options.")
-        return decompress_pair(Path(file), out, run, force=force)
+        return pairs.decompress(Path(file), out, force=force)
     with open_container(Path(file)) as container:
         header = container.header
         loaded = pretrained_with(header.fingerprint) if model is None else load(model)

@@ -75,10 +75,25 @@ class PairModel:
         self.media[number].write(path, [x], tokenizer.config, replace=replace)
 
 
-def run_of_pairs(model: str | Path | None) -> Run | None:
-    """The run of pairs that `model` is; None if it is another model."""
-    run = None if model is None else Run(model)
-    return run if run is not None and run.recipe_path.is_file() and run.recipe().pairs is not None else None
+@dataclass(frozen=True)
+class PairFiles:
+    """Files of pairs by one run."""
+
+    run: Run
+
+    @classmethod
+    def of(cls, model: str | Path) -> "PairFiles | None":
+        """The files of the run of pairs that `model` is; None if it is another run."""
+        run = Run.open(model)
+        return None if run.recipe().pairs is None else cls(run)
+
+    def compress(self, paths: Sequence[Path], out: Path, *, force: bool = False) -> Outcome:
+        """As `compress_pair`."""
+        return compress_pair(paths, out, self.run, force=force)
+
+    def decompress(self, file: Path, out: Path, *, force: bool = False) -> Outcome:
+        """As `decompress_pair`."""
+        return decompress_pair(file, out, self.run, force=force)
 
 
 def compress_pair(paths: Sequence[Path], out: Path, run: Run, *, force: bool = False) -> Outcome:
