@@ -8,6 +8,9 @@ import os
 import re
 from collections.abc import Iterable
 
+MAX_TEXT = 4096
+"""Largest number of characters of an id, a label or a source in a shard of tokens."""
+
 _ESCAPE = re.compile(r"\\x(5c|[89a-f][0-9a-f])")
 # Python represents such a byte as a surrogate in this range.
 _BYTE = re.compile("[\udc80-\udcff]")

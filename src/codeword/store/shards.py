@@ -27,6 +27,7 @@ from codeword.config import validate
 from codeword.config.base import Alphabet, Config
 from codeword.errors import CodewordError, DataError, ModelError, UsageError, reason
 from codeword.store.files import write_atomically
+from codeword.store.names import MAX_TEXT
 from codeword.store.pages import MAX_FOOTER_BYTES, Claims, read_claims
 
 FORMAT: Literal[2] = 2
@@ -34,8 +35,6 @@ MAX_BYTES = 1 << 31
 MAX_CODES = 1 << 28
 """Largest number of codes in a shard; as int32 they take 1 GiB."""
 MAX_ROWS = 1 << 20
-MAX_TEXT = 4096
-"""Largest number of characters of an id, a label or a source."""
 
 _MAX_NDIM = 3
 _MAX_CONTAINER = 1 << 16

@@ -14,7 +14,8 @@ from codeword.data.items import Item
 from codeword.errors import DataError
 from codeword.media import medium_of
 from codeword.store import escape_name
-from codeword.store.shards import MAX_TEXT, Skipped, TokenRow
+from codeword.store.names import MAX_TEXT
+from codeword.store.shards import Skipped, TokenRow
 from codeword.tokenizer import Tokenizer
 
 BATCH_POSITIONS = 1 << 18

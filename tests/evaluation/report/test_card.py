@@ -171,7 +171,9 @@ def test_an_exported_run_is_a_whole_model(speech: Run, tmp_path: Path, compact: 
     assert written["fingerprint"] == loaded.fingerprint
     assert (loaded.fingerprint == speech_model.fingerprint) is not compact
     files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert files == {CARD_FILE} | {f"{p}{n}" for p in ("", f"{PRIOR}/") for n in (CONFIG_FILE, WEIGHTS_FILE)}
+    assert files == {CARD_FILE, "modeling_codeword.py"} | {
+        f"{p}{n}" for p in ("", f"{PRIOR}/") for n in (CONFIG_FILE, WEIGHTS_FILE)
+    }
     assert written["weights_bytes"] == sum((out / p / WEIGHTS_FILE).stat().st_size for p in ("", PRIOR))
     text = (out / CARD_FILE).read_text()
     assert loaded.fingerprint in text

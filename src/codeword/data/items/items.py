@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from codeword.errors import CodewordError, DataError
-from codeword.store.shards import MAX_TEXT
+from codeword.store.names import MAX_TEXT
 
 
 @dataclass(frozen=True)
