@@ -19,9 +19,10 @@ def serve(models: Sequence[str], *, host: str, port: int) -> None:
         raise UnsupportedError(f'The page needs {error.name}: `pip install "codeword[serve]"`.') from error
     if not 1 <= port <= 65535:
         raise UsageError(f"--port must be 1 to 65535, not {port}.")
-    benches = [Workbench(name, load(name), None if name in NAMES else name) for name in models or NAMES]
-    if len({bench.name for bench in benches}) < len(benches):
+    names = models or NAMES
+    if len(set(names)) < len(names):
         raise UsageError("A model is named twice; name it once.")
+    benches = [Workbench(name, load(name)) for name in names]
     local = host in ("127.0.0.1", "localhost", "::1")
     server = uvicorn.Server(
         uvicorn.Config(build_app(benches, hosts=() if local else ("*",)), host=host, port=port, log_level="warning")

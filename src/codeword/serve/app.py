@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from torch import Tensor
 
 from codeword.config import Config, validate_json
 from codeword.errors import CodewordError
@@ -59,7 +60,7 @@ def build_app(benches: Sequence[Workbench], *, hosts: Sequence[str] = ()) -> Sta
         "decompress": desk.decompress,
     }
     routes = [
-        Route("/", partial(_page)),
+        Route("/", _page),
         Route("/api/models", desk.models),
         *(Route(f"/api/{{model:path}}/{name}", desk.guarded(answer), methods=["POST"]) for name, answer in ask.items()),
         Mount("/static", StaticFiles(packages=[("codeword.serve", "static")])),
@@ -113,7 +114,7 @@ class _Desk:
         original = await self._work(bench.write, opened.signal)
         return JSONResponse(
             {
-                **_codes(opened.codes.tolist(), opened.codes.shape),
+                **_codes(opened.codes),
                 "size": list(opened.signal.shape[1:]),
                 "notes": opened.notes,
                 "original": base64.b64encode(original).decode(),
@@ -141,20 +142,19 @@ class _Desk:
         asked = await _json(request, Sample)
         codes = await self._work(bench.sample, **asked.model_dump())
         size = [n * bench.tokenizer.hop for n in codes.shape[:-1]]
-        return JSONResponse({**_codes(codes.tolist(), codes.shape), "size": size})
+        return JSONResponse({**_codes(codes), "size": size})
 
     async def redraw(self, bench: Workbench, request: Request) -> Response:
         asked = await _json(request, Redraw)
         settings = asked.model_dump(include={"label", "temperature", "seed"})
         codes = await self._work(bench.redraw, asked.tensor(), asked.mask_tensor(), **settings)
-        return JSONResponse(_codes(codes.tolist(), codes.shape))
+        return JSONResponse(_codes(codes))
 
     async def compress(self, bench: Workbench, request: Request) -> Response:
         name, codes = request.query_params.get("name", ""), request.query_params.get("codes")
         if codes is not None and not codes.isdecimal():
             raise Refused(400, "codes must be a whole number.")
         content = await _body(request, MOST_UPLOAD_BYTES)
-        await self._work(bench.open, content, PurePath(name).suffix)
         count = None if codes is None else int(codes)
         return _file(await self._work(bench.compress, content, name, codes=count), "cw")
 
@@ -162,7 +162,7 @@ class _Desk:
         content = await _body(request, MOST_UPLOAD_BYTES)
         return _file(await self._work(bench.decompress, content), bench.medium.formats[0])
 
-    async def _signal(self, bench: Workbench, signal: Any) -> Response:
+    async def _signal(self, bench: Workbench, signal: Tensor) -> Response:
         return _file(await self._work(bench.write, signal), bench.medium.formats[0])
 
     async def _work(self, work: Callable[..., R], *arguments: Any, **settings: Any) -> R:
@@ -196,11 +196,9 @@ async def _json(request: Request, model: type[T]) -> T:
     return validate_json(model, await _body(request, MOST_JSON_BYTES), place="the request")
 
 
-def _codes(codes: Any, shape: Sequence[int]) -> dict[str, Any]:
-    """Codes as nested lists to the fields of a request: flat, with their shape."""
-    for _ in shape[1:]:
-        codes = [code for row in codes for code in row]
-    return {"codes": codes, "shape": list(shape)}
+def _codes(codes: Tensor) -> dict[str, Any]:
+    """Codes (*G, n) as the fields of a request: flat, with their shape."""
+    return {"codes": codes.flatten().tolist(), "shape": list(codes.shape)}
 
 
 def _file(content: bytes, suffix: str) -> Response:

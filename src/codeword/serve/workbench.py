@@ -50,9 +50,9 @@ class Workbench:
         (torch.Size([8, 8]), torch.Size([3, 32, 32]))
     """
 
-    def __init__(self, name: str, model: Model, place: str | None = None) -> None:
-        """`place` is where the model was loaded from, if it is not the one in the package of its medium."""
-        self.name, self.model, self.place = name, model, place
+    def __init__(self, name: str, model: Model) -> None:
+        """`name` is that by which `load` finds the model."""
+        self.name, self.model = name, model
         self.tokenizer, self.medium = model.tokenizer.eval(), medium_of(model.tokenizer.config)
 
     def describe(self) -> dict[str, Any]:
@@ -85,20 +85,8 @@ class Workbench:
             UsageError: the suffix is not one of the medium, or the signal is too large.
             DataError: the file cannot be read.
         """
-        if suffix.lower() not in self.medium.suffixes:
-            raise UsageError(
-                f"The model {self.name} reads {self.medium.plural}, and a file that ends in {suffix or 'no suffix'!r} "
-                f"is none of them; choose another file or model."
-            )
         config, notes = self.tokenizer.config, list[str]()
-        with _file(content, f"file{suffix}") as path:
-            size = self.medium.size(path, config)
-            most = MOST_VALUES.get(self.medium.name, MOST_VALUES["images"])
-            if (numbers := config.channels * prod(size)) > most:
-                raise UsageError(
-                    f"This file holds {numbers:,} numbers, and the page takes {most:,}; cut it, or use "
-                    f"`codeword compress`."
-                )
+        with self._checked(content, f"file{suffix}") as path:
             signal = torch.cat(list(self.medium.read(path, config, notes)), 1)
         return Opened(signal, encode_signal(self.tokenizer, signal), notes)
 
@@ -201,14 +189,32 @@ class Workbench:
 
     def compress(self, content: bytes, name: str, *, codes: int | None = None) -> bytes:
         """The compressed file of the content of a file called `name`. Raises UsageError, DataError."""
-        return _converted(
-            content, Path(name).name, "out.cw", lambda a, b: compress([a], b, model=self.place, codes=codes)
-        )
+        with self._checked(content, Path(name).name) as source:
+            return _content("out.cw", lambda out: compress([source], out, model=self.name, codes=codes))
 
     def decompress(self, content: bytes) -> bytes:
         """The decoded file, in the default format of the medium, of a compressed file. Raises DataError, ModelError."""
-        out = f"out.{self.medium.formats[0]}"
-        return _converted(content, "in.cw", out, lambda a, b: decompress(a, b, model=self.place))
+        with _file(content, "in.cw") as source:
+            return _content(f"out.{self.medium.formats[0]}", lambda out: decompress(source, out, model=self.name))
+
+    @contextmanager
+    def _checked(self, content: bytes, name: str) -> Iterator[Path]:
+        """As `_file`, for a signal of the medium that is not too large. Raises UsageError, DataError."""
+        suffix = Path(name).suffix
+        if suffix.lower() not in self.medium.suffixes:
+            raise UsageError(
+                f"The model {self.name} reads {self.medium.plural}, and a file that ends in {suffix or 'no suffix'!r} "
+                f"is none of them; choose another file or model."
+            )
+        with _file(content, name) as path:
+            size = self.medium.size(path, self.tokenizer.config)
+            most = MOST_VALUES.get(self.medium.name, MOST_VALUES["images"])
+            if (numbers := self.tokenizer.config.channels * prod(size)) > most:
+                raise UsageError(
+                    f"This file holds {numbers:,} numbers, and the page takes {most:,}; cut it, or use "
+                    f"`codeword compress`."
+                )
+            yield path
 
 
 @contextmanager
@@ -228,11 +234,11 @@ def _file(content: bytes, name: str) -> Iterator[Path]:
             raise DataError(str(error).replace(str(path), "The file")) from error
 
 
-def _converted(content: bytes, name: str, out: str, convert: Callable[[Path, Path], Outcome]) -> bytes:
-    """The content of the file `out` that `convert` makes of a file of this name and content. Raises DataError."""
-    with _file(content, name) as source, tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / out
-        for message in convert(source, target).failures.values():
+def _content(name: str, write: Callable[[Path], Outcome]) -> bytes:
+    """The content of the file of this name that `write` makes. Raises DataError."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / name
+        for message in write(target).failures.values():
             raise DataError(message)
         return target.read_bytes()
 
