@@ -8,6 +8,7 @@ from torch import Tensor
 
 from codeword.data.base import Batch, Dataset, evaluation_batches
 from codeword.errors import DataError
+from codeword.nn.integers import scattered
 
 _CHUNK = 500
 
@@ -56,8 +57,7 @@ class Pairs(Dataset):
         partners = []
         for index, label in zip(indices, labels.tolist(), strict=True):
             rows = self._partners[label]
-            # The high bits of multiples of an odd number (Knuth, The Art of Computer Programming, sec. 6.4).
-            number = (index + 1) * 2654435761 % (1 << 32) >> 8
+            number = scattered(index + 1)
             if generator is not None:
                 number = int(torch.randint(len(rows), (), generator=generator))
             partners.append(int(rows[number % len(rows)]))

@@ -24,7 +24,7 @@ from codeword.pretrained import load, pretrained_with
 from codeword.store import RECIPE_FILE, atomic_file, distinct
 
 if TYPE_CHECKING:
-    from codeword.files.pairs import PairFiles
+    from codeword.training.run import Run
 
 
 def compress(
@@ -66,10 +66,12 @@ def compress(
     """
     outcome, out = Outcome(), Path(out)
     inputs = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    if (pairs := _run_of_pairs(model)) is not None:
+    if (run := _run_of_pairs(model)) is not None:
+        from codeword.files.pairs import compress_pair
+
         if lossless or codes is not None or speaker is not None or channel is not None or effort != 1:
             raise UsageError(f"{model} is a run of pairs, whose files hold all codes alone; give no further options.")
-        return pairs.compress(inputs, out, force=force)
+        return compress_pair(inputs, out, run, force=force)
     loaded = load_for(inputs, model)
     config = loaded.tokenizer.config
     medium = medium_of(config).with_channel(channel)
@@ -110,14 +112,15 @@ def compress(
     return outcome
 
 
-def _run_of_pairs(model: StrPath | None) -> "PairFiles | None":
-    """The files of the run of pairs that `model` is; None if it is another model."""
+def _run_of_pairs(model: StrPath | None) -> "Run | None":
+    """The run of pairs that `model` is; None if it is another model."""
     if model is None or not (Path(model) / RECIPE_FILE).is_file():
         return None
     # Only for a run, because it loads modules of training.
-    from codeword.files.pairs import PairFiles
+    from codeword.training.run import Run
 
-    return PairFiles.of(model)
+    run = Run.open(model)
+    return None if run.recipe().pairs is None else run
 
 
 def _describe(signals: list[Signal], sample_rate: int | None) -> dict[str, Any]:
@@ -162,10 +165,12 @@ def decompress(
         DataError, ModelError: the file is damaged, or was made with another model.
     """
     outcome, out = Outcome(), Path(out)
-    if (pairs := _run_of_pairs(model)) is not None:
+    if (run := _run_of_pairs(model)) is not None:
+        from codeword.files.pairs import decompress_pair
+
         if salvage or format is not None:
             raise UsageError(f"{model} is a run of pairs, whose files are read as a whole; give no further options.")
-        return pairs.decompress(Path(file), out, force=force)
+        return decompress_pair(Path(file), out, run, force=force)
     with open_container(Path(file)) as container:
         header = container.header
         loaded = pretrained_with(header.fingerprint) if model is None else load(model)

@@ -75,27 +75,6 @@ class PairModel:
         self.media[number].write(path, [x], tokenizer.config, replace=replace)
 
 
-@dataclass(frozen=True)
-class PairFiles:
-    """Files of pairs by one run."""
-
-    run: Run
-
-    @classmethod
-    def of(cls, model: str | Path) -> "PairFiles | None":
-        """The files of the run of pairs that `model` is; None if it is another run."""
-        run = Run.open(model)
-        return None if run.recipe().pairs is None else cls(run)
-
-    def compress(self, paths: Sequence[Path], out: Path, *, force: bool = False) -> Outcome:
-        """As `compress_pair`."""
-        return compress_pair(paths, out, self.run, force=force)
-
-    def decompress(self, file: Path, out: Path, *, force: bool = False) -> Outcome:
-        """As `decompress_pair`."""
-        return decompress_pair(file, out, self.run, force=force)
-
-
 def compress_pair(paths: Sequence[Path], out: Path, run: Run, *, force: bool = False) -> Outcome:
     """Compress a file of each medium of a run of pairs into the file `out`.
 

@@ -94,6 +94,14 @@ class Memory(NamedTuple):
     keys: Tensor
     values: Tensor
 
+    def of_layer(self, n: int) -> "Memory":
+        """The keys and values (B, heads, cells, W / heads) of layer n."""
+        return Memory(self.keys[n], self.values[n])
+
+    def before(self, own: "Memory") -> "Memory":
+        """These keys and values of one layer (B, heads, m, d), followed by those of `own`."""
+        return Memory(torch.cat([self.keys, own.keys], 2), torch.cat([self.values, own.values], 2))
+
 
 class AttentionLayer(nn.Module):
     """A residual layer with attention and hidden units side by side (Wang and Komatsuzaki 2021, GPT-J)."""
@@ -132,9 +140,14 @@ class AttentionLayer(nn.Module):
 
 def biases(table: Tensor, window: Window) -> Tensor:
     """The biases (..., queries, keys) of a table (..., offsets); those of hidden keys are minus infinity."""
-    offsets, hidden = window.offsets.to(table.device), window.hidden.to(table.device)
+    return biases_by_offset(table, window).masked_fill(window.hidden.to(table.device), -torch.inf)
+
+
+def biases_by_offset(table: Tensor, window: Window) -> Tensor:
+    """The biases (..., queries, keys) of a table (..., offsets); those of hidden keys have no meaning."""
+    offsets = window.offsets.to(table.device)
     found: Tensor = table.index_select(-1, offsets.flatten()).unflatten(-1, offsets.shape)
-    return found.masked_fill(hidden, -torch.inf)
+    return found
 
 
 def attend(query: Tensor, own: Memory, bias: Tensor, memory: Memory | None = None) -> Tensor:
@@ -143,6 +156,6 @@ def attend(query: Tensor, own: Memory, bias: Tensor, memory: Memory | None = Non
     The bias (heads, n, m) is that of the keys of `own`; those of `memory` have none.
     """
     if memory is not None:
-        own = Memory(*(torch.cat(pair, 2) for pair in zip(memory, own, strict=True)))
+        own = memory.before(own)
         bias = F.pad(bias, (own.keys.shape[2] - bias.shape[-1], 0))
     return F.scaled_dot_product_attention(query, *own, attn_mask=bias.to(query.dtype))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.errors import UnsupportedError
-from codeword.nn.attention import EPSILON, AttentionLayer, Memory, Window
+from codeword.nn.attention import EPSILON, AttentionLayer, Memory
 from codeword.nn.integers import LOGIT_BITS, Matrix, Signal, exp_steps, integers, rescaled, weight_bits
 
 STREAM_BITS = 12
@@ -105,11 +105,11 @@ class ExactAttention:
     def attend(self, query: Tensor, own: Memory, bias: Tensor, hidden: Tensor, memory: Memory | None = None) -> Tensor:
         """Queries (B, heads, n, d), keys and values (B, heads, m, d), integers in float32, to (B, heads, n, d) int8.
 
-        The bias (heads, n, m) int32 is that of `exact_biases`; the keys of `hidden` (n, m) are not visible. Those of
-        `memory` are, and have no bias.
+        The bias (heads, n, m) int32 is that of `biases_by_offset`; the keys of `hidden` (n, m) are not visible. Those
+        of `memory` are, and have no bias.
         """
         if memory is not None:
-            own = Memory(*(torch.cat(pair, 2) for pair in zip(memory, own, strict=True)))
+            own = memory.before(own)
             more = (own.keys.shape[2] - bias.shape[-1], 0)
             bias, hidden = F.pad(bias, more), F.pad(hidden, more)
         logits = (query @ own.keys.mT).int().add_(bias)
@@ -153,9 +153,3 @@ class ExactAttention:
         units = torch.stack(bits).amin(0)
         matrices = [Matrix(part, units - signal.known_bits) for part, signal in zip(parts, signals, strict=True)]
         return Matrix.joined(matrices), units
-
-
-def exact_biases(table: Tensor, window: Window) -> Tensor:
-    """The biases (..., queries, keys) of a table (..., offsets) int32; those of hidden keys have no meaning."""
-    found: Tensor = table.index_select(-1, window.offsets.flatten()).unflatten(-1, window.offsets.shape)
-    return found

@@ -11,11 +11,14 @@ Every integer counts steps of a power of two. `bits` are the binary digits after
 from copy import copy
 from decimal import Decimal, localcontext
 from functools import cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from codeword.errors import UnsupportedError
+
+Scattered = TypeVar("Scattered", int, Tensor)
 
 _LARGEST_INPUT = 127
 # Older instruction sets add pairs of products of 8-bit integers in 16 bits: 255 * 63 * 2 is below 2^15.
@@ -32,7 +35,7 @@ GATE_BITS = 7
 _TABLE_BITS, _SIGNAL_BITS, _OPENNESS_BITS = 8, 5, 4
 _TABLE_SIZE, _MOST_SHIFT = 1 << _TABLE_BITS, 14
 LOGIT_BITS = 6
-"""Bits of the numbers in the table of `exp_steps`."""
+"""Bits of the numbers whose exponentials `exp_steps` has."""
 _LARGEST_FREQUENCY = 1 << 20
 _SUM_BITS = 23
 
@@ -178,6 +181,12 @@ def integers(x: Tensor, bits: Tensor) -> Tensor:
     return (x.double() * power(bits)).round_().clamp_(-_LARGEST_ADDEND, _LARGEST_ADDEND).int()
 
 
+def scattered(numbers: Scattered) -> Scattered:
+    """Whole numbers from 0 on, up to 2^31, to pseudo-random ones of 24 bits, equal on every machine."""
+    # The high bits of multiples of an odd number (Knuth, The Art of Computer Programming, sec. 6.4).
+    return numbers * 2654435761 % (1 << 32) >> 8
+
+
 def rescaled(sums: Tensor, units: Tensor, bits: int) -> Tensor:
     """Sums (..., W) int32 of the bits `units` (W,) to integers of `bits` (..., W) int32, rounded."""
     less = (units - bits).int()
@@ -225,7 +234,7 @@ def _gate_table() -> Tensor:
 
 @cache
 def exp_steps(largest: int, *, least: int) -> Tensor:
-    """`largest` exp(-d) for d of `LOGIT_BITS` from 0 on (n,) int32, as whole numbers, until they are `least`."""
+    """`largest` exp(-d) for d from 0 on in steps of 2^-`LOGIT_BITS`: whole numbers (n,) int32 down to `least`."""
     weights: list[int] = []
     with localcontext(prec=40):
         while not weights or weights[-1] > least:

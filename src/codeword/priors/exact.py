@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.errors import UnsupportedError
-from codeword.nn.integers import GATE_BITS, MOST_TERMS, Matrix, Signal, integers, power, weight_bits
+from codeword.nn.integers import GATE_BITS, MOST_TERMS, Matrix, Signal, integers, power, scattered, weight_bits
 from codeword.priors.base import Prior
 from codeword.priors.state import CellState
 
@@ -107,9 +107,7 @@ class ExactPrior(Prior):
     def random_codes(self, grid: tuple[int, ...]) -> Tensor:
         """Pseudo-random codes (B, *G, K) for a calibration."""
         shape = (max(1, _CALIBRATION_CELLS // prod(grid)), *grid, len(self.codebook_sizes))
-        # The high bits of multiples of an odd number (Knuth, The Art of Computer Programming, sec. 6.4).
-        random = (torch.arange(prod(shape)) * 2654435761 % (1 << 32) >> 8).view(shape)
-        return random % torch.tensor(self.codebook_sizes)
+        return scattered(torch.arange(prod(shape))).view(shape) % torch.tensor(self.codebook_sizes)
 
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         assert counts is None, "an exact prior is not trained"

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.nn.attention import AttentionLayer, Memory, Neighbourhood, Window, places
+from codeword.nn.attention import AttentionLayer, Memory, Neighbourhood, Window, biases_by_offset, places
 from codeword.nn.causal import shift
-from codeword.nn.integer_attention import STREAM_BITS, ExactAttention, ExactMemory, Stream, exact_biases
+from codeword.nn.integer_attention import STREAM_BITS, ExactAttention, ExactMemory, Stream
 from codeword.nn.integers import Matrix, integers, rescaled, weight_bits
 from codeword.priors.exact import ExactPrior, bias_of, weight_of
 from codeword.priors.state import AttentionState, CellState
@@ -77,7 +77,7 @@ class ExactTransformer(ExactPrior):
             table, attended = F.pad(layer.offset_bias, (0, 1)), []
             for window in windows:
                 own = Memory(key[:, :, window.keys], value[:, :, window.keys])
-                bias = exact_biases(table, window)
+                bias = biases_by_offset(table, window)
                 attended.append(layer.attend(query[:, :, window.queries], own, bias, window.hidden, given))
             layer.update(stream, torch.cat(attended, 2).transpose(1, 2).reshape(stream.shape), hidden)
             kept.append(layer.remembered(key, value))
@@ -104,7 +104,7 @@ class ExactTransformer(ExactPrior):
         return total.flatten(1, -2)
 
     def _mapped(self, embedded: Tensor, matrix: Matrix) -> Tensor:
-        """Embeddings (..., W) int32 to what a matrix makes of them (rows, W) int32."""
+        """The products (rows, W) int32 of embeddings (..., W) int32 with a matrix."""
         x = self.embedded.round(embedded.reshape(-1, self.width))
         sums = matrix.product(x, torch.empty(x.shape, dtype=torch.int32))
         return rescaled(sums, matrix.bits + self.embedded.known_bits, STREAM_BITS)
@@ -135,7 +135,7 @@ class ExactTransformer(ExactPrior):
             if before is not None:
                 h += self._mapped(before, matrix)
         window = state.window(cell)
-        bias = exact_biases(self._offset_biases, window)
+        bias = biases_by_offset(self._offset_biases, window)
         for n, (layer, given) in enumerate(zip(self._layers, self._given, strict=True)):
             *parts, hidden = layer.project(h)
             query, key, value = (self._heads(part[:, None]) for part in parts)

@@ -100,7 +100,7 @@ class Transformer(CellPrior):
         # The last offset is that of the cell after the end, which has no bias.
         kept, tables = [], F.pad(self.offset_bias, (0, 1))
         for n, layer in enumerate(self._layers()):
-            given = None if self._given is None else Memory(*(part[n] for part in self._given))
+            given = None if self._given is None else self._given.of_layer(n)
             h, own = layer(h, windows, tables[n], given)
             kept.append(own)
         return h, Memory(*(torch.stack(parts) for parts in zip(*kept, strict=True)))
@@ -145,7 +145,7 @@ class Transformer(CellPrior):
         bias = biases(self.offset_bias, state.window(cell))
         for n, layer in enumerate(layers):
             query, key, value, hidden = layer.project(h)
-            given = None if self._given is None else Memory(*(part[n] for part in self._given))
+            given = None if self._given is None else self._given.of_layer(n)
             h = layer.update(h, attend(query, Memory(*state.append(n, cell, key, value)), bias[n], given), hidden)
         return cast(Tensor, self.summary(normalise(h[:, 0])))
 

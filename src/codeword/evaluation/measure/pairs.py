@@ -15,7 +15,6 @@ from codeword.evaluation.medium import medium_name
 from codeword.evaluation.results import Measures, Metric
 from codeword.nn.classifier import Classifier
 from codeword.priors import PairPrior, Sampler, seeded, walk
-from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run
 
 _NOUNS = {"images": "image", "audio": "sound"}
@@ -53,9 +52,9 @@ def measure_pairs(
         for n, judge in enumerate(judges):
             right[f"accuracy_{nouns[n]}"].append(judge(signals[n]).argmax(1) == batch.label)
             drawn = walk(prior.given(1 - n, codes[1 - n]), len(batch.x), Sampler(generator=generator))
-            shown = _decoded(tokenizers[n], drawn, signals[n])
+            shown = tokenizers[n].decode(drawn, size=tuple(signals[n].shape[2:]))
             right[f"coherence_{nouns[n]}_given_{nouns[1 - n]}"].append(judge(shown).argmax(1) == batch.label)
-        progress(len(torch.cat(bits["alone_0"])), total)
+        progress(sum(map(len, bits["alone_0"])), total)
     columns = {name: torch.cat(found).double() for name, found in bits.items()}
     metrics = _pair_metrics(columns, nouns)
     metrics |= {name: mean_metric(100 * torch.cat(found).double(), _SHARE) for name, found in right.items()}
@@ -94,8 +93,3 @@ def _pair_metrics(bits: dict[str, Tensor], nouns: list[str]) -> dict[str, Metric
 def _shuffled(rows: Tensor) -> Tensor:
     """Rows (B, ...) in an order in which each is at another place."""
     return rows.roll(max(1, len(rows) // 2), 0)
-
-
-def _decoded(tokenizer: Tokenizer, codes: Tensor, like: Tensor) -> Tensor:
-    """Codes (B, *G, K) to signals of the size of `like` (B, C, *S)."""
-    return tokenizer.decode(codes, size=tuple(like.shape[2:]))
