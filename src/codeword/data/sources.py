@@ -5,7 +5,7 @@ training goes on with the same signals, and processes read disjoint ones.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -40,8 +40,10 @@ class ImageSource(Pictures):
 
     def __init__(self, config: ImageSourceConfig, split: Split) -> None:
         items, self._items, skipped = _split(config, split, medium="images")
-        self.classes = _labels(items)
-        self._numbers = {name: i for i, name in enumerate(self.classes)}
+        labels = {item.id: item.class_name() for item in items}
+        self.classes = _classes(labels.values())
+        numbers: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
+        self._numbers = [numbers.get(labels[item.id], 0) for item in self._items]
         super().__init__(config, [item.id for item in self._items], skipped)
 
     def picture(self, i: int) -> Tensor:
@@ -50,7 +52,7 @@ class ImageSource(Pictures):
             return content.data if isinstance(content.data, Tensor) else read_image(content.data)
 
     def label(self, i: int) -> int:
-        return self._numbers[self._items[i].class_name() or ""] if self.classes else 0
+        return self._numbers[i]
 
 
 class AudioSource(Recordings):
@@ -73,11 +75,12 @@ class AudioSource(Recordings):
         readable = {item.id for item in self._items}
         names = [item.id for item in chosen]
         skipped += unreadable(names, readable, root=Path(config.source), kind="recordings", split=split)
-        speakers = _labels(_chosen(items, "train", config))
+        labels = {item.id: item.class_name() for item in items}
+        speakers = _classes(labels[item.id] for item in _chosen(items, "train", config))
         super().__init__(
             config,
             [
-                Recording(item.id, None, (item.class_name() if speakers else None) or "", lengths[item])
+                Recording(item.id, None, (labels[item.id] if speakers else None) or "", lengths[item])
                 for item in self._items
             ],
             classes=speakers,
@@ -109,10 +112,10 @@ def _chosen(items: Sequence[Item], split: Split, config: SourceConfig) -> list[I
     return [by_name[name] for name in names]
 
 
-def _labels(items: Sequence[Item]) -> tuple[str, ...]:
-    """The labels of signals, sorted; none if a signal has none."""
-    labels = {item.class_name() for item in items}
-    return () if None in labels else tuple(sorted(filter(None, labels)))
+def _classes(labels: Iterable[str | None]) -> tuple[str, ...]:
+    """The labels of signals, sorted, each once; none if a signal has no label."""
+    found = set(labels)
+    return () if None in found else tuple(sorted(filter(None, found)))
 
 
 def _samples(item: Item, sample_rate: int) -> int:

@@ -68,7 +68,10 @@ class Prior(Pretrained):
             UsageError: as `log_prob`.
         """
         codes = check_codes(codes, self.codebook_sizes, ndim=len(self.grid), leading=self.served_codes)
-        label = check_labels(label, batch=len(codes), classes=self.classes)
+        return self._cell_log_probs(codes, check_labels(label, batch=len(codes), classes=self.classes))
+
+    def _cell_log_probs(self, codes: Tensor, label: Tensor | None) -> Tensor:
+        """`cell_log_probs` of arguments that were checked."""
         total = torch.zeros(codes.shape[:-1], device=codes.device)
         for k, logits in enumerate(self.all_logits(codes, label)):
             nll = F.cross_entropy(logits.flatten(0, -2), codes[..., k].flatten(), reduction="none")

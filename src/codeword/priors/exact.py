@@ -111,7 +111,7 @@ class ExactPrior(Prior):
 
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         assert counts is None, "an exact prior is not trained"
-        return self.cell_log_probs(codes, label).flatten(1).sum(1)
+        return self._cell_log_probs(codes, label).flatten(1).sum(1)
 
     def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
         features = self._all_features(codes, label)

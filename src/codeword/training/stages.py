@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-from codeword.config import MOST_CELLS, LearnedPriorConfig, Recipe, TrainingConfig, load_recipe
+from codeword.config import MOST_CELLS, LearnedPriorConfig, Part, Recipe, TrainingConfig, load_recipe
 from codeword.data import Dataset, evaluation_batches, open_dataset
 from codeword.errors import RecipeError, UsageError
 from codeword.priors import Prior, build_prior
@@ -113,19 +113,18 @@ class _Stages:
         """Create or open the run folder. It keeps the model that the training starts from."""
         start = None
         if not self.run.holds(self.run.start_path):
-            grid = tuple(-(-n // self.recipe.tokenizer.hop) for n in self.train.shape[1:])
-            start = load_start(self.recipe, grid=grid, classes=self.train.classes)
+            start = load_start(self.recipe, size=self.train.shape[1:], classes=self.train.classes)
         Run.create(self.run.folder, self.recipe, resume=resume)
         if start is not None:
             start.save_pretrained(self.run.start_path)
 
-    def started(self, module: M, part: Literal["tokenizer", "prior"]) -> M:
+    def started(self, module: M, part: Part) -> M:
         """The new `part`, with the weights of the model that the recipe starts from, if it takes this part."""
         if self.recipe.start is not None and part in self.recipe.start.parts:
             take_weights(module, getattr(self.run.start(), part))
         return module
 
-    def freezes(self, part: Literal["tokenizer", "prior"]) -> bool:
+    def freezes(self, part: Part) -> bool:
         """True if the recipe keeps `part` as it is in the model that it starts from."""
         return self.recipe.start is not None and part in self.recipe.start.freeze
 
@@ -204,8 +203,7 @@ class _Stages:
     def train_prior(self) -> None:
         recipe, fabric = self.recipe, self.fabric(self.recipe.prior_training)
         tokenizer = self.run.tokenizer().to(fabric.device)
-        grid = tokenizer.grid(self.train.shape[1:])
-        config = prior_config(recipe, tokenizer, grid=grid, classes=self.train.classes)
+        config = prior_config(recipe, tokenizer, size=self.train.shape[1:], classes=self.train.classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + 1)
             prior = self.started(build_prior(config), "prior")

@@ -19,12 +19,12 @@ _MEANINGS = ("ndim", "channels", "values", "sample_rate", "frontend", "trunk", "
 """Fields of a tokenizer on which the meaning of its weights depends, and not only their shapes."""
 
 
-def load_start(recipe: Recipe, *, grid: tuple[int, ...], classes: tuple[str, ...]) -> Model | None:
+def load_start(recipe: Recipe, *, size: tuple[int, ...], classes: tuple[str, ...]) -> Model | None:
     """The model that `recipe` starts from, if it has one and its weights fit.
 
     Args:
         recipe: the recipe.
-        grid: code grid *G of a training signal.
+        size: size *S of a training signal.
         classes: names of the classes of the data.
 
     Raises:
@@ -36,7 +36,7 @@ def load_start(recipe: Recipe, *, grid: tuple[int, ...], classes: tuple[str, ...
     model = load(recipe.start.model)
     with torch.device("meta"):
         tokenizer = Tokenizer(tokenizer_config(recipe, classes))
-        prior = build_prior(prior_config(recipe, tokenizer, grid=grid, classes=classes))
+        prior = build_prior(prior_config(recipe, tokenizer, size=size, classes=classes))
     if "tokenizer" in recipe.start.parts:
         _must_read_alike(recipe.start, tokenizer, model.tokenizer)
     for part, module, given in (("tokenizer", tokenizer, model.tokenizer), ("prior", prior, model.prior)):
@@ -56,12 +56,12 @@ def tokenizer_config(recipe: Recipe, classes: tuple[str, ...]) -> TokenizerConfi
 
 
 def prior_config(
-    recipe: Recipe, tokenizer: Tokenizer, *, grid: tuple[int, ...], classes: tuple[str, ...]
+    recipe: Recipe, tokenizer: Tokenizer, *, size: tuple[int, ...], classes: tuple[str, ...]
 ) -> PriorModelConfig:
-    """The prior of `recipe` over the codes of `tokenizer`, for grids (*G) of data of these classes."""
+    """The prior of `recipe` over the codes of `tokenizer`, for signals of `size` *S of these classes."""
     return PriorModelConfig(
         architecture=recipe.prior,
-        grid=grid,
+        grid=tokenizer.grid(size),
         codebook_sizes=tokenizer.quantizer.codebook_sizes,
         classes=len(classes),
         served_codes=tokenizer.quantizer.served_codes[:-1],
@@ -111,5 +111,5 @@ def _misfits(module: Pretrained, given: Pretrained) -> Iterator[str]:
 
 def _is_by_class(ours: Tensor, theirs: Tensor, module: Any, given: Any) -> bool:
     """True for two tables of a row for each class and the null class, of different numbers of classes."""
-    rows = (module.classes + 1, given.classes + 1)
-    return ours.shape != theirs.shape and (ours.shape[:1], theirs.shape[:1]) == tuple((n,) for n in rows)
+    tables = ours.ndim == theirs.ndim > 0 and len(ours) != len(theirs) and ours.shape[1:] == theirs.shape[1:]
+    return tables and (len(ours), len(theirs)) == (module.classes + 1, given.classes + 1)
