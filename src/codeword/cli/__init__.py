@@ -13,11 +13,11 @@ from types import FrameType
 
 from cyclopts import CycloptsError
 
-from codeword.cli import files_app, show
+from codeword.cli import files_app, models_app, show
 from codeword.cli.app import app
 from codeword.errors import CodewordError, Interrupted, RecipeError, UnsupportedError, UsageError
 
-__all__ = ["app", "files_app", "main"]
+__all__ = ["app", "files_app", "main", "models_app"]
 
 EXIT_CODES = {Interrupted: 130, RecipeError: 2, UsageError: 2, UnsupportedError: 2, CodewordError: 1}
 """Exit code of each class of error, the first that fits."""

@@ -299,66 +299,6 @@ def report(run: Path, *, seed: int = 0) -> None:
 
 
 @app.command
-def sample(
-    model: Path,
-    *,
-    n: Annotated[int | None, Parameter(name=["-n", "--count"])] = None,
-    label: str | None = None,
-    seconds: float | None = None,
-    codes: int | None = None,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
-    guidance: float = 1.0,
-    given: Path | None = None,
-    seed: int = 0,
-    out: Path,
-    force: Flag = False,
-) -> None:
-    """Draw codes from the prior and decode them: images into one picture, recordings into a folder.
-
-    Args:
-        model: A run, a model folder, or images or speech for a model in the package.
-        n: Number of samples; by default 64 images or 8 recordings.
-        label: A class (a speaker) that conditions prior and decoder, by name or number; by default none.
-        seconds: Length of each recording, if the prior draws any length; by default as in training.
-        codes: Number of leading codes of each cell to draw, if the prior serves it; by default all.
-        temperature: Below 1 sharper, 0 always the likeliest.
-        top_k: Draw only among the k likeliest codes.
-        top_p: Draw only among the likeliest codes that hold this mass.
-        guidance: Above 1 exaggerates the class given by --label; 0 is without it.
-        given: A file of one medium of a run of pairs, for which signals of the other medium are drawn.
-        seed: Another seed gives other samples.
-        out: The PNG file, or the folder for recordings and for all that is drawn for a given file.
-        force: Replace files that exist.
-    """
-    from codeword.cli.pairing import sample_given
-    from codeword.cli.sampling import sample as sample_model
-    from codeword.priors import Sampler
-
-    draw = Sampler(temperature, top_k, top_p)
-    with show.bar("sampling") as progress:
-        if given is not None:
-            written = sample_given(model, given, n, draw, seed=seed, out=out, force=force, progress=progress)
-        else:
-            written = sample_model(
-                model,
-                n,
-                label,
-                draw,
-                seconds=seconds,
-                codes=codes,
-                guidance=guidance,
-                seed=seed,
-                out=out,
-                force=force,
-                progress=progress,
-            )
-    for path in written:
-        print(show.printable(str(path)))
-
-
-@app.command
 def align(
     inputs: list[Path], /, *, out: Path, transcript: str | None = None, force: Flag = False, json: Json = False
 ) -> int:
@@ -378,33 +318,3 @@ def align(
     with show.bar("aligning") as progress:
         done = align_files(inputs, out, transcript=transcript, force=force, progress=progress)
     return show.outcome(done, as_json=json)
-
-
-@app.command
-def upgrade(model: Path, *, out: Path, json: Json = False) -> None:
-    """Convert a run or a model folder that an earlier version of Codeword wrote.
-
-    Args:
-        model: The run, model, tokenizer or prior folder.
-        out: The new folder.
-        json: Print a JSON object of the converted files.
-    """
-    from codeword.upgrade import upgrade as upgrade_model
-
-    show.pairs(dict.fromkeys(upgrade_model(model, out), "converted"), as_json=json)
-
-
-@app.command
-def info(model: Path, *, json: Json = False) -> None:
-    """Describe a run, a model or a file; of a picture or a recording also the changes that reading it makes.
-
-    Args:
-        model: A run, model, tokenizer or prior folder, images or speech for a model in the package, a picture, a
-            recording, or what `codeword compress` wrote, or - for that on standard input.
-        json: Print a JSON object.
-    """
-    from codeword.cli.info import describe
-    from codeword.files import piped
-
-    with piped([model]) as pipes:
-        show.pairs(describe(*pipes.inputs), as_json=json)

@@ -1,4 +1,4 @@
-"""The commands on files: images, recordings, codes, compressed files, tokens, and models as folders."""
+"""The commands on files: images, recordings, codes, compressed files, and tokens."""
 
 import os
 from functools import partial
@@ -212,26 +212,6 @@ def decompress(
 
 
 @app.command
-def export(
-    model: AnyModel, *, out: Path, compact: Flag = False, onnx: Flag = False, force: Flag = False, json: Json = False
-) -> None:
-    """Write a finished run as a model folder with its model card, to load, share, or upload to the Hugging Face Hub.
-
-    The last evaluation of a run is in its card. Another model is written without a card, smaller or with ONNX files.
-
-    Args:
-        out: The folder to write, which must be new or empty.
-        force: Write into a folder that holds something, and replace its model.
-        compact: Round large weights to 8 bits a number, for a quarter of the size.
-        onnx: Also write OUT/onnx/encoder.onnx and decoder.onnx, checked against PyTorch (needs codeword[onnx]).
-        json: Print a JSON object of size, fingerprint, the ONNX files and their differences from PyTorch.
-    """
-    from codeword.cli.exporting import export_model
-
-    show.pairs(export_model(model, out, compact=compact, onnx=onnx, force=force), as_json=json)
-
-
-@app.command
 def tokenize(
     model: AnyModel,
     data_: Annotated[str, Parameter(name="data")],
@@ -295,26 +275,6 @@ def detokenize(
     with show.bar("decoding") as progress:
         done = detokenize_shards(model, tokens, out, format_=format_, force=force, progress=progress)
     return show.outcome(done, as_json=json)
-
-
-@app.command
-def serve(
-    *,
-    model: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
-    host: str = "127.0.0.1",
-    port: int = 8365,
-) -> None:
-    """Open a page to try models in the browser: codes, their bits, every rate, samples (needs codeword[serve]).
-
-    Args:
-        model: A run, a model folder, or owner/name on the Hugging Face Hub; repeat for more. By default the models in
-            the package.
-        host: The address to listen at; by default this machine alone reaches the page.
-        port: The port to listen at.
-    """
-    from codeword.cli.serving import serve as serve_models
-
-    serve_models(model or [], host=host, port=port)
 
 
 def _share_processors() -> None:

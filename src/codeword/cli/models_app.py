@@ -1,0 +1,140 @@
+"""The commands on models: runs, model folders, and the models in the package."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from codeword.cli import show
+from codeword.cli.app import Flag, Json, app
+
+
+@app.command
+def sample(
+    model: Path,
+    *,
+    n: Annotated[int | None, Parameter(name=["-n", "--count"])] = None,
+    label: str | None = None,
+    seconds: float | None = None,
+    codes: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    guidance: float = 1.0,
+    given: Path | None = None,
+    seed: int = 0,
+    out: Path,
+    force: Flag = False,
+) -> None:
+    """Draw codes from the prior and decode them: images into one picture, recordings into a folder.
+
+    Args:
+        model: A run, a model folder, or images or speech for a model in the package.
+        n: Number of samples; by default 64 images or 8 recordings.
+        label: A class (a speaker) that conditions prior and decoder, by name or number; by default none.
+        seconds: Length of each recording, if the prior draws any length; by default as in training.
+        codes: Number of leading codes of each cell to draw, if the prior serves it; by default all.
+        temperature: Below 1 sharper, 0 always the likeliest.
+        top_k: Draw only among the k likeliest codes.
+        top_p: Draw only among the likeliest codes that hold this mass.
+        guidance: Above 1 exaggerates the class given by --label; 0 is without it.
+        given: A file of one medium of a run of pairs, for which signals of the other medium are drawn.
+        seed: Another seed gives other samples.
+        out: The PNG file, or the folder for recordings and for all that is drawn for a given file.
+        force: Replace files that exist.
+    """
+    from codeword.cli.pairing import sample_given
+    from codeword.cli.sampling import sample as sample_model
+    from codeword.priors import Sampler
+
+    draw = Sampler(temperature, top_k, top_p)
+    with show.bar("sampling") as progress:
+        if given is not None:
+            written = sample_given(model, given, n, draw, seed=seed, out=out, force=force, progress=progress)
+        else:
+            written = sample_model(
+                model,
+                n,
+                label,
+                draw,
+                seconds=seconds,
+                codes=codes,
+                guidance=guidance,
+                seed=seed,
+                out=out,
+                force=force,
+                progress=progress,
+            )
+    for path in written:
+        print(show.printable(str(path)))
+
+
+@app.command
+def upgrade(model: Path, *, out: Path, json: Json = False) -> None:
+    """Convert a run or a model folder that an earlier version of Codeword wrote.
+
+    Args:
+        model: The run, model, tokenizer or prior folder.
+        out: The new folder.
+        json: Print a JSON object of the converted files.
+    """
+    from codeword.upgrade import upgrade as upgrade_model
+
+    show.pairs(dict.fromkeys(upgrade_model(model, out), "converted"), as_json=json)
+
+
+@app.command
+def info(model: Path, *, json: Json = False) -> None:
+    """Describe a run, a model or a file; of a picture or a recording also the changes that reading it makes.
+
+    Args:
+        model: A run, model, tokenizer or prior folder, images or speech for a model in the package, a picture, a
+            recording, or what `codeword compress` wrote, or - for that on standard input.
+        json: Print a JSON object.
+    """
+    from codeword.cli.info import describe
+    from codeword.files import piped
+
+    with piped([model]) as pipes:
+        show.pairs(describe(*pipes.inputs), as_json=json)
+
+
+@app.command
+def export(
+    model: Path, *, out: Path, compact: Flag = False, onnx: Flag = False, force: Flag = False, json: Json = False
+) -> None:
+    """Write a finished run as a model folder with its model card, to load, share, or upload to the Hugging Face Hub.
+
+    The last evaluation of a run is in its card. Another model is written without a card, smaller or with ONNX files.
+
+    Args:
+        model: A run, a model folder, or images or speech for a model in the package.
+        out: The folder to write, which must be new or empty.
+        force: Write into a folder that holds something, and replace its model.
+        compact: Round large weights to 8 bits a number, for a quarter of the size.
+        onnx: Also write OUT/onnx/encoder.onnx and decoder.onnx, checked against PyTorch (needs codeword[onnx]).
+        json: Print a JSON object of size, fingerprint, the ONNX files and their differences from PyTorch.
+    """
+    from codeword.cli.exporting import export_model
+
+    show.pairs(export_model(model, out, compact=compact, onnx=onnx, force=force), as_json=json)
+
+
+@app.command
+def serve(
+    *,
+    model: Annotated[list[str] | None, Parameter(negative="", consume_multiple=False)] = None,
+    host: str = "127.0.0.1",
+    port: int = 8365,
+) -> None:
+    """Open a page to try models in the browser: codes, their bits, every rate, samples (needs codeword[serve]).
+
+    Args:
+        model: A run, a model folder, or owner/name on the Hugging Face Hub; repeat for more. By default the models in
+            the package.
+        host: The address to listen at; by default this machine alone reaches the page.
+        port: The port to listen at.
+    """
+    from codeword.cli.serving import serve as serve_models
+
+    serve_models(model or [], host=host, port=port)
