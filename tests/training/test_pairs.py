@@ -137,6 +137,9 @@ def test_what_a_run_of_pairs_does_not_take_is_refused(run: Run, pair: tuple[Path
         sample(run.parts()[0].folder, image)
     with pytest.raises(UsageError, match="neither an image nor a recording"):
         sample(run.folder, tmp_path / "a.xyz")
+    assert run_cli("sample", run.folder, "--given", image, "--label", "3", "--out", other) == 2
+    with pytest.raises(UsageError, match="has its own judges and no files"):
+        evaluate(run, files=True)
     with pytest.raises(UsageError, match="takes two files"):
         compress([image], tmp_path / "b.cw", model=run.folder)
     with pytest.raises(UsageError, match="takes two files"):

@@ -37,16 +37,19 @@ def sample(
         temperature: Below 1 sharper, 0 always the likeliest.
         top_k: Draw only among the k likeliest codes.
         top_p: Draw only among the likeliest codes that hold this mass.
-        guidance: Above 1 exaggerates the class given by --label; 0 is without it.
-        given: A file of one medium of a run of pairs, for which signals of the other medium are drawn.
+        guidance: Above 1, samples show the class of --label more strongly; 0 ignores the class.
+        given: An image or a recording, for a run of pairs: draw signals of the other medium that fit it.
         seed: Another seed gives other samples.
-        out: The PNG file, or the folder for recordings and for all that is drawn for a given file.
+        out: The PNG file, or a folder for recordings and for everything drawn with --given.
         force: Replace files that exist.
     """
     from codeword.cli.pairing import sample_given
     from codeword.cli.sampling import sample as sample_model
+    from codeword.errors import UsageError
     from codeword.priors import Sampler
 
+    if given is not None and (label, seconds, codes, guidance) != (None, None, None, 1.0):
+        raise UsageError("With --given, the file decides; leave --label, --seconds, --codes and --guidance out.")
     draw = Sampler(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
         if given is not None:

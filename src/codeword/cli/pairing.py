@@ -28,7 +28,7 @@ def sample_given(
     force: bool,
     progress: Callable[[int, int], None],
 ) -> list[Path]:
-    """Write n signals of the other medium than that of the file `given` into the folder `out`; returns their paths.
+    """Draw n signals for the file `given`, of the other medium, into the folder `out`; returns their paths.
 
     Raises:
         UsageError: the run is not one of pairs, or no medium of it reads the file.
@@ -36,10 +36,13 @@ def sample_given(
     """
     run = Run.open(place)
     if run.recipe().pairs is None:
-        raise UsageError(f"{place} is no run of pairs, so nothing is drawn for {given}; give one, or leave that out.")
+        raise UsageError(
+            f"{place} is no run of pairs, so it draws nothing for {given}; give a run of pairs, or leave --given out."
+        )
     model, n = PairModel.load(run), n or _SAMPLES
     medium = model.medium_number(given)
     other = 1 - medium
+    # One file each, also of images, which other samples put into one picture.
     paths = Medium.sample_paths(model.media[other], out, n)
     check_outputs(paths, inputs=[given], force=force)
     codes, _ = model.read(medium, given)

@@ -61,9 +61,7 @@ def sample(
     labels = [] if number is None or not prior.classes else [number]
     if guidance != 1:
         if not labels:
-            raise UsageError(
-                "--guidance strengthens a class, which the prior must have; give --label too, or leave it."
-            )
+            raise UsageError("--guidance needs a class of the prior; give --label too, or leave --guidance out.")
         choose, labels = guided(choose, guidance), [*labels, prior.classes]
     drawn = walk(
         prior,

@@ -1,6 +1,6 @@
 """Files of pairs: the codes of one medium, and those of the other under the prior given the first.
 
-    magic    8 bytes, others than those of files of one medium
+    magic    8 bytes, different from those of files of one medium
     CRC-32   of all that follows (4)
     length   of the header (2)
     header   a MessagePack array, the fields of `PairHeader`
@@ -77,7 +77,7 @@ class PairCodec:
         """The pair in the bytes of a file; `name` is the file in messages.
 
         Raises:
-            DataError: the file is damaged, or none of a pair.
+            DataError: the file is damaged, or is not that of a pair.
             ModelError: the file was made with another model.
         """
         header, payload = _opened(content, name)
@@ -105,7 +105,7 @@ def _opened(content: bytes, name: str) -> tuple[PairHeader, bytes]:
     start = len(PAIR_MAGIC) + _CRC.size
     body = content[start:]
     if not content.startswith(PAIR_MAGIC):
-        raise DataError(f"{name} is no file of a pair; leave the run of pairs out.")
+        raise DataError(f"{name} is no file of a pair; decompress it without the run of pairs.")
     complete = _LENGTH.size <= len(body) <= MAX_BYTES
     if not complete or _CRC.unpack_from(content, len(PAIR_MAGIC))[0] != zlib.crc32(body):
         raise DataError(f"{name} is damaged; copy it again.")

@@ -51,7 +51,8 @@ class EvaluationConfig(Config):
     baselines: bool = True
     """Also measure k-means codes of log-mels at the same rates, for speech."""
     judges: bool = True
-    """Also measure by further networks (of classes, phones, voices, quality), and what the codes tell of these."""
+    """Also measure with judges, networks that recognise classes, phones, voices and quality, and how well the codes
+    predict classes and phones."""
 
 
 class Recipe(Config):

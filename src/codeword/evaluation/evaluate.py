@@ -77,7 +77,9 @@ def evaluate(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     data = open_dataset(recipe.data, split)
     if recipe.pairs:
-        measures, files = measure_pairs(run, data, config, progress=progress), False
+        if files or judge is not None:
+            raise UsageError(f"{run.folder} is a run of pairs, which has its own judges and no files; leave both out.")
+        measures = measure_pairs(run, data, config, progress=progress)
     else:
         measures = _measure(run, data, config, judge=judge, device=device, progress=progress)
     path, environment = run.path_of_evaluation(split, limit), run.environment()

@@ -72,9 +72,7 @@ def list_rows(origin: HubSplit, *, medium: Medium, columns: Columns = DEFAULT) -
     found = [name for name, feature in rows.features.items() if type(feature).__name__ == kind]
     for wanted, among in ((columns.signal, found), (columns.label, rows.features)):
         if wanted is not None and wanted not in among:
-            raise DataError(
-                f"{origin.dataset} has no column {wanted!r} of this use, only {', '.join(among)}; name one."
-            )
+            raise DataError(f"{origin.dataset} has no column {wanted!r} that fits; choose among {', '.join(among)}.")
     column = columns.signal or next(iter(found), None)
     if column is None:
         raise DataError(
