@@ -22,7 +22,6 @@ lint: $(VENV)/installed-dev
 	$(BIN)/python tools/check_structure.py
 
 docs: $(VENV)/installed-dev
-	$(BIN)/pip install --quiet ".[docs]"
 	$(BIN)/mkdocs build --quiet --strict
 
 clean:
@@ -36,6 +35,6 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --editable ".[dev,speech,onnx,tokens,ray,serve,transformers]"
+	$(BIN)/pip install --quiet --editable ".[dev,docs,speech,onnx,tokens,ray,serve,transformers]"
 	$(BIN)/pip install --quiet --no-deps resemblyzer
 	touch $@
