@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codeword.config import PairPriorConfig, PriorModelConfig, TransformerConfig
 from codeword.errors import RecipeError
-from codeword.priors import PairPrior, Sampler, walk
+from codeword.priors import Guided, PairPrior, Sampler, seeded, walk
 from codeword.store import read_config
 
 GRIDS = st.sampled_from([(4,), (2, 3), (1,)])
@@ -99,6 +99,17 @@ def test_probabilities_of_all_pairs_sum_to_one_in_either_order() -> None:
     for start in range(2):
         found = prior.log_prob(codes, start=start)
         assert (found.alone + found.given).logsumexp(0).item() == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_guidance_of_one_draws_given_the_other_medium_and_of_none_without_it(start: int) -> None:
+    prior, drawn = build(), list[Tensor]()
+    alone, given = prior.parts[1 - start], prior.given(start, random_codes(prior, 8)[start])
+    for one in (Guided(given, alone, 1), given, Guided(given, alone, 0), alone, Guided(given, alone, 3)):
+        drawn.append(walk(one, 8, Sampler(generator=seeded(0))))
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[2], drawn[3])
+    assert len({str(codes.tolist()) for codes in drawn}) == 3
 
 
 @pytest.mark.parametrize("start", [0, 1])

@@ -126,12 +126,18 @@ def test_signals_of_one_medium_are_drawn_for_a_given_one_of_the_other(
     assert [soundfile.info(path).frames for path in sorted(sounds.iterdir())] == [640] * 3
     assert run_cli("sample", run.folder, "--given", sound, "-n", "2", "--out", images) == 0
     assert [size_of(path) for path in sorted(images.iterdir())] == [(28, 28)] * 2
+    # The prior has hardly learned anything, so that only a large weight is noticed.
+    guided = tmp_path / "guided"
+    assert run_cli("sample", run.folder, "--given", sound, "-n", "2", "--guidance", "1e7", "--out", guided) == 0
+    assert [path.read_bytes() for path in sorted(images.iterdir())] != [
+        p.read_bytes() for p in sorted(guided.iterdir())
+    ]
 
 
 def test_what_a_run_of_pairs_does_not_take_is_refused(run: Run, pair: tuple[Path, Path], tmp_path: Path) -> None:
     image, other = pair[0], tmp_path / "other"
     sample = partial(
-        sample_given, n=1, draw=Sampler(), seed=0, out=other, force=False, progress=lambda done, total: None
+        sample_given, n=1, draw=Sampler(), guidance=1, seed=0, out=other, force=False, progress=lambda done, total: None
     )
     with pytest.raises(UsageError, match="no run of pairs"):
         sample(run.parts()[0].folder, image)

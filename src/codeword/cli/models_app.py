@@ -37,7 +37,7 @@ def sample(
         temperature: Below 1 sharper, 0 always the likeliest.
         top_k: Draw only among the k likeliest codes.
         top_p: Draw only among the likeliest codes that hold this mass.
-        guidance: Above 1, samples show the class of --label more strongly; 0 ignores the class.
+        guidance: Above 1, samples follow --label or --given more strongly; 0 ignores it.
         given: An image or a recording, for a run of pairs: draw signals of the other medium that fit it.
         seed: Another seed gives other samples.
         out: The PNG file, or a folder for recordings and for everything drawn with --given.
@@ -48,12 +48,14 @@ def sample(
     from codeword.errors import UsageError
     from codeword.priors import Sampler
 
-    if given is not None and (label, seconds, codes, guidance) != (None, None, None, 1.0):
-        raise UsageError("With --given, the file decides; leave --label, --seconds, --codes and --guidance out.")
+    if given is not None and (label, seconds, codes) != (None, None, None):
+        raise UsageError("With --given, the file decides; leave --label, --seconds and --codes out.")
     draw = Sampler(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
         if given is not None:
-            written = sample_given(model, given, n, draw, seed=seed, out=out, force=force, progress=progress)
+            written = sample_given(
+                model, given, n, draw, guidance=guidance, seed=seed, out=out, force=force, progress=progress
+            )
         else:
             written = sample_model(
                 model,

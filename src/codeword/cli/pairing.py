@@ -10,7 +10,7 @@ from codeword.errors import UsageError
 from codeword.files import check_outputs
 from codeword.files.pairs import PairModel
 from codeword.media import Medium
-from codeword.priors import Sampler, seeded, walk
+from codeword.priors import Guided, Sampler, seeded, walk
 from codeword.training import Run
 
 _SAMPLES = 8
@@ -23,12 +23,15 @@ def sample_given(
     n: int | None,
     draw: Sampler,
     *,
+    guidance: float,
     seed: int,
     out: Path,
     force: bool,
     progress: Callable[[int, int], None],
 ) -> list[Path]:
     """Draw n signals for the file `given`, of the other medium, into the folder `out`; returns their paths.
+
+    `guidance` is the weight of `Guided`.
 
     Raises:
         UsageError: the run is not one of pairs, or no medium of it reads the file.
@@ -46,9 +49,9 @@ def sample_given(
     paths = Medium.sample_paths(model.media[other], out, n)
     check_outputs(paths, inputs=[given], force=force)
     codes, _ = model.read(medium, given)
-    part = model.prior.parts[other]
+    part, conditioned = model.prior.parts[other], model.prior.given(medium, codes.expand(n, *codes.shape))
     drawn = walk(
-        model.prior.given(medium, codes.expand(n, *codes.shape)),
+        conditioned if guidance == 1 else Guided(conditioned, part, guidance),
         n,
         replace(draw, generator=seeded(seed)),
         progress=lambda done: progress(done, part.symbols),

@@ -13,9 +13,8 @@ from codeword.data.files.tree import abbreviate
 from codeword.errors import DataError, UsageError
 from codeword.files import check_outputs
 from codeword.media import medium_of
-from codeword.nn.walk import Choose
 from codeword.pretrained import load
-from codeword.priors import Sampler, guided, seeded, walk
+from codeword.priors import Guided, Sampler, seeded, walk
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run
 
@@ -36,7 +35,7 @@ def sample(
 ) -> list[Path]:
     """Write n samples, of class `label` and of length `seconds` if these are given; returns the paths of the files.
 
-    `codes` is the number of leading codes to draw for each cell, by default all; `guidance` is the weight of `guided`.
+    `codes` is the number of leading codes to draw for each cell, by default all; `guidance` is the weight of `Guided`.
     With `force` existing files are replaced.
     """
     if n is not None and n < 1:
@@ -57,21 +56,18 @@ def sample(
     number = None if label is None else _class_number(place, tokenizer, label, prior.classes)
     codes = leading_codes(tokenizer, codes)
     symbols = prod(grid) * codes
-    choose: Choose = replace(draw, generator=seeded(seed))
-    labels = [] if number is None or not prior.classes else [number]
-    if guidance != 1:
-        if not labels:
-            raise UsageError("--guidance needs a class of the prior; give --label too, or leave --guidance out.")
-        choose, labels = guided(choose, guidance), [*labels, prior.classes]
+    labels = torch.full((n,), number) if number is not None and prior.classes else None
+    if guidance != 1 and labels is None:
+        raise UsageError("--guidance needs a class of the prior; give --label too, or leave --guidance out.")
     drawn = walk(
-        prior,
-        n * max(1, len(labels)),
-        choose,
-        label=torch.tensor(labels).repeat_interleave(n) if labels else None,
+        prior if guidance == 1 else Guided(prior, prior, guidance),
+        n,
+        replace(draw, generator=seeded(seed)),
+        label=labels,
         grid=grid,
         codes=codes,
         progress=lambda done: progress(done, symbols),
-    )[:n]
+    )
     # The decoder is conditioned on the same class, if it has classes.
     label_of_decoder = number if tokenizer.classes else None
     signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), 1) for one in drawn]

@@ -5,9 +5,10 @@ from pathlib import Path
 from codeword.config import PixelCNNConfig, PriorModelConfig, TransformerConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Prior, walk
 from codeword.priors.exact import ExactPrior, make_exact
+from codeword.priors.guided import Guided
 from codeword.priors.pair import PairPrior
 from codeword.priors.pixelcnn import PixelCNN
-from codeword.priors.sampler import Sampler, guided, seeded
+from codeword.priors.sampler import Sampler, seeded
 from codeword.priors.transformer import Transformer
 from codeword.priors.uniform import Uniform
 from codeword.priors.wavenet import WaveNet
@@ -15,6 +16,7 @@ from codeword.store import read_config
 
 __all__ = [
     "ExactPrior",
+    "Guided",
     "PairPrior",
     "PixelCNN",
     "Prior",
@@ -23,7 +25,6 @@ __all__ = [
     "Uniform",
     "WaveNet",
     "build_prior",
-    "guided",
     "load_prior",
     "make_exact",
     "seeded",

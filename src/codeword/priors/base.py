@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -116,9 +116,28 @@ class Prior(Pretrained):
         """Append symbol i: symbols (B,) int64."""
 
 
+class Walked(Protocol):
+    """The part of a `Prior` that a walk needs."""
+
+    @property
+    def grid(self) -> tuple[int, ...]: ...
+    @property
+    def any_grid(self) -> bool: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def served_codes(self) -> tuple[int, ...]: ...
+
+    def start(
+        self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
+    ) -> Any: ...
+    def logits(self, state: Any, i: int) -> Tensor: ...
+    def push(self, state: Any, i: int, symbols: Tensor) -> None: ...
+
+
 @torch.no_grad()
 def walk(
-    prior: Prior,
+    prior: Walked,
     batch: int,
     choose: Choose,
     *,

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from codeword.errors import UsageError
-from codeword.nn.walk import Choose
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -65,18 +64,3 @@ class Sampler:
             probabilities = torch.zeros_like(probabilities).scatter(-1, places, kept)
         drawn = torch.multinomial(probabilities.cpu(), 1, generator=self.generator)
         return drawn.squeeze(-1).to(logits.device)
-
-
-def guided(draw: Choose, weight: float) -> Choose:
-    """The `choose` of a walk of 2n signals: n with a label, and n of the null class, which take the same symbols.
-
-    The logits are those without the label, moved by `weight` times the difference that the label makes (Ho and Salimans
-    2022, classifier-free guidance): 1 draws from p(codes | label), 0 from p(codes), and more exaggerates the class.
-    """
-
-    def choose(logits: Tensor, i: int) -> Tensor:
-        labelled, free = logits.chunk(2)
-        symbols = draw(free + weight * (labelled - free), i)
-        return torch.cat([symbols, symbols])
-
-    return choose
