@@ -19,6 +19,7 @@ from codeword.codec.pairs import PairCodec
 from codeword.config import Recipe, recipe_toml, validate
 from codeword.errors import DataError, ModelError, RecipeError, UsageError
 from codeword.evaluation import evaluate, report
+from codeword.evaluation.report.metrics import TITLES
 from codeword.files import compress, decompress, describe_compressed
 from codeword.files.pairs import PairModel
 from codeword.priors import Sampler
@@ -76,7 +77,9 @@ def test_the_evaluation_has_the_bits_of_pairs_and_what_the_judges_read(run: Run)
     assert metrics["pair_bits"] + metrics["bits_saved_of_sound"] == pytest.approx(
         sound_first + metrics["bits_saved_of_image"], abs=1e-3
     )
-    assert {"pair_bits_saved_shuffled", "coherence_image_given_sound", "coherence_sound_given_image"} <= metrics.keys()
+    judged = {f"coherence_{a}{end}" for a in ("image_given_sound", "sound_given_image") for end in ("", "_guided")}
+    judged |= {f"accuracy_{of}{noun}" for of in ("", "reconstruction_") for noun in ("image", "sound")}
+    assert judged | {"pair_bits_saved_shuffled"} <= metrics.keys() <= TITLES.keys()
     codes = [part.tokenizer().encode(x) for part, x in zip(run.parts(), signals(run), strict=True)]
     with torch.no_grad():
         own = -sum(float(part.prior().log_prob(x).sum()) for part, x in zip(run.parts(), codes, strict=True))

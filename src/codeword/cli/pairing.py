@@ -10,7 +10,7 @@ from codeword.errors import UsageError
 from codeword.files import check_outputs
 from codeword.files.pairs import PairModel
 from codeword.media import Medium
-from codeword.priors import Guided, Sampler, seeded, walk
+from codeword.priors import Sampler, guided, seeded, walk
 from codeword.training import Run
 
 _SAMPLES = 8
@@ -51,7 +51,7 @@ def sample_given(
     codes, _ = model.read(medium, given)
     part, conditioned = model.prior.parts[other], model.prior.given(medium, codes.expand(n, *codes.shape))
     drawn = walk(
-        conditioned if guidance == 1 else Guided(conditioned, part, guidance),
+        guided(conditioned, part, guidance),
         n,
         replace(draw, generator=seeded(seed)),
         progress=lambda done: progress(done, part.symbols),

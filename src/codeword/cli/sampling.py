@@ -14,7 +14,7 @@ from codeword.errors import DataError, UsageError
 from codeword.files import check_outputs
 from codeword.media import medium_of
 from codeword.pretrained import load
-from codeword.priors import Guided, Sampler, seeded, walk
+from codeword.priors import Sampler, guided, seeded, walk
 from codeword.tokenizer import Tokenizer
 from codeword.training import Run
 
@@ -60,7 +60,7 @@ def sample(
     if guidance != 1 and labels is None:
         raise UsageError("--guidance needs a class of the prior; give --label too, or leave --guidance out.")
     drawn = walk(
-        prior if guidance == 1 else Guided(prior, prior, guidance),
+        guided(prior, prior, guidance),
         n,
         replace(draw, generator=seeded(seed)),
         label=labels,

@@ -5,7 +5,7 @@ from pathlib import Path
 from codeword.config import PixelCNNConfig, PriorModelConfig, TransformerConfig, UniformPriorConfig, WaveNetConfig
 from codeword.priors.base import Prior, walk
 from codeword.priors.exact import ExactPrior, make_exact
-from codeword.priors.guided import Guided
+from codeword.priors.guided import Guided, guided
 from codeword.priors.pair import PairPrior
 from codeword.priors.pixelcnn import PixelCNN
 from codeword.priors.sampler import Sampler, seeded
@@ -25,6 +25,7 @@ __all__ = [
     "Uniform",
     "WaveNet",
     "build_prior",
+    "guided",
     "load_prior",
     "make_exact",
     "seeded",

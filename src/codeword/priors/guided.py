@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from codeword.priors.base import Prior
+from codeword.priors.base import Prior, Walked
 
 
 class _States(NamedTuple):
@@ -53,3 +53,8 @@ class Guided:
         """Append symbol i: symbols (B,) int64."""
         self.conditioned.push(state.conditioned, i, symbols)
         self.free.push(state.free, i, symbols)
+
+
+def guided(conditioned: Prior, free: Prior, weight: float) -> Walked:
+    """`Guided`, or the prior `conditioned` itself at the weight 1, which takes half the time."""
+    return conditioned if weight == 1 else Guided(conditioned, free, weight)

@@ -14,11 +14,11 @@ from codeword.evaluation.measure.intervals import mean_metric, ratio_metric
 from codeword.evaluation.medium import medium_name
 from codeword.evaluation.results import Measures, Metric
 from codeword.nn.classifier import Classifier
-from codeword.priors import PairPrior, Sampler, seeded, walk
+from codeword.priors import PairPrior, Sampler, guided, seeded, walk
 from codeword.training.run import Run
 
 _NOUNS = {"images": "image", "audio": "sound"}
-_PAIR_BITS, _SHARE = "bits per pair", "% read as the class of the given one"
+_PAIR_BITS, _OWN, _GIVEN = "bits per pair", "% read as their class", "% read as the class of the given one"
 
 
 @torch.no_grad()
@@ -30,15 +30,17 @@ def measure_pairs(
     `pair_bits` are those of the first medium and of the second given the first, `pair_bits_separate` those of both
     under the priors of their own runs, and `pair_bits_saved` the difference; `_shuffled` is of partners of any class.
     `bits_saved_of_MEDIUM` is the difference that the other medium makes to the same prior, and
-    `bits_MEDIUM_over_separate` compares a medium alone with the prior of its own run. The judges read all that is drawn
-    for a given signal, at temperature 1.
+    `bits_MEDIUM_over_separate` compares a medium alone with the prior of its own run. The judges read the signals and
+    their reconstructions (`accuracy_MEDIUM`, `accuracy_reconstruction_MEDIUM`), which bound what is drawn for a signal
+    of the other medium at temperature 1: `coherence_MEDIUM_given_MEDIUM`, and with `_guided` under `config.guidance`.
     """
     runs, prior = run.parts(), run.pair_prior()
     tokenizers, own = [part.tokenizer() for part in runs], [part.prior() for part in runs]
     nouns = [_NOUNS.get(medium_name(tokenizer.config), name) for tokenizer, name in zip(tokenizers, "ab", strict=True)]
     judged = all(judge.holds(judge.perception_path) for judge in run.judges())
     judges = [Classifier.from_pretrained(judge.perception_path) for judge in run.judges()] if judged else []
-    bits, right, generator = defaultdict[str, list[Tensor]](list), defaultdict[str, list[Tensor]](list), seeded(0)
+    bits, right = defaultdict[str, list[Tensor]](list), defaultdict[str, list[Tensor]](list)
+    draws = [(end, weight, Sampler(generator=seeded(0))) for end, weight in (("", 1.0), ("_guided", config.guidance))]
     total = min(len(data), config.limit or len(data))
     for batch in evaluation_batches(data, config.batch_size, limit=config.limit):
         assert isinstance(batch, PairBatch)
@@ -50,14 +52,19 @@ def measure_pairs(
             bits[f"separate_{n}"].append(-own[n].log_prob(codes[n]) / log(2))
         bits["separate_of_shuffled_1"].append(_shuffled(bits["separate_1"][-1]))
         for n, judge in enumerate(judges):
-            right[f"accuracy_{nouns[n]}"].append(judge(signals[n]).argmax(1) == batch.label)
-            drawn = walk(prior.given(1 - n, codes[1 - n]), len(batch.x), Sampler(generator=generator))
-            shown = tokenizers[n].decode(drawn, size=tuple(signals[n].shape[2:]))
-            right[f"coherence_{nouns[n]}_given_{nouns[1 - n]}"].append(judge(shown).argmax(1) == batch.label)
+            size, noun, other = tuple(signals[n].shape[2:]), nouns[n], nouns[1 - n]
+            shown = {f"accuracy_{noun}": signals[n]}
+            shown[f"accuracy_reconstruction_{noun}"] = tokenizers[n].decode(codes[n], size=size)
+            for end, weight, draw in draws:
+                drawn = walk(guided(prior.given(1 - n, codes[1 - n]), prior.parts[n], weight), len(batch.x), draw)
+                shown[f"coherence_{noun}_given_{other}{end}"] = tokenizers[n].decode(drawn, size=size)
+            for name, x in shown.items():
+                right[name].append(judge(x).argmax(1) == batch.label)
         progress(sum(map(len, bits["alone_0"])), total)
     columns = {name: torch.cat(found).double() for name, found in bits.items()}
     metrics = _pair_metrics(columns, nouns)
-    metrics |= {name: mean_metric(100 * torch.cat(found).double(), _SHARE) for name, found in right.items()}
+    for name, found in right.items():
+        metrics[name] = mean_metric(100 * torch.cat(found).double(), _GIVEN if "given" in name else _OWN)
     left_out = {} if judges else {"coherence": "the recipe names no judges (data.judges)"}
     return Measures(signals=len(columns["alone_0"]), metrics=metrics, left_out=left_out)
 
