@@ -26,6 +26,7 @@ from codeword.training import train
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
+PAGES += sorted(ROOT.glob("examples/*/README.md"))
 OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 MOST_README_WORDS = 1000
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
@@ -59,10 +60,11 @@ def of_language(*languages: str) -> list[object]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the photo, the recording and the run that the examples name."""
+    """A folder with the photo, the recording, the codes and the run that the examples name."""
     folder = tmp_path_factory.mktemp("docs")
     generator = np.random.default_rng(0)
     Image.fromarray(generator.integers(0, 256, (40, 56, 3), dtype=np.uint8)).save(folder / "photo.jpg")
+    np.save(folder / "codes.npy", generator.integers(0, 512, (3, 4, 1)))
     soundfile.write(folder / "voice.wav", generator.uniform(-0.1, 0.1, 8_000), 16_000)
     train(tiny("tokenizer_training.steps=2", "prior_training.steps=2"), folder / "runs" / "demo")
     return folder

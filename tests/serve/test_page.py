@@ -1,6 +1,5 @@
 """The page in a real browser: a person opens a picture and a recording, changes codes, draws, and saves."""
 
-import shutil
 import socket
 import threading
 import time
@@ -11,21 +10,19 @@ import numpy as np
 import pytest
 import soundfile
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
+from tiny.browser import accessible, idle, needs_browser, opened
 
 import codeword
 from codeword.serve.app import build_app
 from codeword.serve.workbench import Workbench
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
 DURATIONS = """() => Promise.all([...document.querySelectorAll("#signals audio")].map((sound) => new Promise((done) =>
     sound.readyState > 0 ? done(sound.duration) : (sound.onloadedmetadata = () => done(sound.duration)))))"""
 """The seconds of each player, once it knows them."""
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed; on Debian: apt-get install chromium")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -45,27 +42,9 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def page(address: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(120_000)
-        expect.set_options(timeout=120_000)
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(address)
+    with opened(address) as page:
         page.wait_for_selector("html[data-ready=yes]")
         yield page
-        browser.close()
-    assert problems == []
-
-
-def idle(page: Page) -> None:
-    expect(page.locator("body")).not_to_have_attribute("aria-busy", "true")
-
-
-def accessible(page: Page) -> None:
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
 
 
 def test_a_picture_is_looked_at_changed_drawn_anew_and_saved(page: Page, tmp_path: Path) -> None:
