@@ -216,4 +216,4 @@ def attack_names(rng: random.Random, work: Path) -> int:
     return len(content)
 
 
-READERS = [Reader("archive", attack_archive, share=0.25), Reader("names", attack_names, share=0.02)]
+READERS = [Reader("archive", attack_archive, share=0.21), Reader("names", attack_names, share=0.02)]

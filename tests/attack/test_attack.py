@@ -1,11 +1,13 @@
 """Damaged and forged input: refused in one sentence or read rightly, soon and in little memory."""
 
 import pytest
-from attack import archives, commands, media, models, recipes, tokens
+from attack import archives, commands, media, models, pairs, recipes, tokens
 from attack.engine import Reader, run
 
 READERS = {
-    reader.name: reader for part in (archives, models, tokens, media, recipes, commands) for reader in part.READERS
+    reader.name: reader
+    for part in (archives, pairs, models, tokens, media, recipes, commands)
+    for reader in part.READERS
 }
 FEW = 400
 PARTS = 4

@@ -165,7 +165,11 @@ def test_a_pair_becomes_one_file_and_comes_back(run: Run, pair: tuple[Path, Path
     assert run_cli("compress", *pair[::order], "--out", file, "--model", run.folder) == 0
     assert run_cli("decompress", file, "--out", out, "--model", run.folder) == 0
     with pytest.raises(DataError, match="the file of a pair"):
-        describe_compressed(file)
+        decompress(file, out)
+    described = describe_compressed(file)
+    assert described["holds"] == "a compressed pair"
+    assert described["model"] == PairCodec(PairModel.load(run).prior, PairModel.load(run).tokenizers).fingerprint.hex()
+    assert described["signals"] == {"a.png": {"size": {"height": 28, "width": 28}}, "a.wav": {"size": {"samples": 500}}}
     assert soundfile.info(out / "a.wav").frames == 500
     assert size_of(out / "a.png") == (28, 28)
     model = PairModel.load(run)

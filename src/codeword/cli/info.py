@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from codeword import media
-from codeword.codec.format import MAGIC
+from codeword.codec.format import MAGIC, PAIR_MAGIC
 from codeword.config import PriorModelConfig, TokenizerConfig
 from codeword.errors import ModelError, UsageError
 from codeword.files import describe_compressed
@@ -49,7 +49,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
     """
     with path.open("rb") as file:
         # Only another file needs the module of the media, and so torch.
-        medium = None if file.read(len(MAGIC)) == MAGIC else media.medium_of_suffix(path)
+        medium = None if file.read(len(MAGIC)) in (MAGIC, PAIR_MAGIC) else media.medium_of_suffix(path)
     if medium is None:
         return describe_compressed(path)
     found: dict[str, Any] = {"holds": medium.singular, "bytes": path.stat().st_size, **medium.describe(path)}

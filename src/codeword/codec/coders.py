@@ -7,6 +7,7 @@ those of values are the likelihood's. Prior and likelihood visit the symbols in 
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from math import log
 from typing import Any, NamedTuple, TypeVar
 
@@ -91,10 +92,12 @@ class Reader:
         return self._decode(table, count)
 
     def _decode(self, *arguments: Any) -> Symbols:
-        try:
-            symbols: Symbols = self._coder.decode(*arguments)
-        except AssertionError as error:
-            raise DataError("the compressed symbols cannot have been written under these probabilities") from error
+        symbols: Symbols | None = None
+        # Its AssertionError says no more, and as the cause of a refusal it would look like an error of Codeword's own.
+        with suppress(AssertionError):
+            symbols = self._coder.decode(*arguments)
+        if symbols is None:
+            raise DataError("the compressed symbols cannot have been written under these probabilities")
         return symbols
 
 

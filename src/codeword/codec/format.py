@@ -38,7 +38,7 @@ from codeword.errors import DataError, UsageError
 
 MAGIC = b"\x93CWORD\r\n"
 PAIR_MAGIC = b"\x93CWPAIR\n"
-"""The first bytes of the file of a pair (`codeword.codec.pairs`)."""
+"""The first bytes of the file of a pair (`codeword.codec.pair_format`)."""
 VERSION = 4
 FINGERPRINT_BYTES = 8
 MAX_HEADER_BYTES = 1 << 26

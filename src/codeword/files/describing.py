@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from codeword.codec import Container
+from codeword.codec.format import PAIR_MAGIC
+from codeword.codec.pair_format import MAX_PAIR_BYTES, unpack_pair
 from codeword.errors import DataError
 from codeword.media.facts import AXES
 from codeword.store import distinct
@@ -20,7 +22,10 @@ def describe_size(size: Sequence[int], sample_rate: int | None) -> dict[str, Any
 
 def describe_compressed(path: Path) -> dict[str, Any]:
     """The header of a compressed file as a JSON object. Raises DataError."""
-    with open_container(path) as container:
+    with open_bytes(path) as content:
+        if content[: len(PAIR_MAGIC)] == PAIR_MAGIC:
+            return _describe_pair(content[: MAX_PAIR_BYTES + 1], str(path))
+        container = Container(content, str(path))
         header = container.header
         return {
             "holds": "compressed signals",
@@ -39,9 +44,30 @@ def describe_compressed(path: Path) -> dict[str, Any]:
         }
 
 
+def _describe_pair(content: bytes, name: str) -> dict[str, Any]:
+    """The header of the file of a pair as a JSON object. Raises DataError."""
+    header, payload = unpack_pair(content, name)
+    return {
+        "holds": "a compressed pair",
+        "bytes": len(content),
+        "payload_bytes": len(payload),
+        "model": header.fingerprint.hex(),
+        "signals": {
+            name: describe_size(size, None) for name, size in zip(distinct(header.names), header.sizes, strict=True)
+        },
+    }
+
+
 @contextmanager
 def open_container(path: Path) -> Iterator[Container]:
     """Open a compressed file as a memory map. Raises DataError."""
+    with open_bytes(path) as content:
+        yield Container(content, str(path))
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[mmap.mmap]:
+    """Open a file as a memory map. Raises DataError."""
     try:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -52,4 +78,4 @@ def open_container(path: Path) -> Iterator[Container]:
     except ValueError as error:  # An empty file cannot be mapped.
         raise DataError(f"{path} is empty; copy it again.") from error
     with content:
-        yield Container(content, str(path))
+        yield content

@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codeword.codec.pair_format import MAX_PAIR_BYTES
 from codeword.codec.pairs import PairCodec
 from codeword.coding import decode_signal
 from codeword.errors import DataError, UsageError
-from codeword.files.describing import describe_size
+from codeword.files.describing import describe_size, open_bytes
 from codeword.files.paths import Outcome, check_outputs
 from codeword.media import Medium, medium_of
 from codeword.priors import PairPrior
-from codeword.store import distinct, escape_name, write_atomically
+from codeword.store import distinct, escape_name, unescape_name, write_atomically
 from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run
 
@@ -113,12 +114,9 @@ def decompress_pair(file: Path, out: Path, run: Run, *, force: bool = False) -> 
         DataError, ModelError: the file is damaged, or was made with another run.
     """
     model = PairModel.load(run)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"Cannot read {file}: {error.strerror}.") from error
-    pair = PairCodec(model.prior, model.tokenizers).decompress(content, str(file))
-    stems = [Path(name).stem for name in pair.header.names]
+    with open_bytes(file) as content:
+        pair = PairCodec(model.prior, model.tokenizers).decompress(content[: MAX_PAIR_BYTES + 1], str(file))
+    stems = [Path(unescape_name(name)).stem for name in pair.header.names]
     names = distinct(f"{stem}.{medium.formats[0]}" for stem, medium in zip(stems, model.media, strict=True))
     targets = [out / name for name in names]
     check_outputs(targets, inputs=[file], force=force)
