@@ -11,6 +11,7 @@ PAGES = {
     "../CHANGELOG.md": "changelog.md",
     "../CONTRIBUTING.md": "contributing.md",
     "../examples/README.md": "examples.md",
+    "../examples/notebooks/README.md": "notebooks.md",
     "../examples/web/README.md": "web.md",
 }
 """The name in the site of each page outside docs/, by its path from docs/."""
