@@ -1,6 +1,7 @@
 """A recipe for pairs from its training to its evaluation and its samples, of written and spoken digits."""
 
 import zlib
+from dataclasses import replace
 from functools import partial
 from math import log
 from pathlib import Path
@@ -20,6 +21,8 @@ from codeword.config import Recipe, recipe_toml, validate
 from codeword.errors import DataError, ModelError, RecipeError, UsageError
 from codeword.evaluation import evaluate, report
 from codeword.evaluation.report.metrics import TITLES
+from codeword.evaluation.report.pair_sections import pair_sections
+from codeword.evaluation.report.pair_signals import gather_pairs
 from codeword.files import compress, decompress, describe_compressed
 from codeword.files.pairs import PairModel
 from codeword.priors import Sampler
@@ -93,10 +96,24 @@ def signals(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
     return batch.x, batch.second  # type: ignore[attr-defined]
 
 
-def test_a_run_of_pairs_has_no_report(run: Run) -> None:
-    evaluate(run)
-    with pytest.raises(UsageError, match="runs in it have reports of their own"):
-        report(run)
+def test_the_report_shows_and_plays_pairs_with_what_is_drawn_for_them(run: Run) -> None:
+    evaluation = evaluate(run)
+    page = report(run, samples=2).read_text(encoding="utf-8")
+    # Of each digit an image with its reconstruction and draws, and players: original, reconstruction, twice two draws.
+    assert page.count("<img") == 1 + 10
+    assert page.count("<audio") == 10 * 6
+    assert "Pair 10: 9" in page
+    assert "sounds drawn for an image, with guidance" in page
+    assert soundfile.info(run.report_path / "pair-3-sound-guided-2.flac").frames == 640
+    pairs = gather_pairs(run, evaluation, samples=3, seed=1)
+    image, sound = pairs.media
+    assert image.drawn.shape == (10, 3, 3, 28, 28)
+    assert torch.equal(sound.x[0], signals(run)[1][0])
+    for media, titles in (((image, image), 2), ((sound, sound), 1)):
+        sections = pair_sections(run, replace(pairs, media=media))[1:]
+        assert len(sections) == 10 * titles
+        assert sum(len(section.sounds) for section in sections) == 10 * 3 * 2 * (media[0] is sound)
+        sections[0].draw()
 
 
 def test_a_stopped_training_gives_the_same_prior(recipe: Recipe, run: Run, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Measures of a prior of pairs: the bits that one medium saves of the other, and how often both show one class."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import log
 
 import torch
@@ -15,6 +15,7 @@ from codeword.evaluation.medium import medium_name
 from codeword.evaluation.results import Measures, Metric
 from codeword.nn.classifier import Classifier
 from codeword.priors import PairPrior, Sampler, guided, seeded, walk
+from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run
 
 _NOUNS = {"images": "image", "audio": "sound"}
@@ -36,7 +37,7 @@ def measure_pairs(
     """
     runs, prior = run.parts(), run.pair_prior()
     tokenizers, own = [part.tokenizer() for part in runs], [part.prior() for part in runs]
-    nouns = [_NOUNS.get(medium_name(tokenizer.config), name) for tokenizer, name in zip(tokenizers, "ab", strict=True)]
+    nouns = pair_nouns(tokenizers)
     judged = all(judge.holds(judge.perception_path) for judge in run.judges())
     judges = [Classifier.from_pretrained(judge.perception_path) for judge in run.judges()] if judged else []
     bits, right = defaultdict[str, list[Tensor]](list), defaultdict[str, list[Tensor]](list)
@@ -67,6 +68,11 @@ def measure_pairs(
         metrics[name] = mean_metric(100 * torch.cat(found).double(), _GIVEN if "given" in name else _OWN)
     left_out = {} if judges else {"coherence": "the recipe names no judges (data.judges)"}
     return Measures(signals=len(columns["alone_0"]), metrics=metrics, left_out=left_out)
+
+
+def pair_nouns(tokenizers: Sequence[Tokenizer]) -> list[str]:
+    """A word for a signal of each medium, which names the metrics."""
+    return [_NOUNS.get(medium_name(tokenizer.config), name) for tokenizer, name in zip(tokenizers, "ab", strict=True)]
 
 
 def _log_probs(prior: PairPrior, codes: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

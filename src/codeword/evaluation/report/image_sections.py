@@ -9,6 +9,7 @@ from torch import Tensor
 
 from codeword.evaluation.report.figures import Note, Section, mosaic_figure
 from codeword.evaluation.report.image_signals import ReportImages, decode_codewords
+from codeword.tokenizer import Tokenizer
 
 ERROR_AMPLIFICATION = 4
 CODEWORDS_SHOWN = 1024
@@ -36,7 +37,7 @@ def image_sections(images: ReportImages) -> list[Section]:
             "samples",
             "Samples",
             f"Codes drawn from the prior and decoded. {images.sampling}",
-            lambda: mosaic_figure(_rows(_pictures(images, images.samples), 12)),
+            lambda: mosaic_figure(_rows(pictures_of(images.tokenizer, images.samples), 12)),
         ),
     ]
     if images.class_names:
@@ -55,8 +56,8 @@ def image_sections(images: ReportImages) -> list[Section]:
 
 def _reconstructions(images: ReportImages) -> Figure:
     size = tuple(images.x.shape[2:])
-    original = _pictures(images, images.x)
-    decoded = _pictures(images, images.tokenizer.decode(images.codes, size=size))
+    original = pictures_of(images.tokenizer, images.x)
+    decoded = pictures_of(images.tokenizer, images.tokenizer.decode(images.codes, size=size))
     error = (0.5 + ERROR_AMPLIFICATION * (decoded - original)).clamp(0, 1)
     stacked = [_rows(pictures, 8) for pictures in (original, decoded, error)]
     blocks = torch.stack(stacked, 1).flatten(0, 1)
@@ -82,12 +83,12 @@ def _code_maps(images: ReportImages) -> Figure:
     size = tuple(x.shape[2:])
     distinct, index = codes.flatten(0, -2).unique(dim=0, return_inverse=True)
     # The mean colour of each distinct code (n, 3), then pictures (shown, 3, *G) with one pixel for each cell.
-    colours = _as_rgb(images, decode_codewords(images.tokenizer, distinct)).mean((2, 3))
+    colours = _as_rgb(images.tokenizer, decode_codewords(images.tokenizer, distinct)).mean((2, 3))
     cells = colours[index].view(*codes.shape[:-1], 3).movedim(-1, 1)
     hop = images.tokenizer.hop
     maps = cells.repeat_interleave(hop, 2).repeat_interleave(hop, 3)[..., : size[0], : size[1]]
-    originals = _pictures(images, x)
-    decoded = _pictures(images, images.tokenizer.decode(codes, size=size))
+    originals = pictures_of(images.tokenizer, x)
+    decoded = pictures_of(images.tokenizer, images.tokenizer.decode(codes, size=size))
     pictures = torch.stack([originals, _reduced(maps), decoded])
     labels = ["original", "codes", "reconstruction"]
     hop_pixels = hop * originals.shape[-1] / size[1]
@@ -130,7 +131,7 @@ def _codebook(images: ReportImages) -> Figure:
     first = counts.argsort(descending=True, stable=True)[:CODEWORDS_SHOWN].sort().values
     codes = torch.tensor([int(c.argmax()) for c in images.counts]).repeat(len(first), 1)
     codes[:, 0] = first
-    patches = _as_rgb(images, decode_codewords(images.tokenizer, codes))
+    patches = _as_rgb(images.tokenizer, decode_codewords(images.tokenizer, codes))
     colours = patches.mean((2, 3))
     columns = min(32, max(8, round((2 * len(first)) ** 0.5)), len(first))
     warmth = colours[:, 0] - colours[:, 2]
@@ -152,19 +153,20 @@ def _codebook(images: ReportImages) -> Figure:
 
 def _samples_by_class(images: ReportImages) -> Figure:
     classes, each = images.samples_by_class.shape[:2]
-    pictures = _pictures(images, images.samples_by_class.flatten(0, 1)).unflatten(0, (classes, each))
+    pictures = pictures_of(images.tokenizer, images.samples_by_class.flatten(0, 1)).unflatten(0, (classes, each))
     fitting = max(1, _LARGEST_ROW // pictures.shape[-1])
     return mosaic_figure(pictures[:, :fitting], row_labels=images.class_names)
 
 
-def _as_rgb(images: ReportImages, x: Tensor) -> Tensor:
+def _as_rgb(tokenizer: Tokenizer, x: Tensor) -> Tensor:
     """Integers (N, C, H, W) to colours (N, 3, H, W) in [0, 1]; other than three channels become grey."""
-    intensity = x.float() / (images.tokenizer.config.values - 1)
+    intensity = x.float() / (tokenizer.config.values - 1)
     return intensity if x.shape[1] == 3 else intensity.mean(1, keepdim=True).expand(-1, 3, -1, -1)
 
 
-def _pictures(images: ReportImages, x: Tensor) -> Tensor:
-    return _reduced(_as_rgb(images, x))
+def pictures_of(tokenizer: Tokenizer, x: Tensor) -> Tensor:
+    """Integers (N, C, H, W) to pictures (N, 3, h, w) in [0, 1], which are reduced if they are large."""
+    return _reduced(_as_rgb(tokenizer, x))
 
 
 def _reduced(pictures: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
 
     Args:
         run: a run, or its folder.
-        samples: number of signals to draw from the prior; at most 4 for audio.
+        samples: number of signals to draw from the prior; at most 4 for audio, and fewer for each of several pairs.
         seed: seed of the random draws.
 
     Raises:
@@ -38,11 +38,6 @@ def report(run: Run | str | Path, *, samples: int = 48, seed: int = 0) -> Path:
         raise UsageError(f"samples must be 1 or more, not {samples}.")
     run = run if isinstance(run, Run) else Run.open(run)
     evaluation, recipe = read_evaluation(run), run.recipe()
-    if recipe.pairs:
-        raise UsageError(
-            f"{run.folder} is a run of pairs, which have no report; its measures are in {run.evaluation_path.name}, "
-            f"and the runs in it have reports of their own."
-        )
     contents = report_contents(run, evaluation, samples=samples, seed=seed)
     figures = [embedded(section, run.report_path) for section in contents.sections]
     facts = [

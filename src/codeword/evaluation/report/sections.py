@@ -6,11 +6,14 @@ from math import exp, log
 from typing import Any
 
 from codeword.evaluation.medium import dimension, medium_name
-from codeword.evaluation.report.figures import BLUE, GREEN, GREY, Line, Panel, Section, code_use_figure, panels_figure
+from codeword.evaluation.report.curves import line, train_and_valid
+from codeword.evaluation.report.figures import Panel, Section, code_use_figure, panels_figure
 from codeword.evaluation.report.files import files_sections
 from codeword.evaluation.report.image_sections import image_sections
 from codeword.evaluation.report.image_signals import gather_images
 from codeword.evaluation.report.metrics import LOSSES
+from codeword.evaluation.report.pair_sections import pair_sections
+from codeword.evaluation.report.pair_signals import gather_pairs
 from codeword.evaluation.report.signals import ReportSignals
 from codeword.evaluation.report.speech_sections import audio_sections
 from codeword.evaluation.report.speech_signals import gather_recordings
@@ -40,6 +43,9 @@ def report_contents(run: Run, evaluation: Evaluation, *, samples: int, seed: int
         UsageError: the run is not finished.
         DataError, ModelError: data or models cannot be read.
     """
+    if run.recipe().pairs:
+        pairs = gather_pairs(run, evaluation, samples=samples, seed=seed)
+        return ReportContents(pair_sections(run, pairs), pairs.code_summary)
     gather, sections = _MEDIA.get(
         medium_name(run.recipe().tokenizer), (gather_images, lambda images, _: image_sections(images))
     )
@@ -50,24 +56,24 @@ def report_contents(run: Run, evaluation: Evaluation, *, samples: int, seed: int
 
 def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
     config = signals.tokenizer.config
-    validation = _line(run, "tokenizer", "valid", "signal_bpd", "validation split")
+    validation = line(run, "tokenizer", "valid", "signal_bpd", "validation split")
     losses = [
-        Panel("Tokenizer", "loss", _train_and_valid(run, "tokenizer", "loss")),
+        Panel("Tokenizer", "loss", train_and_valid(run, "tokenizer", "loss")),
         Panel("Signal given its codes", f"bits per {dimension(config)}", [validation]),
     ]
-    prior_lines = _train_and_valid(run, "prior", "bits_per_code")
+    prior_lines = train_and_valid(run, "prior", "bits_per_code")
     if signals.prior.classes:
-        line = _line(
+        given = line(
             run, "prior", "valid", "bits_per_code_given_label", "validation, conditioned on the class", conditional=True
         )
-        prior_lines.append(line)
+        prior_lines.append(given)
     caption = (
         "The tokenizer's loss is "
         + LOSSES.get(config.likelihood.kind, "the negative log-likelihood of each value in nats")
         + " plus the quantizer's loss, which may rise while the bits of the signal fall, because the encoder spreads "
         "its vectors out. "
     )
-    if any(line.x for line in prior_lines):
+    if any(one.x for one in prior_lines):
         losses.append(Panel("Prior", "bits per code", prior_lines))
         caption += "The loss of the prior is the number of bits for one code. "
     else:
@@ -76,7 +82,7 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
     codebook_sizes = signals.tokenizer.quantizer.codebook_sizes
     # The perplexity of several codes is 2 to the power of their mean entropy, at most the geometric mean of the sizes.
     limit = exp(sum(log(n) for n in codebook_sizes) / len(codebook_sizes))
-    perplexity, usage = (_train_and_valid(run, "tokenizer", name) for name in ("perplexity", "usage"))
+    perplexity, usage = (train_and_valid(run, "tokenizer", name) for name in ("perplexity", "usage"))
     use = [
         Panel("Perplexity", "codewords", perplexity, limit=(limit, "all equally frequent")),
         Panel("Usage", "share of the codewords", usage, percent=True),
@@ -97,12 +103,12 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
 
 def _size_section(run: Run) -> Iterator[Section]:
     """The size of codebooks that changed it, and their error."""
-    size = _line(run, "tokenizer", "train", "codewords", "codewords")
+    size = line(run, "tokenizer", "train", "codewords", "codewords")
     if not size.x:
         return
     panels = [
         Panel("Size", "codewords", [size]),
-        Panel("Error", "share of the variance", [_line(run, "tokenizer", "train", "error_share", "squared distance")]),
+        Panel("Error", "share of the variance", [line(run, "tokenizer", "train", "error_share", "squared distance")]),
     ]
     yield Section(
         "size-over-time",
@@ -111,21 +117,6 @@ def _size_section(run: Run) -> Iterator[Section]:
         "met. The error is the mean squared distance of the encoder's vectors to their codewords.",
         lambda: panels_figure(panels),
     )
-
-
-def _train_and_valid(run: Run, part: str, metric: str) -> list[Line]:
-    return [
-        _line(run, part, "train", metric, "training batches"),
-        _line(run, part, "valid", metric, "validation split"),
-    ]
-
-
-def _line(run: Run, part: str, split: str, metric: str, label: str, *, conditional: bool = False) -> Line:
-    records = [record for record in run.records(part, split) if metric in record]
-    faint = split == "train"
-    steps, values = ([record[name] for record in records] for name in ("step", metric))
-    colour = GREEN if conditional else GREY if faint else BLUE
-    return Line(label, steps, values, colour, faint=faint, dashed=conditional)
 
 
 def _code_use(signals: ReportSignals) -> Section:
