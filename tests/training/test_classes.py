@@ -29,8 +29,8 @@ def test_data_without_classes_is_refused(tmp_path: Path) -> None:
 
 
 def test_recordings_are_refused() -> None:
-    with pytest.raises(ValueError, match="perception needs images or spoken digits as data"):
-        Recipe.model_validate(JUDGE | {"data": {"kind": "synthetic-speech"}})
+    with pytest.raises(ValueError, match="perception needs images, spoken digits or synthetic speech"):
+        Recipe.model_validate(JUDGE | {"data": {"kind": "librispeech"}})
 
 
 def test_the_loss_of_classes_changes_the_tokenizer_from_its_first_step_on(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ class SyntheticImagesConfig(Config):
     kind: Literal["synthetic-images"] = "synthetic-images"
     size: Annotated[int, Field(ge=8, le=256)] = 32
     """Height and width in pixels."""
+    plain: bool = False
+    """Draw grey shapes on black, which very small models keep recognisable, instead of coloured scenes."""
     train: PositiveInt = 8192
     """Number of images in the split, also for `valid` and `test`."""
     valid: PositiveInt = 512
@@ -150,6 +152,8 @@ class SyntheticSpeechConfig(AudioConfig):
     """Syllables of four voices from a source-filter model, with known phones; needs no files."""
 
     kind: Literal["synthetic-speech"] = "synthetic-speech"
+    says: Literal["syllables", "shapes"] = "syllables"
+    """Random syllables, with voices as classes, or names of the shapes of drawn scenes, with these as classes."""
     train: PositiveInt = 256
     """Number of utterances in the split, also for `valid` and `test`."""
     valid: PositiveInt = 16

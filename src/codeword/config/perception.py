@@ -17,7 +17,7 @@ from codeword.config.base import (
     WindowSamples,
     check_overlap,
 )
-from codeword.config.data import AudioConfig, DataConfig, ImagesConfig, SpokenDigitsConfig
+from codeword.config.data import AudioConfig, DataConfig, ImagesConfig, SpokenDigitsConfig, SyntheticSpeechConfig
 from codeword.config.tokenizer import SpectralConfig, SpectrogramConfig, TokenizerConfig
 from codeword.config.trunk import FrontendConfig, SamplesConfig
 
@@ -85,10 +85,10 @@ class ClassesConfig(FeatureLossConfig):
 
     def needs(self, tokenizer: TokenizerConfig, data: DataConfig) -> Iterator[tuple[bool, str]]:
         """Conditions that the tokenizer and its data must meet, each with its truth and its text."""
-        has_classes = isinstance(data, ImagesConfig | SpokenDigitsConfig)
+        has_classes = isinstance(data, ImagesConfig | SpokenDigitsConfig | SyntheticSpeechConfig)
         analysed = isinstance(self.frontend, SamplesConfig) or tokenizer.sample_rate is not None
         yield analysed, "recordings as data for its frontend, which has frames of log-mels"
-        yield has_classes, f"images or spoken digits as data, which have classes, not {data.kind!r}"
+        yield has_classes, f"images, spoken digits or synthetic speech as data, which have classes, not {data.kind!r}"
 
 
 class PhoneNetworkConfig(Config):

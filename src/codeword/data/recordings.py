@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import soxr
@@ -81,7 +80,7 @@ class Recordings(Dataset):
     instead; `skipped` lists these files and those that could not be opened. `sample_rate` is in Hz.
     """
 
-    speed_changes_class: ClassVar[bool] = True
+    speed_changes_class: bool = True
     """True if a crop of another speed has another class, as that of a speaker."""
 
     def __init__(

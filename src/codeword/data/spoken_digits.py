@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import ClassVar
 
 from codeword.config import SpokenDigitsConfig
 from codeword.data.base import Split
@@ -24,7 +23,7 @@ class SpokenDigits(Recordings):
         DataError: the folder is missing, or holds no readable recording for this split.
     """
 
-    speed_changes_class: ClassVar[bool] = False
+    speed_changes_class = False
 
     def __init__(self, config: SpokenDigitsConfig, split: Split) -> None:
         folder = _find(data_root(config.root))

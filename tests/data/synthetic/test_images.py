@@ -44,3 +44,11 @@ def test_classes_can_be_told_apart() -> None:
 def test_any_size_can_be_drawn() -> None:
     for size in (8, 17, 64):
         assert open_dataset(SyntheticImagesConfig(size=size, train=3), "train").take([2]).x.shape == (1, 3, size, size)
+
+
+def test_plain_images_show_grey_shapes_on_black() -> None:
+    x = open_dataset(SyntheticImagesConfig(plain=True, size=24, train=50), "train").take(range(50)).x
+    assert torch.equal(x, x[:, :1].expand(-1, 3, -1, -1))
+    black = (x == 0).float().flatten(1).mean(1)
+    assert 0.5 < float(black.min()) <= float(black.max()) < 0.98
+    assert bool((x.flatten(1).amax(1) > 128).all())

@@ -11,8 +11,9 @@ from codeword.config import SyntheticSpeechConfig
 from codeword.data import open_dataset
 from codeword.data.phones.alignment import phone_at
 from codeword.data.recordings import Recordings
+from codeword.data.synthetic.images import SyntheticImages
 from codeword.data.synthetic.source_filter import SOUNDS, VOICES
-from codeword.data.synthetic.speech import SyntheticSpeech
+from codeword.data.synthetic.speech import SHAPE_NAMES, SyntheticSpeech
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,20 @@ def test_utterances_last_two_to_four_seconds_and_phones_fill_them(train: Synthet
 def test_every_voice_speaks_and_is_a_class(train: SyntheticSpeech) -> None:
     assert train.classes == tuple(voice.name for voice in VOICES)
     assert [train.label(i) for i in range(5)] == [0, 1, 2, 3, 0]
+
+
+def test_names_of_shapes_are_one_crop_each_in_every_voice() -> None:
+    config = SyntheticSpeechConfig(says="shapes", train=40, speed=0.1)
+    names = SyntheticSpeech(config, "train")
+    assert names.classes == SyntheticImages.classes == tuple(SHAPE_NAMES)
+    assert len(names) == 40
+    for i, (shape, phones) in enumerate(list(SHAPE_NAMES.items()) * 4):
+        assert names.recordings[i].samples < config.crop_samples
+        assert [phone.name for phone in names.phones(i)] == ["SIL", *phones.split(), "SIL"]
+        assert names.label(i) == names.classes.index(shape)
+    # A crop of another speed has another voice, but the same name.
+    batch = names.take(range(40), generator=torch.Generator().manual_seed(0))
+    assert batch.label.tolist() == list(range(10)) * 4
 
 
 def test_levels_are_those_of_speech(train: SyntheticSpeech) -> None:

@@ -25,8 +25,8 @@ _CHUNK_PIXELS = 1 << 17
 class SyntheticImages(Dataset):
     """One split of drawn uint8 (3, size, size) scenes, held in memory.
 
-    Image i of a split depends on i, the split and the size alone, not on the number of images; its label is i mod 10,
-    so that consecutive images are balanced. `take` does not augment.
+    Image i of a split depends on i, the split, the size and `plain` alone, not on the number of images; its label is
+    i mod 10, so that consecutive images are balanced. `take` does not augment.
     """
 
     classes = tuple(SHAPES)
@@ -46,7 +46,7 @@ class SyntheticImages(Dataset):
         for label, shape in enumerate(SHAPES.values()):
             for first in range(label, count, len(SHAPES) * step):
                 rows = slice(first, first + len(SHAPES) * step, len(SHAPES))
-                images[rows] = _draw(parameters[rows], shape, config.size)
+                images[rows] = _draw(parameters[rows], shape, config.size, plain=config.plain)
         self._images = torch.from_numpy(images)
         self._labels = torch.arange(count) % len(SHAPES)
 
@@ -58,8 +58,11 @@ class SyntheticImages(Dataset):
         return Batch(self._images.index_select(0, rows), self._labels.index_select(0, rows))
 
 
-def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
-    """Draw images (n, 3, size, size) from parameters (n, _PARAMETERS): background, shadow of the shape, shape."""
+def _draw(parameters: Plane, shape: Shape, size: int, *, plain: bool) -> NDArray[np.uint8]:
+    """Draw images (n, 3, size, size) from parameters (n, _PARAMETERS): background, shadow of the shape, shape.
+
+    If `plain`, the same shape is grey, darker where it has its second colour, on black.
+    """
     # Each parameter is (n, 1, 1, 1), each plane below (n, 1, size, size), each colour (n, 3, 1 or size, ...).
     p = iter(parameters.T[:, :, None, None, None])
     centres = ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1).astype(np.float32)
@@ -91,8 +94,10 @@ def _draw(parameters: Plane, shape: Shape, size: int) -> NDArray[np.uint8]:
     hue = sky_hue + 0.5 + 0.35 * (next(p) - 0.5)
     first = _colour(hue, 0.75, 0.85 + 0.1 * next(p))
     second = _colour(hue + 0.12 + 0.2 * next(p), 0.7, 0.3 + 0.2 * next(p))
-    painted = _mix(first, second, shape.texture(u, v))
-    canvas = _mix(canvas, painted, _cover(shape.distance(u, v) * radius, size))
+    texture, cover = shape.texture(u, v), _cover(shape.distance(u, v) * radius, size)
+    canvas = _mix(canvas, _mix(first, second, texture), cover)
+    if plain:
+        canvas = np.broadcast_to(cover * (1 - 0.8 * texture), canvas.shape)
     pixels: NDArray[np.uint8] = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
     return pixels
 

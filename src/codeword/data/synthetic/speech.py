@@ -16,32 +16,50 @@ from codeword.media.channels import Wave
 _VOWEL_FRAMES = (9, 22)
 _CONSONANT_FRAMES = (6, 13)
 _PAUSE_FRAMES = (10, 26)
+# Before and after a name, which so lasts less than a second.
+_EDGE_FRAMES = (5, 12)
+
+SHAPE_NAMES = {
+    "disc": "T IY S K",
+    "square": "S K EH",
+    "triangle": "T AY N K",
+    "ring": "IY N",
+    "cross": "K AA S",
+    "star": "S T AA",
+    "crescent": "K EH S N T",
+    "heart": "AA T",
+    "stripes": "T AY S",
+    "checker": "SH EH K AA",
+}
+"""The phones of the name of each shape of `SyntheticImages`, as far as the few sounds allow."""
 
 
 class SyntheticSpeech(Recordings):
-    """One split of synthetic utterances of 2 to 4 s, held in memory; the classes are the four voices.
+    """One split of synthetic utterances, held in memory: syllables of 2 to 4 s, whose classes are the four voices, or
+    names of shapes below 1 s, whose classes are the shapes.
 
     Utterance i of a split depends on i, the split and the sample rate alone, not on the number of utterances; its voice
-    is i mod 4. Its phones are exact, on a grid of 10 ms.
+    is i mod 4, and its shape i mod 10. Its phones are exact, on a grid of 10 ms.
     """
 
     in_memory = True
 
     def __init__(self, config: SyntheticSpeechConfig, split: Split) -> None:
-        count = getattr(config, split)
+        self.speed_changes_class = config.says == "syllables"
+        voices, shapes = [voice.name for voice in VOICES], list(SHAPE_NAMES)
         self._phones: list[tuple[Phone, ...]] = []
         self._pcm = []
-        for i in range(count):
+        recordings = []
+        for i in range(getattr(config, split)):
             rng = np.random.default_rng([get_args(Split).index(split), i])
-            phones = tuple(_utterance(rng))
-            wave = speak(phones, VOICES[i % len(VOICES)], sample_rate=config.sample_rate, rng=rng)
+            voice, shape = i % len(voices), shapes[i % len(shapes)]
+            phones = tuple(_utterance(rng) if config.says == "syllables" else _name(shape, rng))
+            wave = speak(phones, VOICES[voice], sample_rate=config.sample_rate, rng=rng)
             self._phones.append(phones)
             self._pcm.append(np.rint(wave * 32767).astype(np.int16))
-        recordings = [
-            Recording(f"{split}-{i:04}", None, VOICES[i % len(VOICES)].name, len(pcm))
-            for i, pcm in enumerate(self._pcm)
-        ]
-        super().__init__(config, recordings, classes=tuple(voice.name for voice in VOICES))
+            speaker = voices[voice] if config.says == "syllables" else shape
+            recordings.append(Recording(f"{split}-{i:04}", None, speaker, len(wave)))
+        super().__init__(config, recordings, classes=tuple(voices if config.says == "syllables" else shapes))
 
     def phones(self, i: int) -> tuple[Phone, ...]:
         return self._phones[i]
@@ -72,3 +90,12 @@ def _utterance(rng: np.random.Generator) -> Iterator[Phone]:
             if frame >= last:
                 break
         yield phone(SILENCE, _PAUSE_FRAMES)
+
+
+def _name(shape: str, rng: np.random.Generator) -> Iterator[Phone]:
+    """The name of a shape between silences."""
+    frame = 0
+    for name in (SILENCE, *SHAPE_NAMES[shape].split(), SILENCE):
+        least, most = _VOWEL_FRAMES if name in VOWELS else _CONSONANT_FRAMES if name in CONSONANTS else _EDGE_FRAMES
+        start, frame = frame, frame + int(rng.integers(least, most + 1))
+        yield Phone(name, start / FRAMES_PER_S, frame / FRAMES_PER_S)
