@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from codeword.config import (
+    MaskedConfig,
     PixelCNNConfig,
     PriorConfig,
     PriorModelConfig,
@@ -21,12 +22,15 @@ from codeword.priors import Prior, Sampler, build_prior, load_prior, make_exact,
 
 _PIXELCNN = PixelCNNConfig(layers=2, width=6, head_width=8)
 _TRANSFORMER = TransformerConfig(layers=2, width=6, heads=2, hidden=8, head_width=8)
+_MASKED = MaskedConfig(layers=2, width=6, heads=2, hidden=8, head_width=8, passes=3)
 KINDS: dict[str, tuple[PriorConfig, tuple[int, ...]]] = {
     "pixelcnn-1d": (_PIXELCNN, (5,)),
     "pixelcnn-2d": (_PIXELCNN, (2, 3)),
     "wavenet": (WaveNetConfig(dilations=(1, 2), width=6, skip_width=8, head_width=8), (5,)),
     "transformer-1d": (_TRANSFORMER, (5,)),
     "transformer-2d": (_TRANSFORMER, (2, 3)),
+    "masked-1d": (_MASKED, (5,)),
+    "masked-2d": (_MASKED, (2, 3)),
     "uniform-1d": (UniformPriorConfig(), (5,)),
     "uniform-2d": (UniformPriorConfig(), (2, 3)),
 }
@@ -90,7 +94,7 @@ def test_the_probabilities_of_the_first_codes_sum_to_one(name: str) -> None:
             assert prior.log_prob(codes, label).logsumexp(0).item() == pytest.approx(0, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [name for name in KINDS if "masked" not in name])
 def test_training_on_signals_of_different_numbers_of_codes_is_training_on_each(name: str) -> None:
     prior, counts, label = build(name), torch.tensor([3, 1, 4, 1]), torch.tensor([0, 1, 2, 0])
     codes = random_codes(prior, 4)

@@ -52,10 +52,9 @@ class WaveNetConfig(LearnedPriorConfig):
     head_width: Width = 256
 
 
-class TransformerConfig(LearnedPriorConfig):
-    """Transformer over the cells in raster order, which sees as far along each axis as the grid of training."""
+class _AttentionConfig(LearnedPriorConfig):
+    """Fields of the priors with attention."""
 
-    kind: Literal["transformer"] = "transformer"
     layers: Annotated[int, Field(ge=1, le=256)] = 6
     width: Width = 128
     heads: Annotated[int, Field(ge=1, le=256)] = 4
@@ -70,8 +69,22 @@ class TransformerConfig(LearnedPriorConfig):
         return self
 
 
+class TransformerConfig(_AttentionConfig):
+    """Transformer over the cells in raster order, which sees as far along each axis as the grid of training."""
+
+    kind: Literal["transformer"] = "transformer"
+
+
+class MaskedConfig(_AttentionConfig):
+    """Masked transformer (Chang et al. 2022, MaskGIT): draws many cells at a time, and any of them given the others."""
+
+    kind: Literal["masked"] = "masked"
+    passes: Annotated[int, Field(ge=1, le=MOST_CELLS)] = 12
+    """Number of passes of the network in which all cells are drawn."""
+
+
 PriorConfig = Annotated[
-    UniformPriorConfig | PixelCNNConfig | WaveNetConfig | TransformerConfig, Field(discriminator="kind")
+    UniformPriorConfig | PixelCNNConfig | WaveNetConfig | TransformerConfig | MaskedConfig, Field(discriminator="kind")
 ]
 
 

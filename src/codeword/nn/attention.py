@@ -1,4 +1,4 @@
-"""Causal attention over the cells of a grid, in raster order, as far along each axis as in training."""
+"""Attention over the cells of a grid, as far along each axis as in training: causal in raster order, or to all."""
 
 from collections.abc import Iterator
 from math import prod
@@ -28,17 +28,19 @@ class Window(NamedTuple):
 
 
 class Neighbourhood:
-    """The cells that each cell of `grid` attends to: itself, and those before it at an offset that `trained` has.
+    """The cells that each cell of `grid` attends to: itself, and others at an offset that `trained` has.
+
+    If it is `causal`, these are the cells before it.
 
     Attributes:
         count: the number of different offsets between the cells of `trained`.
         span: the largest distance in raster order between a cell and one that it attends to.
     """
 
-    def __init__(self, grid: tuple[int, ...], trained: tuple[int, ...]) -> None:
-        self.grid, self._trained = grid, trained
+    def __init__(self, grid: tuple[int, ...], trained: tuple[int, ...], *, causal: bool = True) -> None:
+        self.grid, self._trained, self._causal = grid, trained, causal
         self.strides = tuple(prod(grid[axis + 1 :]) for axis in range(len(grid)))
-        self._widths = (trained[0], *(2 * n - 1 for n in trained[1:]))
+        self._widths = (trained[0] if causal else 2 * trained[0] - 1, *(2 * n - 1 for n in trained[1:]))
         self.count = prod(self._widths)
         reaches = [min(n, t) - 1 for n, t in zip(grid, trained, strict=True)]
         self.span = min(prod(grid) - 1, sum(r * s for r, s in zip(reaches, self.strides, strict=True)))
@@ -60,16 +62,19 @@ class Neighbourhood:
     def window(self, first: int, last: int) -> Window:
         """The cells from number `first` to before `last`."""
         start = max(0, first - self.span)
-        queries, keys = np.arange(first, last)[:, None], np.arange(start, last)
-        offsets, hidden = np.zeros((last - first, last - start), np.int64), queries < keys
+        stop = last if self._causal else min(prod(self.grid), last + self.span)
+        queries, keys = np.arange(first, last)[:, None], np.arange(start, stop)
+        offsets = np.zeros((last - first, stop - start), np.int64)
+        hidden = queries < keys if self._causal else np.zeros_like(offsets, bool)
         places = zip(np.unravel_index(queries, self.grid), np.unravel_index(keys, self.grid), strict=True)
         for axis, (query, key) in enumerate(places):
             reach = self._trained[axis] - 1
             step = query - key
             hidden |= np.abs(step) > reach
-            offsets = offsets * self._widths[axis] + (step + reach if axis else step)
+            # A causal step along the first axis is never negative.
+            offsets = offsets * self._widths[axis] + (step if self._causal and axis == 0 else step + reach)
         offsets[hidden] = 0
-        return Window(slice(first, last), slice(start, last), torch.from_numpy(offsets), torch.from_numpy(hidden))
+        return Window(slice(first, last), slice(start, stop), torch.from_numpy(offsets), torch.from_numpy(hidden))
 
 
 def places(cells: int, trained: int) -> Tensor:

@@ -2,10 +2,18 @@
 
 from pathlib import Path
 
-from codeword.config import PixelCNNConfig, PriorModelConfig, TransformerConfig, UniformPriorConfig, WaveNetConfig
-from codeword.priors.base import Prior, walk
+from codeword.config import (
+    MaskedConfig,
+    PixelCNNConfig,
+    PriorModelConfig,
+    TransformerConfig,
+    UniformPriorConfig,
+    WaveNetConfig,
+)
+from codeword.priors.base import Prior, redraw, walk
 from codeword.priors.exact import ExactPrior, make_exact
 from codeword.priors.guided import Guided, guided
+from codeword.priors.masked import Masked
 from codeword.priors.pair import PairPrior
 from codeword.priors.pixelcnn import PixelCNN
 from codeword.priors.sampler import Sampler, seeded
@@ -17,6 +25,7 @@ from codeword.store import read_config
 __all__ = [
     "ExactPrior",
     "Guided",
+    "Masked",
     "PairPrior",
     "PixelCNN",
     "Prior",
@@ -28,6 +37,7 @@ __all__ = [
     "guided",
     "load_prior",
     "make_exact",
+    "redraw",
     "seeded",
     "walk",
 ]
@@ -53,3 +63,5 @@ def _prior_class(config: PriorModelConfig) -> type[Prior]:
             return WaveNet
         case TransformerConfig():
             return Transformer
+        case MaskedConfig():
+            return Masked

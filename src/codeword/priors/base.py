@@ -20,7 +20,7 @@ class Prior(Pretrained):
     """p(codes | label) for codes (B, *G, K), code k below `codebook_sizes[k]`; labels (B,) are below `classes`.
 
     For each n in `served_codes` it is also the model of the first n codes of all cells, without the others: of codes
-    (B, *G, n). Symbols are numbered in raster order of the grid, the codes of a cell one after the other.
+    (B, *G, n). Symbols are numbered cell by cell in the `order` of the prior, the codes of a cell one after the other.
 
     Example:
         >>> import torch
@@ -78,10 +78,18 @@ class Prior(Pretrained):
             total = total - nll.view(total.shape)
         return total
 
-    def forward(self, codes: Tensor, label: Tensor | None = None, counts: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        codes: Tensor,
+        label: Tensor | None = None,
+        counts: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """The training loss (): nats per symbol. The arguments are not checked.
 
-        With `counts` (B,), signal b has the first counts[b] codes of its cells only.
+        With `counts` (B,), signal b has the first counts[b] codes of its cells only. `generator` is for priors whose
+        loss is random.
         """
         symbols = codes.numel() if counts is None else counts.sum() * codes[0, ..., 0].numel()
         return -self._log_prob(codes, label, counts).sum() / symbols
@@ -89,6 +97,17 @@ class Prior(Pretrained):
     @abstractmethod
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         """`log_prob` of arguments that were checked; `counts` as in `forward`."""
+
+    def order(self, grid: tuple[int, ...]) -> Tensor:
+        """The numbers (cells,) in raster order of the cells of `grid`, in the order of the walk."""
+        return torch.arange(prod(grid))
+
+    def redrawing(self, drawn: Tensor) -> "Prior":
+        """The prior for walks that draw the cells in `drawn` (*G) bool, where others are known.
+
+        If it can have any order, the known cells are first.
+        """
+        return self
 
     @abstractmethod
     def all_logits(self, codes: Tensor, label: Tensor | None = None) -> Iterator[Tensor]:
@@ -176,7 +195,52 @@ def walk(
         prior.push(state, i, symbols)
         taken.append(symbols)
         progress(i + 1)
-    return torch.stack(taken, 1).view(batch, *grid, codes)
+    in_order = torch.stack(taken, 1).view(batch, -1, codes)
+    # The place of each cell in the order, by numpy, because exact priors sort nothing.
+    places = torch.from_numpy(prior.order(grid).cpu().numpy().argsort())
+    return in_order.index_select(1, places.to(in_order.device)).view(batch, *grid, codes)
+
+
+@torch.no_grad()
+def redraw(
+    prior: Prior,
+    codes: Tensor,
+    drawn: Tensor,
+    choose: Choose,
+    *,
+    label: Tensor | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Tensor:
+    """Codes (B, *G, n) whose cells in `drawn` (*G) bool `choose` takes anew, given the others.
+
+    A prior whose order is fixed gives each cell only those before it. One that walks no other grid than its own, which
+    is larger, walks that one, and the cells beyond `codes` are dropped.
+
+    Raises:
+        UnsupportedError: this prior walks no such grid, or does not serve this number of codes.
+        UsageError: the codes, `drawn` or the labels are of another type, shape or range.
+    """
+    codes = check_codes(codes, prior.codebook_sizes, ndim=len(prior.grid), leading=prior.served_codes)
+    grid, count = tuple(codes.shape[1:-1]), codes.shape[-1]
+    if drawn.shape != grid or drawn.dtype != torch.bool:
+        raise UsageError(
+            f"drawn must be booleans of the grid {_named(grid)}, not {drawn.dtype} of {_named(drawn.shape)}."
+        )
+    smaller = all(n <= own for n, own in zip(grid, prior.grid, strict=True))
+    walked = prior.grid if smaller and not prior.any_grid else grid
+    beyond = [n for cells, own in zip(reversed(walked), reversed(grid), strict=True) for n in (0, cells - own)]
+    asked = F.pad(drawn, beyond, value=True)
+    known = F.pad(codes, [0, 0, *beyond]).flatten(1, -2)
+    prior = prior.redrawing(asked)
+    order = prior.order(walked)
+    open_cells = asked.flatten()[order].tolist()
+
+    def take(logits: Tensor, i: int) -> Tensor:
+        number, k = divmod(i, count)
+        return choose(logits, i) if open_cells[number] else known[:, order[number], k]
+
+    found = walk(prior, len(codes), take, label=label, grid=walked, codes=count, progress=progress)
+    return found[(slice(None), *(slice(0, n) for n in grid))]
 
 
 def _named(grid: tuple[int, ...]) -> str:

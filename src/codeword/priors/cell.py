@@ -40,26 +40,41 @@ class CellPrior(Prior):
 
     @abstractmethod
     def _cell_features(self, embedded: Tensor, label: Tensor) -> Tensor:
-        """Embeddings (B, *G, W) and labels (B,) to the features of each cell from the cells before it (B, *G, F)."""
+        """Embeddings (B, *G, W) and labels (B,) to features (B, *G, F), those of each cell from the cells before it.
+
+        Before it means in the `order` of the walk.
+        """
 
     @abstractmethod
     def _walk_cell(self, state: CellState, cell: int) -> Tensor:
-        """The features (B, F) of cell number `cell`, after all cells before it have been entered."""
+        """The features (B, F) of cell number `cell` of the walk, after all cells before it have been entered."""
 
     @abstractmethod
     def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:
-        """Append cell number `cell`, given its embedding (B, W)."""
+        """Append cell number `cell` of the walk, given its embedding (B, W)."""
 
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         return self._total(self.all_logits(codes, label, counts), codes, counts)
 
-    def _total(self, logits_of_codes: Iterable[Tensor], codes: Tensor, counts: Tensor | None = None) -> Tensor:
-        """The logits of each code of the cells to the log-probabilities (B,) of codes (B, *G, n)."""
+    def _total(
+        self,
+        logits_of_codes: Iterable[Tensor],
+        codes: Tensor,
+        counts: Tensor | None = None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """The logits of each code of the cells to the log-probabilities (B,) of codes (B, *G, n).
+
+        With `weights` (B, *G) these are weighted sums over the cells.
+        """
         total = torch.zeros(len(codes), device=codes.device)
         for k, logits in enumerate(logits_of_codes):
             rows = _with_code(k, counts)
             nll = F.cross_entropy(logits.flatten(0, -2), codes[rows][..., k].flatten(), reduction="none")
-            total[rows] = total[rows] - nll.view(logits.shape[:-1]).flatten(1).sum(1)
+            nll = nll.view(logits.shape[:-1])
+            if weights is not None:
+                nll = nll * weights[rows]
+            total[rows] = total[rows] - nll.flatten(1).sum(1)
         return total
 
     def all_logits(self, codes: Tensor, label: Tensor | None = None, counts: Tensor | None = None) -> Iterator[Tensor]:

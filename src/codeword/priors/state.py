@@ -23,6 +23,23 @@ class CellState:
 
 
 @dataclass(kw_only=True)
+class MaskedState(CellState):
+    """Cells (B, cells, W) in raster order: `embedded`, where they are known, and `inputs`, from labels and places.
+
+    `order` (cells,) are their numbers in the order of the walk, and `ends` those numbers of the walk at which a pass
+    begins or ends. `features` (B, n, F) are those of the cells of the latest pass, from number `first` of the walk on.
+    """
+
+    embedded: Tensor
+    inputs: Tensor
+    order: Tensor
+    ends: list[int]
+    windows: list[Window]
+    features: Tensor | None = None
+    first: int = 0
+
+
+@dataclass(kw_only=True)
 class AttentionState(CellState):
     """Keys and values of the cells that later ones attend to, so that a cell costs one row of the network.
 

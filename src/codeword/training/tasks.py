@@ -176,7 +176,7 @@ class PriorTask(Task[Prior]):
         counts = None
         if len(self.module.served_codes) > 1:
             counts = self.tokenizer.quantizer.draw_counts(len(batch.x), generator).to(batch.x.device)
-        loss = module(self.tokenizer.encode_unchecked(batch.x), label, counts)
+        loss = module(self.tokenizer.encode_unchecked(batch.x), label, counts, generator=generator)
         return loss, {"bits_per_code": loss.detach() / log(2)}
 
     @torch.no_grad()
