@@ -22,37 +22,71 @@ def sample(
     top_p: float = 1.0,
     guidance: float = 1.0,
     given: Path | None = None,
+    inpaint: Path | None = None,
+    mask: str | None = None,
+    continued: Annotated[Path | None, Parameter(name="--continue")] = None,
     seed: int = 0,
     out: Path,
     force: Flag = False,
 ) -> None:
     """Draw codes from the prior and decode them: images into one picture, recordings into a folder.
 
+    With --inpaint, a part of a file is drawn anew, and with --continue, what follows it.
+
     Args:
         model: A run, a model folder, or images or speech for a model in the package.
         n: Number of samples; by default 64 images or 8 recordings.
         label: A class (a speaker) that conditions prior and decoder, by name or number; by default none.
-        seconds: Length of each recording, if the prior draws any length; by default as in training.
+        seconds: Length of each recording, if the prior draws any length, by default as in training; or of the
+            continuation.
         codes: Number of leading codes of each cell to draw, if the prior serves it; by default all.
         temperature: Below 1 sharper, 0 always the likeliest.
         top_k: Draw only among the k likeliest codes.
         top_p: Draw only among the likeliest codes that hold this mass.
         guidance: Above 1, samples follow --label or --given more strongly; 0 ignores it.
         given: An image or a recording, for a run of pairs: draw signals of the other medium that fit it.
+        inpaint: A picture or a recording, of which --mask is drawn anew given the rest.
+        mask: A picture of the same size, white or transparent where it is drawn anew, or LEFT,TOP,RIGHT,BOTTOM in
+            pixels; for a recording START,STOP in seconds.
+        continued: A recording to continue by --seconds.
         seed: Another seed gives other samples.
-        out: The PNG file, or a folder for recordings and for everything drawn with --given.
+        out: The PNG file, or a folder for recordings and for everything drawn with --given; with --inpaint and
+            --continue a file, or a folder for several.
         force: Replace files that exist.
     """
     from codeword.cli.pairing import sample_given
+    from codeword.cli.sampling import redraw_part
     from codeword.cli.sampling import sample as sample_model
     from codeword.errors import UsageError
     from codeword.priors import Sampler
 
     if given is not None and (label, seconds, codes) != (None, None, None):
         raise UsageError("With --given, the file decides; leave --label, --seconds and --codes out.")
+    if inpaint is not None or continued is not None:
+        if (given, guidance) != (None, 1.0) or (inpaint is not None) == (continued is not None):
+            raise UsageError("Give one of --given, --inpaint and --continue, the last two without --guidance.")
+        if (inpaint is None, seconds is None) != (mask is None, continued is None):
+            raise UsageError("--inpaint needs --mask, and --continue needs --seconds; neither takes the other's.")
+    elif mask is not None:
+        raise UsageError("--mask is the part of a file to draw anew; give the file by --inpaint.")
     draw = Sampler(temperature, top_k, top_p)
     with show.bar("sampling") as progress:
-        if given is not None:
+        if (source := inpaint or continued) is not None:
+            written = redraw_part(
+                model,
+                source,
+                out,
+                n or 1,
+                draw,
+                mask=mask,
+                seconds=seconds,
+                label=label,
+                codes=codes,
+                seed=seed,
+                force=force,
+                progress=progress,
+            )
+        elif given is not None:
             written = sample_given(
                 model, given, n, draw, guidance=guidance, seed=seed, out=out, force=force, progress=progress
             )

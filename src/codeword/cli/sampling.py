@@ -11,7 +11,7 @@ from codeword.cli import show
 from codeword.coding import decode_signal, leading_codes
 from codeword.data.files.tree import abbreviate
 from codeword.errors import DataError, UsageError
-from codeword.files import check_outputs
+from codeword.files import Redrawing, check_outputs, redraw_file
 from codeword.media import medium_of
 from codeword.pretrained import load
 from codeword.priors import Sampler, guided, seeded, walk
@@ -73,6 +73,31 @@ def sample(
     signals = [torch.cat(list(decode_signal(tokenizer, one, size=size, label=label_of_decoder)), 1) for one in drawn]
     medium.write_samples(paths, signals, tokenizer.config, replace=force)
     return paths
+
+
+def redraw_part(
+    place: Path,
+    source: Path,
+    out: Path,
+    n: int,
+    draw: Sampler,
+    *,
+    mask: str | None,
+    seconds: float | None,
+    label: str | None,
+    codes: int | None,
+    seed: int,
+    force: bool,
+    progress: Callable[[int, int], None],
+) -> list[Path]:
+    """Draw the part `mask` of the file `source` n times anew, or `seconds` that follow it; returns the paths."""
+    if n < 1:
+        raise UsageError(f"-n must be 1 or more, not {n}.")
+    model = load(place)
+    number = None if label is None else _class_number(place, model.tokenizer, label, model.prior.classes)
+    asked = Redrawing(mask=mask, seconds=seconds, count=n, label=number, codes=codes)
+    choose = replace(draw, generator=seeded(seed))
+    return redraw_file(model, source, out, asked, choose, force=force, progress=progress)
 
 
 def _class_number(place: Path, tokenizer: Tokenizer, label: str, classes: int) -> int:

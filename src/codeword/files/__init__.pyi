@@ -20,3 +20,5 @@ from .piping import STREAM as STREAM
 from .piping import check_one_signal as check_one_signal
 from .piping import media_suffix as media_suffix
 from .piping import piped as piped
+from .redrawn import Redrawing as Redrawing
+from .redrawn import redraw_file as redraw_file

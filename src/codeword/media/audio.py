@@ -27,7 +27,7 @@ from codeword.media.audio_files import (
     opened,
     read_header,
 )
-from codeword.media.base import EMPTY, Medium, Side, regroup
+from codeword.media.base import EMPTY, Medium, Side, numbers_in, regroup
 from codeword.media.channels import Mono, Wave
 from codeword.media.cut_files import lacks_end
 from codeword.media.facts import AXES
@@ -149,6 +149,15 @@ class Audio(Medium):
         if samples < 1:
             raise UsageError(f"The length must be above 0 seconds, not {seconds:g}.")
         return (samples,)
+
+    def mask(self, text: str, size: tuple[int, ...], config: TokenizerConfig) -> Tensor:
+        """START,STOP in seconds."""
+        if not (seconds := numbers_in(text, 2)):
+            raise UsageError(f"The mask {text} is not START,STOP in seconds, as in 1.5,2.25.")
+        start, stop = (max(0, round(second * _rate(config))) for second in seconds)
+        mask = torch.zeros(size, dtype=torch.bool)
+        mask[start:stop] = True
+        return mask
 
 
 def _rate(config: TokenizerConfig) -> int:

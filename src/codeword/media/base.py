@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +40,15 @@ def regroup(pieces: Iterable[Tensors], count: int) -> Iterator[Tensors]:
         buffer, buffered = [tuple(part[complete:] for part in joined)], buffered - complete
     if buffered:
         yield tuple(torch.cat(parts) for parts in zip(*buffer, strict=True))
+
+
+def numbers_in(text: str, count: int) -> list[float] | None:
+    """The numbers in a text like "2,3.5"; None if it does not consist of `count` finite numbers."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+    return numbers if len(numbers) == count and all(map(isfinite, numbers)) else None
 
 
 SEVERAL = "//"
@@ -198,3 +208,12 @@ class Medium(ABC):
     def size_of(self, seconds: float, config: TokenizerConfig) -> tuple[int, ...]:
         """The size *S of a signal of `seconds`. Raises UnsupportedError for a medium without duration."""
         raise UnsupportedError(f"{self.plural.capitalize()} have no length in seconds; leave it out.")
+
+    def mask(self, text: str, size: tuple[int, ...], config: TokenizerConfig) -> Tensor:
+        """The part of a signal of `size` that `text` names: (*S) bool.
+
+        Raises:
+            UnsupportedError: parts of signals of this medium have no names.
+            UsageError, DataError: the text names no part of such a signal.
+        """
+        raise UnsupportedError(f"Parts of {self.plural} cannot be drawn anew; give an image or a recording.")

@@ -14,7 +14,7 @@ from torch import Tensor
 from codeword.config import TokenizerConfig
 from codeword.errors import DataError, UsageError
 from codeword.media import extras
-from codeword.media.base import EMPTY, Medium, Side
+from codeword.media.base import EMPTY, Medium, Side, numbers_in
 from codeword.media.facts import AXES, MAX_PIXELS
 from codeword.media.mosaic import mosaic
 from codeword.store import write_atomically
@@ -135,6 +135,21 @@ class Images(Medium):
     def read_lossless(self, path: Path, config: TokenizerConfig, notes: list[str] | None = None) -> Iterator[Tensor]:
         # Without notes, because all that an image holds is stored or refused.
         yield _open(path, lambda image: _to_tensor(extras.exact_colours(image)))
+
+    def mask(self, text: str, size: tuple[int, ...], config: TokenizerConfig) -> Tensor:
+        """LEFT,TOP,RIGHT,BOTTOM in pixels, or a picture of the same size, which marks the part white or transparent."""
+        if box := numbers_in(text, 4):
+            left, top, right, bottom = (max(0, round(n)) for n in box)
+            mask = torch.zeros(size, dtype=torch.bool)
+            mask[top:bottom, left:right] = True
+            return mask
+        if not Path(text).is_file():
+            raise UsageError(f"The mask {text} is neither a picture nor LEFT,TOP,RIGHT,BOTTOM in pixels; give one.")
+        picture = read_image(text)
+        if tuple(picture.shape[1:]) != size:
+            found, wanted = (" x ".join(map(str, sides[::-1])) for sides in (picture.shape[1:], size))
+            raise UsageError(f"The mask {text} has {found} pixels, but the picture {wanted}; resize the mask.")
+        return picture.float().mean(0) >= 128
 
     def side(self, path: Path, config: TokenizerConfig) -> dict[str, bytes]:
         return _open(path, lambda image: extras.side_data(image, path))

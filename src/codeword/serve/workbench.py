@@ -9,19 +9,19 @@ from math import log, prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from codeword.arguments import check_class
 from codeword.codec.layout import Blocks, block_size
+from codeword.codec.redraw import redraw_codes
 from codeword.coding import encode_signal
 from codeword.errors import CodewordError, DataError, UnsupportedError, UsageError
 from codeword.files import compress, decode, decompress
 from codeword.files.paths import Outcome
 from codeword.media import medium_of
 from codeword.model import Model
-from codeword.priors import Sampler, seeded, walk
+from codeword.priors import Sampler, seeded
 
 MOST_VALUES = {"images": 3 * 2_000_000, "audio": 16_000 * 60}
 """Largest signal in numbers, by the name of the medium; others take as many as images."""
@@ -129,54 +129,29 @@ class Workbench:
         """Draw codes (*G, K) from the prior: of its own grid, or of `cells` cells if it walks any grid of one axis."""
         prior = self.model.prior
         grid = (cells,) if cells is not None and prior.any_grid and len(prior.grid) == 1 else prior.grid
-        return self._draw(Sampler(temperature, generator=seeded(seed)), grid, label)
+        everything = torch.zeros(*grid, len(prior.codebook_sizes), dtype=torch.int64)
+        mask = torch.ones(grid, dtype=torch.bool)
+        return self.redraw(everything, mask, label=label, temperature=temperature, seed=seed)
 
     def redraw(self, codes: Tensor, mask: Tensor, *, label: int | None, temperature: float, seed: int) -> Tensor:
-        """Codes (*G, K), of which the cells in `mask` (*G) are drawn anew, each given all cells before it.
-
-        A grid larger than the prior's is drawn block for block, as it is compressed.
+        """Codes (*G, K), of which the cells in `mask` (*G) are drawn anew, as by `redraw_codes`.
 
         Raises:
             UsageError: the codes are out of range, the mask is of another grid, or there is no such class.
         """
-        codes = self.tokenizer.check_codes(codes, batched=False)
-        if mask.shape != codes.shape[:-1]:
-            raise UsageError(f"The mask has {list(mask.shape)} cells, and the codes {list(codes.shape[:-1])}.")
-        blocks = Blocks(tuple(codes.shape[:-1]), block_size(self.model, lossless=False))
-        draw, drawn = Sampler(temperature, generator=seeded(seed)), codes.clone()
-        for number in range(len(blocks)):
-            region = blocks.region(number)
-            if mask[region].any():
-                drawn[region] = self._draw(draw, tuple(mask[region].shape), label, codes[region], mask[region])
-        return drawn
-
-    def _draw(
-        self,
-        draw: Sampler,
-        grid: tuple[int, ...],
-        label: int | None,
-        known: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Draw a grid of codes (*G, K); of the cells outside `mask` the codes are those in `known`.
-
-        A prior that walks its own grid alone walks all of it, and the cells beyond `grid` are dropped.
-        """
-        prior = self.model.prior
         if not self.draws:
             raise UnsupportedError(f"The model {self.name} has no trained prior to draw from; take another model.")
-        check_class(label, prior.classes)
-        walked = grid if prior.any_grid else prior.grid
-        fixed, deadline = _fixed_symbols(known, mask, walked), time.monotonic() + TIME_LIMIT_S
+        codes = self.tokenizer.check_codes(codes, batched=False)
+        check_class(label, self.model.prior.classes)
+        draw, deadline = Sampler(temperature, generator=seeded(seed)), time.monotonic() + TIME_LIMIT_S
 
         def choose(logits: Tensor, i: int) -> Tensor:
             if time.monotonic() > deadline:
                 raise UsageError(f"Drawing takes longer than {TIME_LIMIT_S:g} s; draw fewer cells.")
-            return draw(logits, i) if i not in fixed else torch.tensor([fixed[i]])
+            return draw(logits, i)
 
         labels = None if label is None else torch.tensor([label])
-        codes = walk(prior, 1, choose, label=labels, grid=walked)[0]
-        return codes[tuple(slice(0, n) for n in grid)]
+        return redraw_codes(self.model, codes[None], mask, choose, label=labels)[0]
 
     # Files ------------------------------------------------------------------------------------------
 
@@ -241,17 +216,3 @@ def _content(name: str, write: Callable[[Path], Outcome]) -> bytes:
         for message in write(target).failures.values():
             raise DataError(message)
         return target.read_bytes()
-
-
-def _fixed_symbols(known: Tensor | None, mask: Tensor | None, walked: tuple[int, ...]) -> dict[int, int]:
-    """The symbols that are not drawn, by their number in a walk over the grid `walked`: those of `known` (*G, K)
-    outside `mask` (*G).
-    """
-    if known is None or mask is None:
-        return {}
-    count = known.shape[-1]
-    fixed = dict[int, int]()
-    for cell in (~mask).nonzero():
-        number = int(np.ravel_multi_index(tuple(cell.tolist()), walked))
-        fixed |= {number * count + k: int(symbol) for k, symbol in enumerate(known[tuple(cell)])}
-    return fixed
