@@ -219,6 +219,8 @@ def test_no_command_replaces_what_exists(
         (["tokenize", run.folder, recordings, "--limit", "1"], "tokens"),
         (["detokenize", run.folder, tmp_path / "tokens"], "detokenized/clipped.wav"),
         (["sample", run.folder, "-n", "2"], "samples/sample-0002.wav"),
+        (["sample", run.folder, "--inpaint", source, "--mask", "0,0.1"], "inpainted.wav"),
+        (["sample", run.folder, "--continue", source, "--seconds", "0.1", "-n", "2"], "continued/sample-0002.wav"),
     ):
         path = tmp_path / out
         where = path.parent if "/" in out else path
@@ -277,6 +279,14 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
         (["sample", run.folder, "--label", "eve"], "There is no class 'eve'; there are ann, bob"),
         (["sample", run.folder, "-n", "0"], "-n must be 1 or more"),
         (["sample", run.folder, "--codes", "2"], "models the first 1 or 3 codes of a cell and was asked for 2"),
+        (["sample", run.folder, "--inpaint", source], "--inpaint needs --mask"),
+        (["sample", run.folder, "--inpaint", source, "--seconds", "1"], "neither takes the other's"),
+        (["sample", run.folder, "--continue", source], "--continue needs --seconds"),
+        (["sample", run.folder, "--mask", "0,1"], "give the file by --inpaint"),
+        (["sample", run.folder, "--continue", source, "--inpaint", source, "--mask", "0,1"], "Give one of"),
+        (["sample", run.folder, "--continue", source, "--seconds", "1", "--guidance", "2"], "Give one of"),
+        (["sample", run.folder, "--continue", source, "--seconds", "1", "-n", "0"], "-n must be 1 or more"),
+        (["sample", run.folder, "--continue", source, "--seconds", "1", "--label", "eve"], "There is no class 'eve'"),
     ):
         assert run_cli(*command, *([] if "--out" in command else ["--out", out])) == 2
         error = capsys.readouterr().err

@@ -76,7 +76,7 @@ def sample(
                 model,
                 source,
                 out,
-                n or 1,
+                1 if n is None else n,
                 draw,
                 mask=mask,
                 seconds=seconds,
