@@ -284,7 +284,7 @@ def test_wishes_that_cannot_be_had_are_one_sentence(
         (["sample", run.folder, "--continue", source], "--continue needs --seconds"),
         (["sample", run.folder, "--mask", "0,1"], "give the file by --inpaint"),
         (["sample", run.folder, "--continue", source, "--inpaint", source, "--mask", "0,1"], "Give one of"),
-        (["sample", run.folder, "--continue", source, "--seconds", "1", "--guidance", "2"], "Give one of"),
+        (["sample", run.folder, "--continue", source, "--seconds", "1", "--guidance", "2"], "needs a class"),
         (["sample", run.folder, "--continue", source, "--seconds", "1", "-n", "0"], "-n must be 1 or more"),
         (["sample", run.folder, "--continue", source, "--seconds", "1", "--label", "eve"], "There is no class 'eve'"),
     ):

@@ -56,6 +56,13 @@ def test_a_part_is_drawn_and_the_rest_stays_as_it_is(
     assert not torch.equal(y, other)
 
 
+def test_guidance_counts_the_label_more(files: dict[str, Path], tmp_path: Path) -> None:
+    asked = (Redrawing(mask=BOX, label=label, guidance=weight) for label, weight in ((0, 1.0), (0, 3.0), (1, 0.0)))
+    plain, strong, free = (drawn("images", files, tmp_path / "out.png", one)[0] for one in asked)
+    assert not torch.equal(plain, strong)
+    assert torch.equal(free, drawn("images", files, tmp_path / "out.png", Redrawing(mask=BOX))[0])
+
+
 def test_a_recording_is_continued(files: dict[str, Path], tmp_path: Path) -> None:
     x = codeword.read(files["speech"]).long()
     first, second = drawn("speech", files, tmp_path / "out", Redrawing(seconds=0.25, count=2))
@@ -103,6 +110,7 @@ def test_the_cross_fade_is_one_in_the_mask_and_ends_after_a_cell(data: st.DataOb
         ("images", Redrawing(mask="1,2"), "neither a picture nor LEFT,TOP,RIGHT,BOTTOM"),
         ("images", Redrawing(mask=BOX, count=2), "gives? a folder|give a folder"),
         ("images", Redrawing(mask=BOX, label=99), "99"),
+        ("images", Redrawing(mask=BOX, guidance=2.0), "give the label too"),
         ("images", Redrawing(seconds=1.0), "no length in seconds"),
         ("speech", Redrawing(mask=BOX), "START,STOP in seconds"),
         ("speech", Redrawing(seconds=-1.0), "above 0 seconds, not -1"),

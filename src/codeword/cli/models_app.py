@@ -63,8 +63,8 @@ def sample(
     if given is not None and (label, seconds, codes) != (None, None, None):
         raise UsageError("With --given, the file decides; leave --label, --seconds and --codes out.")
     if inpaint is not None or continued is not None:
-        if (given, guidance) != (None, 1.0) or (inpaint is not None) == (continued is not None):
-            raise UsageError("Give one of --given, --inpaint and --continue, the last two without --guidance.")
+        if given is not None or (inpaint is not None) == (continued is not None):
+            raise UsageError("Give one of --given, --inpaint and --continue.")
         if (inpaint is None, seconds is None) != (mask is None, continued is None):
             raise UsageError("--inpaint needs --mask, and --continue needs --seconds; neither takes the other's.")
     elif mask is not None:
@@ -82,6 +82,7 @@ def sample(
                 seconds=seconds,
                 label=label,
                 codes=codes,
+                guidance=guidance,
                 seed=seed,
                 force=force,
                 progress=progress,

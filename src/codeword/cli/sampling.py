@@ -86,6 +86,7 @@ def redraw_part(
     seconds: float | None,
     label: str | None,
     codes: int | None,
+    guidance: float,
     seed: int,
     force: bool,
     progress: Callable[[int, int], None],
@@ -95,7 +96,7 @@ def redraw_part(
         raise UsageError(f"-n must be 1 or more, not {n}.")
     model = load(place)
     number = None if label is None else _class_number(place, model.tokenizer, label, model.prior.classes)
-    asked = Redrawing(mask=mask, seconds=seconds, count=n, label=number, codes=codes)
+    asked = Redrawing(mask=mask, seconds=seconds, count=n, label=number, codes=codes, guidance=guidance)
     choose = replace(draw, generator=seeded(seed))
     return redraw_file(model, source, out, asked, choose, force=force, progress=progress)
 

@@ -22,9 +22,11 @@ def redraw_codes(
     choose: Choose,
     *,
     label: Tensor | None = None,
+    guidance: float = 1.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """Codes (B, *G, n) of whose cells those in `drawn` (*G) bool are drawn anew, with labels (B,).
+    """Codes (B, *G, n) of whose cells those in `drawn` (*G) bool are drawn anew, with labels (B,)
+    and `guidance` as for `codeword.priors.redraw`.
 
     A sequence is walked as a whole, with a context of 512 cells on both sides. A grid that is larger than that of the
     prior is drawn block for block, in raster order; the blocks begin half a block before the first drawn cell.
@@ -61,6 +63,7 @@ def redraw_codes(
             drawn_here[part],
             choose,
             label=label,
+            guidance=guidance,
             progress=lambda n: progress(done + n, symbols * len(parts)),  # noqa: B023
         )
         done += symbols

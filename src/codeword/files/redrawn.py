@@ -29,6 +29,7 @@ class Redrawing:
         seconds: the length of the continuation.
         count: the number of drawn signals.
         label: the class that conditions prior and decoder, where these have classes.
+        guidance: how much the label counts, as for `codeword.priors.redraw`.
         codes: the number of leading codes of each cell; None for all.
     """
 
@@ -36,6 +37,7 @@ class Redrawing:
     seconds: float | None = None
     count: int = 1
     label: int | None = None
+    guidance: float = 1.0
     codes: int | None = None
 
 
@@ -80,7 +82,10 @@ def redraw_file(
     label = torch.full((asked.count,), asked.label) if asked.label is not None and model.prior.classes else None
     many = codes.expand(asked.count, *codes.shape)
     weight = _cross_fade(mask, tokenizer.hop)
-    for path, one in zip(paths, redraw_codes(model, many, cells, choose, label=label, progress=progress), strict=True):
+    if asked.guidance != 1 and label is None:
+        raise UsageError("The guidance needs a class of the prior; give the label too, or leave the guidance out.")
+    drawn_codes = redraw_codes(model, many, cells, choose, label=label, guidance=asked.guidance, progress=progress)
+    for path, one in zip(paths, drawn_codes, strict=True):
         decoder_label = asked.label if tokenizer.classes else None
         drawn = torch.cat(list(decode_signal(tokenizer, one, size=size, label=decoder_label)), 1)
         mixed = (x + weight * (drawn.long() - x)).round().to(drawn.dtype)

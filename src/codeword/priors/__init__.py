@@ -10,12 +10,13 @@ from codeword.config import (
     UniformPriorConfig,
     WaveNetConfig,
 )
-from codeword.priors.base import Prior, redraw, walk
+from codeword.priors.base import Prior, walk
 from codeword.priors.exact import ExactPrior, make_exact
 from codeword.priors.guided import Guided, guided
 from codeword.priors.masked import Masked
 from codeword.priors.pair import PairPrior
 from codeword.priors.pixelcnn import PixelCNN
+from codeword.priors.redrawing import redraw
 from codeword.priors.sampler import Sampler, seeded
 from codeword.priors.transformer import Transformer
 from codeword.priors.uniform import Uniform

@@ -45,7 +45,7 @@ class Prior(Pretrained):
 
     def __repr__(self) -> str:
         sizes = list(self.codebook_sizes)
-        return f"{type(self).__name__}(grid {_named(self.grid)}, codebooks {sizes}, {self.classes} classes)"
+        return f"{type(self).__name__}(grid {named(self.grid)}, codebooks {sizes}, {self.classes} classes)"
 
     @property
     def symbols(self) -> int:
@@ -147,6 +147,7 @@ class Walked(Protocol):
     @property
     def served_codes(self) -> tuple[int, ...]: ...
 
+    def order(self, grid: tuple[int, ...]) -> Tensor: ...
     def start(
         self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
     ) -> Any: ...
@@ -180,7 +181,7 @@ def walk(
     grid = prior.grid if grid is None else check_size(grid, ndim=len(prior.grid), name="grid")
     if grid != prior.grid and not prior.any_grid:
         raise UnsupportedError(
-            f"This prior walks grids of {_named(prior.grid)} cells and was asked for {_named(grid)}; leave that out."
+            f"This prior walks grids of {named(prior.grid)} cells and was asked for {named(grid)}; leave that out."
         )
     codes = prior.served_codes[-1] if codes is None else codes
     if codes not in prior.served_codes:
@@ -201,49 +202,7 @@ def walk(
     return in_order.index_select(1, places.to(in_order.device)).view(batch, *grid, codes)
 
 
-@torch.no_grad()
-def redraw(
-    prior: Prior,
-    codes: Tensor,
-    drawn: Tensor,
-    choose: Choose,
-    *,
-    label: Tensor | None = None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Tensor:
-    """Codes (B, *G, n) whose cells in `drawn` (*G) bool `choose` takes anew, given the others.
-
-    A prior whose order is fixed gives each cell only those before it. One that walks no other grid than its own, which
-    is larger, walks that one, and the cells beyond `codes` are dropped.
-
-    Raises:
-        UnsupportedError: this prior walks no such grid, or does not serve this number of codes.
-        UsageError: the codes, `drawn` or the labels are of another type, shape or range.
-    """
-    codes = check_codes(codes, prior.codebook_sizes, ndim=len(prior.grid), leading=prior.served_codes)
-    grid, count = tuple(codes.shape[1:-1]), codes.shape[-1]
-    if drawn.shape != grid or drawn.dtype != torch.bool:
-        raise UsageError(
-            f"drawn must be booleans of the grid {_named(grid)}, not {drawn.dtype} of {_named(drawn.shape)}."
-        )
-    smaller = all(n <= own for n, own in zip(grid, prior.grid, strict=True))
-    walked = prior.grid if smaller and not prior.any_grid else grid
-    beyond = [n for cells, own in zip(reversed(walked), reversed(grid), strict=True) for n in (0, cells - own)]
-    asked = F.pad(drawn, beyond, value=True)
-    known = F.pad(codes, [0, 0, *beyond]).flatten(1, -2)
-    prior = prior.redrawing(asked)
-    order = prior.order(walked)
-    open_cells = asked.flatten()[order].tolist()
-
-    def take(logits: Tensor, i: int) -> Tensor:
-        number, k = divmod(i, count)
-        return choose(logits, i) if open_cells[number] else known[:, order[number], k]
-
-    found = walk(prior, len(codes), take, label=label, grid=walked, codes=count, progress=progress)
-    return found[(slice(None), *(slice(0, n) for n in grid))]
-
-
-def _named(grid: tuple[int, ...]) -> str:
+def named(grid: tuple[int, ...]) -> str:
     return " x ".join(map(str, grid))
 
 

@@ -35,6 +35,10 @@ class Guided:
         self.grid, self.any_grid, self.classes = free.grid, free.any_grid, free.classes
         self.served_codes = free.served_codes
 
+    def order(self, grid: tuple[int, ...]) -> Tensor:
+        """The numbers (cells,) of the cells in the order of the walk, as `Prior.order`."""
+        return self.free.order(grid)
+
     def start(
         self, batch: int, label: Tensor | None = None, *, codes: int | None = None, grid: tuple[int, ...] | None = None
     ) -> _States:
