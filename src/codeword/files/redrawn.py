@@ -22,7 +22,7 @@ from codeword.nn.walk import Choose
 
 @dataclass(frozen=True)
 class Redrawing:
-    """What is drawn: `count` times the part `mask` of a signal, or `seconds` that follow it.
+    """A wish to draw `count` times the part `mask` of a signal, or `seconds` that follow it.
 
     Attributes:
         mask: as `Medium.mask` takes it; None to continue the signal.

@@ -1,4 +1,4 @@
-"""What the priors with attention share: embeddings of labels and places, and the layers."""
+"""Base of the priors with attention: embeddings of labels and places, and the layers."""
 
 from typing import ClassVar, cast
 
