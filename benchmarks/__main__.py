@@ -8,7 +8,7 @@ from functools import partial
 
 from rich.console import Console
 
-from benchmarks import codec, gemm, nearest, pixelcnn, quantizers, speech, train, wavenet
+from benchmarks import codec, gemm, nearest, pixelcnn, quantizers, speech, train, transformer, wavenet
 from benchmarks.report import Report, as_json, as_tables
 from benchmarks.timing import say
 from codeword.training.environment import machine
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[..., Report]] = {
     "quantizers": quantizers.measure,
     "pixelcnn": pixelcnn.measure,
     "wavenet": wavenet.measure,
+    "transformer": transformer.measure,
     "codec": codec.measure,
     "speech": speech.measure,
     "gemm": gemm.measure,

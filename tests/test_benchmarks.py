@@ -27,6 +27,7 @@ RATIOS = {
     "quantizers": {f"quantizer_{name}_step_vs_vqp" for name in pairs(16)},
     "pixelcnn": {"pixelcnn_cached_vs_naive"},
     "wavenet": {"wavenet_cached_vs_naive"},
+    "transformer": {"transformer_cached_vs_naive", "masked_vs_cached", "masked_vs_cached_one_grid"},
     "codec": {"codec_compress_vs_naive", "codec_decompress_vs_naive"},
     "speech": {"speech_train_step_vs_report"},
     "gemm": set(),

@@ -55,6 +55,8 @@ class WaveNetConfig(LearnedPriorConfig):
 class _AttentionConfig(LearnedPriorConfig):
     """Fields of the priors with attention."""
 
+    # Here, because the fingerprint of a model depends on the order of its fields.
+    kind: str
     layers: Annotated[int, Field(ge=1, le=256)] = 6
     width: Width = 128
     heads: Annotated[int, Field(ge=1, le=256)] = 4
