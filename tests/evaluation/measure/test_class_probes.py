@@ -119,6 +119,13 @@ def test_constant_features_leave_the_most_frequent_class(dim: int) -> None:
         assert not bool(probe.predict(torch.ones(3, dim)).any())
 
 
+def test_features_along_one_direction_are_read_in_spite_of_rounding() -> None:
+    labels = torch.arange(1024) % 2
+    features = labels[:, None] * noise(1, 300, seed=0)
+    for probe in ridge_probes(features, labels, classes=2, penalties=(1e-6, 1e-3)):
+        assert torch.equal(probe.predict(features), labels)
+
+
 @given(st.integers(0, 1000))
 def test_a_high_penalty_leaves_the_shares_of_the_classes(seed: int) -> None:
     labels = (torch.arange(40) % 4 == 0).long()

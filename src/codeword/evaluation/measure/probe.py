@@ -77,11 +77,21 @@ def ridge_probes(features: Tensor, labels: Tensor, *, classes: int, penalties: S
     scale = (gram.trace() / x.shape[1]).clamp(min=_LEAST_SQUARE)
     probes = []
     for penalty in penalties:
-        damped = gram + penalty * scale * torch.eye(len(gram), dtype=gram.dtype)
-        solution = torch.cholesky_solve(right, torch.linalg.cholesky(damped))
+        solution = _solved(gram, right, damping=float(penalty * scale))
         weight = x.T @ solution.float() if dual else solution.float()
         probes.append(RidgeProbe(weight, shares.float() - mean @ weight))
     return probes
+
+
+def _solved(gram: Tensor, right: Tensor, *, damping: float) -> Tensor:
+    """The solution of (gram + damping I) solution = right, for a product `gram` of `_gram`."""
+    factor, failed = torch.linalg.cholesky_ex(gram + damping * torch.eye(len(gram), dtype=gram.dtype))
+    if not failed:
+        return torch.cholesky_solve(right, factor)
+    # If few directions hold all variance, as with few codewords in use, sums in single precision leave eigenvalues
+    # that are 0 further below 0 than a low penalty lifts them.
+    values, vectors = torch.linalg.eigh(gram)
+    return vectors @ ((vectors.T @ right) / (values.clamp(min=0) + damping)[:, None])
 
 
 def _gram(x: Tensor) -> Tensor:
