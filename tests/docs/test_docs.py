@@ -7,16 +7,16 @@ import shlex
 import sys
 import tomllib
 from contextlib import suppress
-from functools import cache
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 import soundfile
 from cyclopts import MissingArgumentError
 from PIL import Image
+from tiny.pages import PAGES, ROOT, Fence, fences, shell_lines
 from tiny.recipes import tiny
 
 from codeword.cli import app
@@ -24,38 +24,16 @@ from codeword.config import DataConfig, Recipe, load_recipe, shipped_recipes
 from codeword.config.reading import validate
 from codeword.training import train
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "examples" / "README.md"]
-PAGES += sorted(ROOT.glob("examples/*/README.md"))
 OTHERS = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 MOST_README_WORDS = 1000
-NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 
 
-class Fence(NamedTuple):
-    """A fenced block: the language behind its opening fence, its text, its place, and the line before it."""
-
-    language: str
-    text: str
-    place: str
-    before: str
-
-
-@cache
-def fences() -> list[Fence]:
-    found = []
-    for page in PAGES:
-        lines = page.read_text().split("\n")
-        marks = [i for i, line in enumerate(lines) if line.startswith("```")]
-        for start, stop in zip(marks[::2], marks[1::2], strict=True):
-            place = f"{page.relative_to(ROOT)}:{start + 1}"
-            text = "\n".join(lines[start + 1 : stop])
-            found.append(Fence(lines[start].strip("`"), text, place, lines[start - 1] if start else ""))
-    return found
+def all_fences() -> list[Fence]:
+    return [fence for page in PAGES for fence in fences(page)]
 
 
 def of_language(*languages: str) -> list[object]:
-    return [pytest.param(fence, id=fence.place) for fence in fences() if fence.language in languages]
+    return [pytest.param(fence, id=fence.place) for fence in all_fences() if fence.language in languages]
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +51,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("fence", of_language("python"))
 def test_python_runs(fence: Fence, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = compile(fence.text, fence.place, "exec")
-    if NOT_RUN.fullmatch(fence.before):
-        assert not missing_names(ast.parse(fence.text))
-    else:
+    if fence.is_run:
         monkeypatch.chdir(workplace)
         exec(code, {"__name__": "__main__"})
+    else:
+        assert not missing_names(ast.parse(fence.text))
 
 
 def test_the_example_of_a_photo_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,21 +84,18 @@ def missing_names(tree: ast.Module) -> list[str]:
 
 
 def test_few_blocks_of_python_are_not_run() -> None:
-    marked = [fence.place for fence in fences() if fence.language == "python" and NOT_RUN.fullmatch(fence.before)]
+    marked = [fence.place for fence in all_fences() if fence.language == "python" and not fence.is_run]
     assert len(marked) <= 2, marked
 
 
 def command_lines() -> list[object]:
     """Each `codeword ...` in a fence without a language or of a shell, `&&` taken apart, comments cut off."""
     found = []
-    for fence in fences():
-        if fence.language not in ("", "sh"):
-            continue
-        for number, line in enumerate(fence.text.split("\n"), start=1):
-            for command in line.split("&&"):
-                if command.strip().startswith("codeword "):
-                    words = shlex.split(command, comments=True)[1:]
-                    found.append(pytest.param(words, id=f"{fence.place}+{number} {words[0]}"))
+    for place, line in chain.from_iterable(shell_lines(page) for page in PAGES):
+        for command in line.split("&&"):
+            if command.strip().startswith("codeword "):
+                words = shlex.split(command, comments=True)[1:]
+                found.append(pytest.param(words, id=f"{place} {words[0]}"))
     return found
 
 
@@ -135,12 +110,7 @@ def test_commands_parse(words: list[str]) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_of_a_page_write_to_no_path_of_an_earlier_one(page: Path) -> None:
-    lines = [
-        line
-        for fence in fences()
-        for line in fence.text.split("\n")
-        if fence.place.startswith(f"{page.relative_to(ROOT)}:")
-    ]
+    lines = [line for _, line in shell_lines(page)]
     earlier = set[str]()
     for words in (shlex.split(line, comments=True) for line in lines if re.match("codeword (de)?compress ", line)):
         out = words[words.index("--out") + 1]
@@ -172,7 +142,7 @@ def test_recipes_are_valid(fence: Fence) -> None:
 
 
 def test_every_fence_is_of_a_known_language() -> None:
-    assert {fence.language for fence in fences()} <= {"", "sh", "python", "toml"}
+    assert {fence.language for fence in all_fences()} <= {"", "sh", "python", "toml"}
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: str(page.relative_to(ROOT)))

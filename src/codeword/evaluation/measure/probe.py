@@ -91,7 +91,8 @@ def _solved(gram: Tensor, right: Tensor, *, damping: float) -> Tensor:
     # If few directions hold all variance, as with few codewords in use, sums in single precision leave eigenvalues
     # that are 0 further below 0 than a low penalty lifts them.
     values, vectors = torch.linalg.eigh(gram)
-    return vectors @ ((vectors.T @ right) / (values.clamp(min=0) + damping)[:, None])
+    solution: Tensor = vectors @ ((vectors.T @ right) / (values.clamp(min=0) + damping)[:, None])
+    return solution
 
 
 def _gram(x: Tensor) -> Tensor:
