@@ -31,9 +31,10 @@ def measure_pairs(
     `pair_bits` are those of the first medium and of the second given the first, `pair_bits_separate` those of both
     under the priors of their own runs, and `pair_bits_saved` the difference; `_shuffled` is of partners of any class.
     `bits_saved_of_MEDIUM` is the difference that the other medium makes to the same prior, and
-    `bits_MEDIUM_over_separate` compares a medium alone with the prior of its own run. The judges read the signals and
-    their reconstructions (`accuracy_MEDIUM`, `accuracy_reconstruction_MEDIUM`), which bound what is drawn for a signal
-    of the other medium at temperature 1: `coherence_MEDIUM_given_MEDIUM`, and with `_guided` under `config.guidance`.
+    `bits_MEDIUM_over_separate` compares a medium alone with the prior of its own run. The judges read the signals
+    (`accuracy_MEDIUM`), their reconstructions (`accuracy_reconstruction_MEDIUM`), which show what the codes lose, and
+    what is drawn for a signal of the other medium at temperature 1: `coherence_MEDIUM_given_MEDIUM`, and with `_guided`
+    under `config.guidance`.
     """
     runs, prior = run.parts(), run.pair_prior()
     tokenizers, own = [part.tokenizer() for part in runs], [part.prior() for part in runs]
@@ -105,4 +106,5 @@ def _pair_metrics(bits: dict[str, Tensor], nouns: list[str]) -> dict[str, Metric
 
 def _shuffled(rows: Tensor) -> Tensor:
     """Rows (B, ...) in an order in which each is at another place."""
-    return rows.roll(max(1, len(rows) // 2), 0)
+    # By less than half of them: drawn data sets repeat their classes in order, and would else stay in their classes.
+    return rows.roll(max(1, len(rows) // 2 - 1), 0)

@@ -64,7 +64,8 @@ def _pair(pairs: ReportPairs, i: int) -> Iterator[Section]:
                 f"{pairs.seed}; nothing is selected."
             )
         title = f"Pair {i + 1}: {pairs.classes[i]}"
-        yield Section(f"pair-{i + 1}" + f"-{n + 1}" * bool(n), title, caption, draw, () if n else rows)
+        name = f"pair-{i + 1}" + f"-{n + 1}" * bool(n)
+        yield Section(name, title, caption, draw, () if n else rows, small_palette=True)
 
 
 def _other(pairs: ReportPairs, medium: PairMedium) -> str:
