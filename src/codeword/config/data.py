@@ -53,9 +53,6 @@ class MnistConfig(Config):
     """First image of the split, and the one after its last, also for `valid` and `test`."""
     valid: Range = (8000, 9000)
     test: Range = (9000, 10000)
-    # Left out while 0, so that runs of before keep their recipes.
-    shift: Annotated[int, Field(ge=0, le=8, exclude_if=lambda most: most == 0)] = 0
-    """Most pixels by which training images are moved along each axis."""
 
 
 class ImageFolderConfig(Config):

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from codeword.config import MnistConfig
-from codeword.data.augment import shift
 from codeword.data.base import Batch, Dataset, Split
 from codeword.data.files.root import data_root
 from codeword.errors import DataError
@@ -23,9 +22,7 @@ _MOST_IMAGES = 60_000
 
 
 class Mnist(Dataset):
-    """One split of MNIST in memory: uint8 (3, 28, 28) images of three equal channels.
-
-    With a generator, `take` moves images by up to `shift` of the config.
+    """One split of MNIST in memory: uint8 (3, 28, 28) images of three equal channels; `take` does not augment.
 
     Raises:
         DataError: a file is missing or damaged, or has fewer images than the split.
@@ -36,7 +33,6 @@ class Mnist(Dataset):
     in_memory = True
 
     def __init__(self, config: MnistConfig, split: Split) -> None:
-        self._shift = config.shift
         root = data_root(config.root)
         images = _read(root, f"{config.files}-images-idx3", SIZE * SIZE).reshape(-1, SIZE, SIZE)
         labels = _read(root, f"{config.files}-labels-idx1", 1)
@@ -54,10 +50,8 @@ class Mnist(Dataset):
 
     def take(self, indices: Sequence[int], *, generator: torch.Generator | None = None) -> Batch:
         rows = torch.as_tensor(indices, dtype=torch.int64)
-        images = self._images.index_select(0, rows)[:, None]
-        if self._shift and generator is not None:
-            images = shift(images, self._shift, generator=generator)
-        return Batch(images.expand(-1, *self.shape), self._labels.index_select(0, rows))
+        images = self._images.index_select(0, rows)[:, None].expand(-1, *self.shape)
+        return Batch(images, self._labels.index_select(0, rows))
 
 
 def _read(root: Path, name: str, item_bytes: int) -> NDArray[np.uint8]:
