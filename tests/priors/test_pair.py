@@ -92,6 +92,18 @@ def test_the_exact_form_is_close_and_gives_the_same_bits_walked_and_alone() -> N
         assert all(torch.equal(x.flatten(1, -2), y[1:2]) for x, y in zip(alone, together, strict=True))
 
 
+@pytest.mark.parametrize("start", [0, 1])
+def test_many_pairs_at_a_time_have_the_exact_probabilities_of_each_alone(
+    start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior = build().exact()
+    codes = random_codes(build(), 5)
+    together = prior.given(start, codes[start]).log_prob(codes[1 - start])
+    # Two signals at a time, of which the last one is alone.
+    monkeypatch.setattr("codeword.priors.exact._CELLS", 2 * codes[1 - start][0, ..., 0].numel())
+    assert torch.equal(prior.given(start, codes[start]).log_prob(codes[1 - start]), together)
+
+
 def test_probabilities_of_all_pairs_sum_to_one_in_either_order() -> None:
     prior = build((1,), (1,), sizes=(3,))
     every = torch.tensor(list(product(range(3), repeat=2)))

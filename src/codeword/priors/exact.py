@@ -144,9 +144,13 @@ class ExactPrior(Prior):
 
     def _all_features(self, codes: Tensor, label: Tensor | None) -> Tensor:
         """The features (B, *G, F) int8 of all cells of codes (B, *G, n), computed for some signals at a time."""
-        few = max(1, _CELLS // codes[0, ..., 0].numel())
-        parts = zip(codes.split(few), self._label(label, len(codes)).split(few), strict=True)
-        return torch.cat([self._features(self._embedded(some), own) for some, own in parts])
+        few, labels = max(1, _CELLS // codes[0, ..., 0].numel()), self._label(label, len(codes))
+        parts = [slice(start, start + few) for start in range(0, len(codes), few)]
+        return torch.cat([self._of_signals(p)._features(self._embedded(codes[p]), labels[p]) for p in parts])
+
+    def _of_signals(self, some: slice) -> "ExactPrior":
+        """The prior for some signals of a batch."""
+        return self
 
     def _cell_logits(self, features: Tensor, codes: Tensor) -> Iterator[Tensor]:
         """Features (rows, F) int8 and codes (rows, n) of cells to the logits (rows, codebook_sizes[k]) of each code."""

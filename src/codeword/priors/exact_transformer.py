@@ -47,6 +47,12 @@ class ExactTransformer(ExactPrior):
         conditioned._given = [layer.adopted(own) for layer, own in zip(self._layers, memory, strict=True)]
         return conditioned
 
+    def _of_signals(self, some: slice) -> "ExactTransformer":
+        part = copy(self)
+        part._guess = None if self._guess is None else self._guess[some]
+        part._given = [own and Memory(own.keys[some], own.values[some]) for own in self._given]
+        return part
+
     def remember(self, codes: Tensor, label: Tensor | None, end: Tensor) -> tuple[ExactMemory, Tensor]:
         """The memory of codes (B, *G, n) and the stream (B, W) at its end, as of `Transformer`; `end` (W,) is int32."""
         numbers, embedded = self._label(label, len(codes)), self._embedded(codes)
