@@ -172,7 +172,7 @@ def test_models_that_need_the_whole_recording_get_it(
     if not normalise:
         one = recordings / "one.wav"
         assert run_cli("reconstruct", tmp_path / "model", one, "--out", tmp_path, "--codes", "2") == 2
-        assert "codes to keep of each cell is 1 to 1" in capsys.readouterr().err
+        assert "codes to keep of each cell is 1 for this model" in capsys.readouterr().err
 
 
 def test_each_medium_refuses_the_other_and_goes_on(
@@ -315,7 +315,9 @@ def test_samples_are_recordings_of_the_length_that_is_asked_for(
     assert run_cli(*command, tmp_path / "coarse", "--codes", "1") == 0
     assert (tmp_path / "coarse" / "sample-0001.wav").read_bytes() != written[0].read_bytes()
     assert run_cli(*command, tmp_path / "d.wav") == 2
-    assert "give a folder" in capsys.readouterr().err
+    assert "give a folder, or ask for one sample" in capsys.readouterr().err
+    assert run_cli("sample", run.folder, "--count", "1", "--out", tmp_path / "d.wav") == 0
+    assert audio_length(tmp_path / "d.wav", RATE) == 25 * 32
 
 
 def test_what_cannot_be_aligned_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

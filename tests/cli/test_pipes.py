@@ -58,7 +58,7 @@ def test_data_go_through_pipes(
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["compress", "-", "--out", "-"], 2, "no known medium; name it, as one of images and audio"),
+        (["compress", "-", "--out", "-"], 2, "no known medium; name it by --medium: images, audio"),
         (["compress", "-", "--out", "-", "--medium", "audio"], 1, "- cannot be read as audio"),
         (["compress", "-", "--out", "-", "--medium", "smells"], 2, "There is no medium 'smells'"),
         (["decompress", "-", "--out", "-"], 1, "was not written by `codeword compress`"),
@@ -110,3 +110,9 @@ def test_a_reader_that_ends_early_ends_the_command_in_silence() -> None:
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_empty_standard_input_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    give(b"", monkeypatch)
+    assert run_cli("compress", "-", "--out", "-") == 2
+    assert "Standard input is empty; check the program before the pipe." in capsys.readouterr().err

@@ -83,7 +83,9 @@ def test_images_and_recordings_together_need_a_model(tmp_path: Path) -> None:
 
 def test_a_folder_without_media_is_said(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(UsageError, match="The inputs hold no images and no recordings"):
+    with pytest.raises(
+        UsageError, match="The inputs hold no images and no recordings and no grids of tokens; give others"
+    ):
         load_for([tmp_path], None)
 
 

@@ -106,7 +106,8 @@ def test_the_cross_fade_is_one_in_the_mask_and_ends_after_a_cell(data: st.DataOb
 @pytest.mark.parametrize(
     ("name", "asked", "message"),
     [
-        ("images", Redrawing(mask="90,90,99,99"), "marks nothing of this image"),
+        ("images", Redrawing(mask="90,90,99,99"), r"marks nothing of this image \(height \d+, width \d+\)"),
+        ("speech", Redrawing(mask="90,99"), r"marks nothing of this recording \([\d.]+ s\)"),
         ("images", Redrawing(mask="1,2"), "neither a picture nor LEFT,TOP,RIGHT,BOTTOM"),
         ("images", Redrawing(mask=BOX, count=2), "gives? a folder|give a folder"),
         ("images", Redrawing(mask=BOX, label=99), "99"),

@@ -93,11 +93,13 @@ def test_files_that_are_no_images_are_named(tmp_path: Path) -> None:
     COLOURS.resize((64, 64)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:-2000])
     (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "text.png").write_text("hello")
+    for name in ("text.png", "text.txt"):
+        (tmp_path / name).write_text("hello")
     for name, says in {
         "cut.png": "cannot be read as an image",
         "empty.png": "is empty",
-        "text.png": "is not an image",
+        "text.png": "is not an image, in spite of its suffix",
+        "text.txt": "is not an image; remove it",
         "gone.png": "There is no file",
     }.items():
         with pytest.raises(DataError, match=f"{name}.*" if name == "gone.png" else f"{name} {says}"):

@@ -3,6 +3,11 @@
 import asyncio
 import base64
 import io
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -163,6 +168,22 @@ def test_requests_beyond_the_queue_are_told_to_wait(monkeypatch: pytest.MonkeyPa
         return sorted(answer.status_code for answer in answers)
 
     assert asyncio.run(several()) == [200, 503, 503, 503]
+
+
+def test_ctrl_c_stops_the_command_and_is_no_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "codeword", "serve", "--model", "images", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert f"The page is at http://127.0.0.1:{port}".encode() in process.stderr.readline()
+        while True:  # Until the server has its handlers of signals, which is before it answers.
+            with suppress(httpx.ConnectError):
+                assert httpx.get(f"http://127.0.0.1:{port}/api/models", timeout=60).status_code == 200
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == b""
 
 
 def test_the_command_refuses_what_it_cannot_serve(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 from codeword.cli import show
 from codeword.errors import UnsupportedError, UsageError
@@ -36,4 +37,6 @@ def serve(models: Sequence[str], *, host: str, port: int) -> None:
                 f"Cannot listen at {host}:{port}: {error.strerror}; choose another --port or --host."
             ) from error
         show.say(f"The page is at http://{host}:{port} (Ctrl-C stops it).")
-        server.run([listening])
+        # Ctrl-C is the way to stop it, and no error; uvicorn finishes its answers and raises the interrupt again.
+        with suppress(KeyboardInterrupt):
+            server.run([listening])

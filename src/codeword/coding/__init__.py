@@ -97,7 +97,8 @@ def leading_codes(tokenizer: Tokenizer, codes: int | None) -> int:
     if codes is None or codes == all_codes:
         return all_codes
     if not isinstance(codes, int) or not 1 <= codes <= all_codes:
-        raise UsageError(f"The number of codes to keep of each cell is 1 to {all_codes}, not {codes!r}.")
+        possible = f"1 to {all_codes}" if all_codes > 1 else "1 for this model"
+        raise UsageError(f"The number of codes to keep of each cell is {possible}, not {codes!r}.")
     if len(tokenizer.quantizer.served_codes) == 1:
         raise UnsupportedError(
             f"This model decodes only all {all_codes} codes of a cell, not {codes} of them; use all, or train a model "

@@ -98,4 +98,6 @@ def media_suffix(path: Path, medium: str | None) -> str:
             if not medium:
                 row.size(path, load_pretrained(row.pretrained).tokenizer.config)
             return f".{row.formats[0]}"
-    raise UsageError(f"Standard input is of no known medium; name it, as one of {' and '.join(MEDIA)}.")
+    if not path.stat().st_size:
+        raise UsageError("Standard input is empty; check the program before the pipe.")
+    raise UsageError(f"Standard input is of no known medium; name it by --medium: {', '.join(MEDIA)}.")

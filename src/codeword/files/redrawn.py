@@ -98,7 +98,13 @@ def _mask(medium: Medium, config: TokenizerConfig, size: tuple[int, ...], asked:
     if asked.mask is not None:
         mask = medium.mask(asked.mask, size, config)
         if not mask.any():
-            raise UsageError(f"The mask {asked.mask} marks nothing of this {medium.singular.split()[-1]}.")
+            lengths = [f"{axis} {n}" for axis, n in zip(medium.axes, size, strict=True)]
+            if config.sample_rate is not None:
+                lengths = [f"{size[0] / config.sample_rate:.2f} s"]
+            raise UsageError(
+                f"The mask {asked.mask} marks nothing of this {medium.singular.split()[-1]} ({', '.join(lengths)}); "
+                f"give a part of it."
+            )
         return mask
     if asked.seconds is None:
         raise UsageError("To continue a signal, give the length of the continuation in seconds.")

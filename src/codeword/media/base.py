@@ -191,10 +191,17 @@ class Medium(ABC):
         return {}
 
     def sample_paths(self, out: Path, count: int) -> list[Path]:
-        """The paths of the files for `count` samples, by default in the folder `out`. Raises UnsupportedError."""
+        """The paths of the files for `count` samples: by default in the folder `out`, or `out` itself for one sample.
+
+        Raises:
+            UnsupportedError: `out` names one file, and there are several samples.
+        """
         if out.suffix.lower() in self.suffixes:
+            if count == 1:
+                return [out]
             raise UnsupportedError(
-                f"{out} names one file, but each sample is written as {self.singular} of its own; give a folder."
+                f"{out} names one file, but each of the {count} samples is {self.singular} of its own; give a folder, "
+                f"or ask for one sample."
             )
         return [out / f"sample-{i:04}.{self.formats[0]}" for i in range(1, count + 1)]
 

@@ -214,7 +214,8 @@ def _open(path: Path, decode: Callable[[Image.Image], T]) -> T:
         with path.open("rb") as file:
             if "HEIF" not in _FORMATS and file.read(12)[4:].startswith(_HEIF_BRANDS):  # Some phones name them .jpg.
                 raise _unreadable(path, "HEIC") from error
-        raise DataError(f"{path} is not an image, in spite of its suffix; remove it or fetch it again.") from error
+        spite = ", in spite of its suffix" if path.suffix.lower() in IMAGE_SUFFIXES else ""
+        raise DataError(f"{path} is not an image{spite}; remove it or fetch it again.") from error
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}; check the path.") from error
     except Exception as error:

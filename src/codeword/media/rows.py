@@ -40,7 +40,9 @@ def medium_of_files(paths: Iterable[Path]) -> Medium:
             (found if path.suffix.lower() in medium.suffixes else unreadable).setdefault(medium.name, path)
     found = found or unreadable
     if first is None:
-        raise UsageError(f"The inputs hold no {' and no '.join(row.plural for row in MEDIA.values())}; give others.")
+        # Grids of tokens are several media of one name.
+        kinds = dict.fromkeys(row.plural for row in MEDIA.values())
+        raise UsageError(f"The inputs hold no {' and no '.join(kinds)}; give others.")
     if not found:
         raise UsageError(f"Neither {first} nor another input has a known suffix; rename it, or give a model.")
     if len(found) > 1:
