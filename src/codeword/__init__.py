@@ -26,7 +26,7 @@ nothing.
 
 import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Without `__all__`, for which `help` would show every line of every class.
 __getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)

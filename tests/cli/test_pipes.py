@@ -58,7 +58,7 @@ def test_data_go_through_pipes(
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["compress", "-", "--out", "-"], 2, "no known medium; name it by --medium: images, audio"),
+        (["compress", "-", "--out", "-"], 2, "no known medium; give the medium: images, audio"),
         (["compress", "-", "--out", "-", "--medium", "audio"], 1, "- cannot be read as audio"),
         (["compress", "-", "--out", "-", "--medium", "smells"], 2, "There is no medium 'smells'"),
         (["decompress", "-", "--out", "-"], 1, "was not written by `codeword compress`"),

@@ -100,4 +100,4 @@ def media_suffix(path: Path, medium: str | None) -> str:
             return f".{row.formats[0]}"
     if not path.stat().st_size:
         raise UsageError("Standard input is empty; check the program before the pipe.")
-    raise UsageError(f"Standard input is of no known medium; name it by --medium: {', '.join(MEDIA)}.")
+    raise UsageError(f"Standard input is of no known medium; give the medium: {', '.join(MEDIA)}.")

@@ -75,7 +75,7 @@ def open_folder(root: Path, suffixes: Collection[str], *, kind: str) -> Folder:
         DataError: the folder is missing or holds no such file.
     """
     root = root.expanduser()
-    advice = f"give the folder that holds the {kind} (data.root in a recipe, or `--set data.root=FOLDER`)."
+    advice = f"give the folder that holds the {kind} (data.root in a recipe)."
     if not root.is_dir():
         raise DataError(f"There is no folder {root}; {advice}")
     names = tuple(sorted(names_below(root, suffixes)))
