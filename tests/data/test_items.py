@@ -193,6 +193,19 @@ def test_a_member_of_negative_size_is_refused(size: int, tmp_path: Path) -> None
             opened(item)
 
 
+def test_tables_of_other_programs_hold_files_as_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets", reason="needs codeword[tokens]")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for name, cell in (("bytes", png(1)), ("struct", {"bytes": png(1), "path": "a.png"})):
+        pq.write_table(pa.table({"name": ["x"], "photo": [cell], "label": ["cat"]}), tmp_path / f"{name}.parquet")
+        image, label = opened(*list_items(str(tmp_path / f"{name}.parquet"), IMAGES))
+        assert (tuple(image.shape), label) == ((3, 5, 7), "cat")
+    pq.write_table(pa.table({"name": ["x"], "label": ["cat"]}), tmp_path / "none.parquet")
+    with pytest.raises(DataError, match="no column of type Image or of bytes, only name, label"):
+        list_items(str(tmp_path / "none.parquet"), IMAGES)
+
+
 def test_rows_of_a_data_set_are_decoded_by_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets", reason="needs codeword[tokens]")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")

@@ -49,6 +49,7 @@ class RowItem(Item):
         except Exception as error:  # Arrow raises many kinds of errors on a damaged file.
             raise DataError(f"{self.source} cannot be read ({error}); fetch it again.") from error
         media = row[self.column] or {}
+        media = {"bytes": media} if isinstance(media, bytes) else media
         if not media.get("bytes"):
             # The path is never opened, because an untrusted data set could name any file on this machine.
             raise DataError(f"{self.source} contains no media, only a path; give the folder of the files instead.")
@@ -69,15 +70,17 @@ def list_rows(origin: HubSplit, *, medium: Medium, columns: Columns = DEFAULT) -
         UsageError: the package `datasets` is missing.
     """
     rows, kind = open_rows(origin), medium.hub_feature
-    found = [name for name, feature in rows.features.items() if type(feature).__name__ == kind]
+    found = [name for name, feature in rows.features.items() if type(feature).__name__ == kind] or [
+        name for name, feature in rows.features.items() if _holds_files(feature)
+    ]
     for wanted, among in ((columns.signal, found), (columns.label, rows.features)):
         if wanted is not None and wanted not in among:
             raise DataError(f"{origin.dataset} has no column {wanted!r} that fits; choose among {', '.join(among)}.")
     column = columns.signal or next(iter(found), None)
     if column is None:
         raise DataError(
-            f"{origin.dataset} has no column of type {kind}, only {', '.join(rows.features)}; give a data set that has "
-            f"one, or a model of its medium."
+            f"{origin.dataset} has no column of type {kind} or of bytes, only {', '.join(rows.features)}; give a data "
+            f"set that has one, or a model of its medium."
         )
     label_column = columns.label or _label_column(rows)
     # The mean size, because reading the size of each row would read all of the data.
@@ -89,6 +92,13 @@ def list_rows(origin: HubSplit, *, medium: Medium, columns: Columns = DEFAULT) -
         )
         for i in range(len(rows))
     ]  # fmt: skip
+
+
+def _holds_files(feature: Any) -> bool:
+    """True for the bytes of files, alone or with their path, in the tables of programs that know no type of media."""
+    if isinstance(feature, dict):
+        return "bytes" in feature
+    return getattr(feature, "dtype", None) in ("binary", "large_binary")
 
 
 def _label_column(rows: Any) -> str | None:
