@@ -52,7 +52,9 @@ def test_overrides_reach_any_depth() -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("tokenizer.quantiser.codebook_sizes=[4]", "tokenizer.quantiser is not a known field"),
+        ("tokenizer.quantiser.codebook_sizes=[4]", r"tokenizer.quantiser is not a known field .did you mean quantizer"),
+        ("prior.layer=3", r"prior.layer is not a known field \(did you mean layers\?\)"),
+        ("tokenizer.wxyz=3", r"tokenizer.wxyz is not a known field\.$"),
         (
             "tokenizer.quantizer.codebook_sizes=[1]",
             r"tokenizer.quantizer.codebook_sizes.0.*greater than or equal to 2.*found 1",

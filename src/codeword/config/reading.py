@@ -3,9 +3,10 @@
 import json
 import tomllib
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -128,7 +129,8 @@ def _clause(detail: Any) -> str:
     # pydantic adds the tag of a choice to the path, which the recipe does not contain.
     place = ".".join(f"{part!s:.80}" for part in detail["loc"] if part not in _KINDS) or "the whole"
     if detail["type"] == "extra_forbidden":
-        return f"{place} is not a known field"
+        similar = get_close_matches(str(detail["loc"][-1]), _fields_inside(detail["loc"][:-1]), n=1)
+        return f"{place} is not a known field{f' (did you mean {similar[0]}?)' if similar else ''}"
     if detail["type"] == "missing":
         return f"{place} is missing"
     message = detail["msg"].removeprefix("Value error, ")[:400]  # It may quote the value.
@@ -137,9 +139,20 @@ def _clause(detail: Any) -> str:
     return f"{place}: {message}{shown}"
 
 
-def _kinds(config: type[Config]) -> set[str]:
-    own = {config.model_fields["kind"].default} if "kind" in config.model_fields else set()
-    return own.union(*map(_kinds, config.__subclasses__()))
+def _configs(config: type[Config]) -> list[type[Config]]:
+    return [config, *(one for child in config.__subclasses__() for one in _configs(child))]
 
 
-_KINDS = _kinds(Config)
+def _fields_inside(loc: tuple[int | str, ...]) -> list[str]:
+    """The fields of the configs that can stand at a path in an error of pydantic, which ends in a kind or a field."""
+    last, configs = loc[-1] if loc else None, _configs(Config)
+    fields = [field for config in configs for name, field in config.model_fields.items() if name == last]
+    inside = [part for field in fields for part in (field.annotation, *get_args(field.annotation))]
+    return [name for one in configs if one in inside or last in _kinds([one]) for name in one.model_fields]
+
+
+def _kinds(configs: Sequence[type[Config]]) -> set[str]:
+    return {config.model_fields["kind"].default for config in configs if "kind" in config.model_fields}
+
+
+_KINDS = _kinds(_configs(Config))
