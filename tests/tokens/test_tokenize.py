@@ -257,7 +257,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("kills", "workers"), [(50, 1), (5, 2)])
+@pytest.mark.parametrize(("kills", "workers"), [(20, 1), (3, 2)])
 def test_many_kills_of_whole_processes(
     place: Path, files: Path, tmp_path: Path, ndim: int, kills: int, workers: int
 ) -> None:
