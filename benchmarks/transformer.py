@@ -3,10 +3,11 @@
 import torch
 
 from benchmarks.naive import naive_sample
+from benchmarks.pixelcnn import draw
 from benchmarks.report import Ratio, Report
 from benchmarks.timing import device, interleaved
 from codeword.config import MaskedConfig, PriorModelConfig, TransformerConfig
-from codeword.priors import Sampler, build_prior, walk
+from codeword.priors import build_prior, walk
 from codeword.priors.cell import CellPrior
 
 
@@ -15,7 +16,8 @@ def measure(*, quick: bool) -> Report:
     size = {"layers": 1, "width": 8, "heads": 2, "hidden": 8} if quick else {"layers": 4, "width": 128, "hidden": 512}
     grid, codewords, batch = ((3, 3), 16, 2) if quick else ((8, 8), 512, 64)
     causal = build(TransformerConfig(**size, conditional=False), grid, codewords)
-    masked = build(MaskedConfig(**size, conditional=False), grid, codewords)
+    masked_config = MaskedConfig(**size, conditional=False)
+    masked = build(masked_config, grid, codewords)
     runs = {
         "naive": lambda: naive_sample(causal, batch, draw()),
         "cached": lambda: walk(causal, batch, draw()),
@@ -24,10 +26,8 @@ def measure(*, quick: bool) -> Report:
         "masked, one": lambda: walk(masked, 1, draw()),
     }
     times = interleaved(runs, rounds=2 if quick else 5)
-    shape, passes = " x ".join(map(str, grid)), masked.config.architecture
-    assert isinstance(passes, MaskedConfig)
-    many = f"{shape} grid, batch {batch}, {size['layers']} layers of {size['width']}"
-    masked_walk, cached_walk = f"a masked prior in {passes.passes} passes", "the cached walk of a transformer"
+    many = f"{' x '.join(map(str, grid))} grid, batch {batch}, {size['layers']} layers of {size['width']}"
+    masked_walk, cached_walk = f"a masked prior in {masked_config.passes} passes", "the cached walk of a transformer"
     return Report(
         [
             Ratio(
@@ -59,8 +59,3 @@ def build(architecture: TransformerConfig | MaskedConfig, grid: tuple[int, ...],
         prior = build_prior(PriorModelConfig(architecture=architecture, grid=grid, codebook_sizes=(codewords,)))
     assert isinstance(prior, CellPrior)
     return prior.to(device()).eval()
-
-
-def draw() -> Sampler:
-    """A sampler with the same seed each time."""
-    return Sampler(generator=torch.Generator().manual_seed(0))

@@ -3,10 +3,11 @@
 import torch
 
 from benchmarks.naive import naive_continue
+from benchmarks.pixelcnn import draw
 from benchmarks.report import Ratio, Report
 from benchmarks.timing import device, interleaved
 from codeword.config import PriorModelConfig, WaveNetConfig
-from codeword.priors import Sampler, WaveNet, walk
+from codeword.priors import WaveNet, walk
 
 # 30 layers, as many as the paper's, of powers of two.
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) * 3
@@ -48,8 +49,3 @@ def build(*, dilations: tuple[int, ...] = DILATIONS, width: int = 64, codewords:
         torch.manual_seed(0)
         prior = WaveNet(PriorModelConfig(architecture=architecture, grid=(16,), codebook_sizes=(codewords,)))
     return prior.to(device()).eval()
-
-
-def draw() -> Sampler:
-    """A sampler with the same seed each time."""
-    return Sampler(generator=torch.Generator().manual_seed(0))

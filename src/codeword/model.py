@@ -115,6 +115,11 @@ class Model:
         """
         return upload(lambda folder: self.save_pretrained(folder, compact=compact, card=card), repo, private=private)
 
+    @property
+    def draws(self) -> bool:
+        """True if the model has a trained prior."""
+        return any(True for _ in self.prior.parameters())
+
     @cached_property
     def exact_prior(self) -> Prior:
         """The prior in exact arithmetic, for compressed files. Raises UnsupportedError."""

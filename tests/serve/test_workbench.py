@@ -115,7 +115,7 @@ def test_wrong_questions_are_refused(ndim: int, monkeypatch: pytest.MonkeyPatch)
 def test_a_model_without_a_prior_draws_nothing_and_has_bits() -> None:
     desk = Workbench("tiny", codec_models.model(2, "uniform"))
     codes = some_codes(desk, 0)
-    assert not desk.draws
+    assert not desk.model.draws
     torch.testing.assert_close(desk.bits(codes), torch.full(codes.shape[:-1], 7.0))
     with pytest.raises(UnsupportedError, match="no trained prior"):
         desk.sample(label=None, temperature=1.0, seed=0)

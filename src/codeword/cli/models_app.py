@@ -60,6 +60,8 @@ def sample(
     from codeword.errors import UsageError
     from codeword.priors import Sampler
 
+    if n is not None and n < 1:
+        raise UsageError(f"-n must be 1 or more, not {n}.")
     if given is not None and (label, seconds, codes) != (None, None, None):
         raise UsageError("With --given, the file decides; leave --label, --seconds and --codes out.")
     if inpaint is not None or continued is not None:

@@ -38,11 +38,9 @@ def sample(
     `codes` is the number of leading codes to draw for each cell, by default all; `guidance` is the weight of `Guided`.
     With `force` existing files are replaced.
     """
-    if n is not None and n < 1:
-        raise UsageError(f"-n must be 1 or more, not {n}.")
     model = load(place)
     tokenizer, prior = model.tokenizer, model.prior
-    if prod(prior.grid) == 1:
+    if not model.draws:
         raise UsageError(f"{place} has no trained prior to draw from; train one, or give another model.")
     medium = medium_of(tokenizer.config)
     n = n or medium.samples
@@ -92,8 +90,6 @@ def redraw_part(
     progress: Callable[[int, int], None],
 ) -> list[Path]:
     """Draw the part `mask` of the file `source` n times anew, or `seconds` that follow it; returns the paths."""
-    if n < 1:
-        raise UsageError(f"-n must be 1 or more, not {n}.")
     model = load(place)
     number = None if label is None else _class_number(place, model.tokenizer, label, model.prior.classes)
     asked = Redrawing(mask=mask, seconds=seconds, count=n, label=number, codes=codes, guidance=guidance)

@@ -1,4 +1,4 @@
-"""Codes of a signal of any size, of which a prior draws some cells anew."""
+"""Draw some cells of the codes of a signal of any size anew."""
 
 from collections.abc import Callable
 from math import prod
@@ -25,8 +25,9 @@ def redraw_codes(
     guidance: float = 1.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """Codes (B, *G, n) of whose cells those in `drawn` (*G) bool are drawn anew, with labels (B,)
-    and `guidance` as for `codeword.priors.redraw`.
+    """Draw the cells of codes (B, *G, n) anew where `drawn` (*G) bool is True; returns all codes (B, *G, n).
+
+    `choose`, labels (B,) and `guidance` are those of `codeword.priors.redraw`.
 
     A sequence is walked as a whole, with a context of 512 cells on both sides. A grid that is larger than that of the
     prior is drawn block for block, in raster order; the blocks begin half a block before the first drawn cell.
@@ -37,7 +38,7 @@ def redraw_codes(
         UsageError: as `codeword.priors.redraw`.
     """
     prior = model.prior
-    if prod(prior.grid) == 1:
+    if not model.draws:
         raise UnsupportedError("The model has no trained prior to draw from; take another model.")
     if drawn.shape != codes.shape[1:-1]:
         raise UsageError(f"The mask has {list(drawn.shape)} cells, and the codes {list(codes.shape[1:-1])}.")

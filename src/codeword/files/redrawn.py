@@ -1,4 +1,4 @@
-"""Pictures and recordings of which a model draws a part anew, or that it continues."""
+"""Draw a part of a picture or a recording anew, or continue a recording."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +17,13 @@ from codeword.errors import UsageError
 from codeword.files.paths import check_outputs, is_one_file
 from codeword.media import Medium, medium_of
 from codeword.model import Model
+from codeword.nn.grids import extended
 from codeword.nn.walk import Choose
 
 
 @dataclass(frozen=True)
 class Redrawing:
-    """A wish to draw `count` times the part `mask` of a signal, or `seconds` that follow it.
+    """Settings of `redraw_file`, which draws the part `mask` of a signal, or `seconds` that follow it, `count` times.
 
     Attributes:
         mask: as `Medium.mask` takes it; None to continue the signal.
@@ -70,20 +71,20 @@ def redraw_file(
     paths = [out] if is_one_file(out, medium, asked.count, None) else Medium.sample_paths(medium, out, asked.count)
     check_outputs(paths, inputs=[source], force=force)
     check_class(asked.label, max(model.prior.classes, tokenizer.classes))
+    label = torch.full((asked.count,), asked.label) if asked.label is not None and model.prior.classes else None
+    if asked.guidance != 1 and label is None:
+        raise UsageError("The guidance needs a class of the prior; give the label too, or leave the guidance out.")
     x = torch.cat(list(medium.read(source, config)), 1).long()
     mask = _mask(medium, config, tuple(x.shape[1:]), asked)
     codes = encode_signal(tokenizer, x)[..., : leading_codes(tokenizer, asked.codes)]
     size = tuple(mask.shape)
     # The codes and values that a continuation adds are drawn, so that any will do here.
-    codes, x = _extended(codes, tokenizer.grid(size), first=0), _extended(x, size, first=1)
-    cells = _extended(mask, tuple(n * tokenizer.hop for n in tokenizer.grid(size)), first=0)
+    codes, x = extended(codes, tokenizer.grid(size)), extended(x, size, first=1)
+    cells = extended(mask, tuple(n * tokenizer.hop for n in tokenizer.grid(size)))
     for axis in range(cells.ndim):
         cells = cells.unflatten(axis, (-1, tokenizer.hop)).any(axis + 1)
-    label = torch.full((asked.count,), asked.label) if asked.label is not None and model.prior.classes else None
     many = codes.expand(asked.count, *codes.shape)
     weight = _cross_fade(mask, tokenizer.hop)
-    if asked.guidance != 1 and label is None:
-        raise UsageError("The guidance needs a class of the prior; give the label too, or leave the guidance out.")
     drawn_codes = redraw_codes(model, many, cells, choose, label=label, guidance=asked.guidance, progress=progress)
     for path, one in zip(paths, drawn_codes, strict=True):
         decoder_label = asked.label if tokenizer.classes else None
@@ -109,16 +110,7 @@ def _mask(medium: Medium, config: TokenizerConfig, size: tuple[int, ...], asked:
     if asked.seconds is None:
         raise UsageError("To continue a signal, give the length of the continuation in seconds.")
     added = medium.size_of(asked.seconds, config)
-    return _extended(torch.zeros(size, dtype=torch.bool), (size[0] + added[0],), first=0, value=True)
-
-
-def _extended(x: Tensor, size: tuple[int, ...], *, first: int, value: bool = False) -> Tensor:
-    """x, padded behind with `value` so that its axes from number `first` on have `size`."""
-    after = x.ndim - first - len(size)
-    shape = (*x.shape[:first], *size, *x.shape[x.ndim - after :])
-    padded = x.new_full(shape, value)
-    padded[tuple(slice(0, n) for n in x.shape)] = x
-    return padded
+    return extended(torch.zeros(size, dtype=torch.bool), (size[0] + added[0],), value=True)
 
 
 def _cross_fade(mask: Tensor, hop: int) -> Tensor:

@@ -30,7 +30,7 @@ class Window(NamedTuple):
 class Neighbourhood:
     """The cells that each cell of `grid` attends to: itself, and others at an offset that `trained` has.
 
-    If it is `causal`, these are the cells before it.
+    With `causal`, the others are those before it in raster order.
 
     Attributes:
         count: the number of different offsets between the cells of `trained`.

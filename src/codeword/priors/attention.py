@@ -14,8 +14,8 @@ from codeword.priors.cell import CellPrior
 class AttentionPrior(CellPrior):
     """Residual layers of attention over the cells of a grid of any size (Vaswani et al. 2017).
 
-    A cell attends to others at the offsets that the grid of training has, with a bias for each offset; of a grid as
-    large as that, it sees all of them, or with `causal` all before it.
+    A cell attends to itself and to others at the offsets that the grid of training has, with a bias for each offset. In
+    a grid no larger than that of training these are all cells, or with `causal` all cells before it.
     """
 
     any_grid: ClassVar[bool] = True

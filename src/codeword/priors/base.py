@@ -99,13 +99,13 @@ class Prior(Pretrained):
         """`log_prob` of arguments that were checked; `counts` as in `forward`."""
 
     def order(self, grid: tuple[int, ...]) -> Tensor:
-        """The numbers (cells,) in raster order of the cells of `grid`, in the order of the walk."""
+        """The cells of `grid` as the walk visits them: (cells,), each by its number in raster order."""
         return torch.arange(prod(grid))
 
     def redrawing(self, drawn: Tensor) -> "Prior":
-        """The prior for walks that draw the cells in `drawn` (*G) bool, where others are known.
+        """This prior for a walk in which only the cells where `drawn` (*G) bool is True are drawn.
 
-        If it can have any order, the known cells are first.
+        A prior that can walk in any order visits the other cells, which are known, first.
         """
         return self
 
@@ -197,12 +197,13 @@ def walk(
         taken.append(symbols)
         progress(i + 1)
     in_order = torch.stack(taken, 1).view(batch, -1, codes)
-    # The place of each cell in the order, by numpy, because exact priors sort nothing.
+    # Sorted by numpy: a test lists the operations of PyTorch that an exact prior may use, and sorting is none of them.
     places = torch.from_numpy(prior.order(grid).cpu().numpy().argsort())
     return in_order.index_select(1, places.to(in_order.device)).view(batch, *grid, codes)
 
 
 def named(grid: tuple[int, ...]) -> str:
+    """A grid for messages, as in "8 x 8"."""
     return " x ".join(map(str, grid))
 
 

@@ -50,7 +50,7 @@ class ExactTransformer(ExactPrior):
     def _of_signals(self, some: slice) -> "ExactTransformer":
         part = copy(self)
         part._guess = None if self._guess is None else self._guess[some]
-        part._given = [own and Memory(own.keys[some], own.values[some]) for own in self._given]
+        part._given = [None if own is None else Memory(own.keys[some], own.values[some]) for own in self._given]
         return part
 
     def remember(self, codes: Tensor, label: Tensor | None, end: Tensor) -> tuple[ExactMemory, Tensor]:

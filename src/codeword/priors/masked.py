@@ -1,6 +1,7 @@
 """Masked transformer: many cells at a time, in any order."""
 
 from copy import copy
+from functools import lru_cache
 from itertools import pairwise
 from math import ceil, cos, log, pi, prod
 from typing import ClassVar, cast
@@ -147,6 +148,7 @@ def pass_ends(cells: int, passes: int) -> list[int]:
     return [max(n, least) for n, least in zip(known, range(1, passes + 1), strict=True)]
 
 
+@lru_cache(maxsize=64)
 def halton_order(grid: tuple[int, ...]) -> Tensor:
     """The numbers (cells,) in raster order of the cells of a grid, as a Halton sequence meets them."""
     # A box of the sequence's own, smaller than a cell in each axis, fits into each cell, and holds one of these points.

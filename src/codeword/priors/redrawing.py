@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.arguments import check_codes
 from codeword.errors import UsageError
+from codeword.nn.grids import extended
 from codeword.nn.walk import Choose
 from codeword.priors.base import Prior, named, walk
 from codeword.priors.guided import guided
@@ -24,12 +24,12 @@ def redraw(
     guidance: float = 1.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
-    """Codes (B, *G, n) whose cells in `drawn` (*G) bool `choose` takes anew, given the others.
+    """Draw the cells of codes (B, *G, n) anew where `drawn` (*G) bool is True; returns all codes (B, *G, n).
 
-    `guidance` is the weight of `guided` for the labels (B,).
-
-    A prior whose order is fixed gives each cell only those before it. One that walks no other grid than its own, which
-    is larger, walks that one, and the cells beyond `codes` are dropped.
+    `choose` takes the new symbols, as in `walk`. They depend on the known cells that the prior visits before them: on
+    all known cells for a masked prior, and on those before them in raster order for the others. `guidance` is the
+    weight of `guided` for the labels (B,). A prior that walks its own grid only, which is larger than that of the
+    codes, walks all of it, and the cells beyond are dropped.
 
     Raises:
         UnsupportedError: this prior walks no such grid, or does not serve this number of codes.
@@ -43,9 +43,8 @@ def redraw(
         )
     smaller = all(n <= own for n, own in zip(grid, prior.grid, strict=True))
     walked = prior.grid if smaller and not prior.any_grid else grid
-    beyond = [n for cells, own in zip(reversed(walked), reversed(grid), strict=True) for n in (0, cells - own)]
-    asked = F.pad(drawn, beyond, value=True)
-    known = F.pad(codes, [0, 0, *beyond]).flatten(1, -2)
+    asked = extended(drawn, walked, value=True)
+    known = extended(codes, walked, first=1).flatten(1, -2)
     prior = prior.redrawing(asked)
     order = prior.order(walked)
     open_cells = asked.flatten()[order].tolist()

@@ -69,14 +69,9 @@ class Workbench:
             "sample_rate": tokenizer.config.sample_rate,
             "voices": list(tokenizer.config.classes),
             "classes": prior.classes,
-            "draws": self.draws,
+            "draws": self.model.draws,
             "fingerprint": self.model.fingerprint,
         }
-
-    @property
-    def draws(self) -> bool:
-        """True if the model has a trained prior."""
-        return any(True for _ in self.model.prior.parameters())
 
     def open(self, content: bytes, suffix: str) -> Opened:
         """Read and encode the content of a file with this suffix.
@@ -139,7 +134,7 @@ class Workbench:
         Raises:
             UsageError: the codes are out of range, the mask is of another grid, or there is no such class.
         """
-        if not self.draws:
+        if not self.model.draws:
             raise UnsupportedError(f"The model {self.name} has no trained prior to draw from; take another model.")
         codes = self.tokenizer.check_codes(codes, batched=False)
         check_class(label, self.model.prior.classes)

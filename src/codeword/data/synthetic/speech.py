@@ -45,21 +45,20 @@ class SyntheticSpeech(Recordings):
     in_memory = True
 
     def __init__(self, config: SyntheticSpeechConfig, split: Split) -> None:
-        self.speed_changes_class = config.says == "syllables"
-        voices, shapes = [voice.name for voice in VOICES], list(SHAPE_NAMES)
+        syllables = self.speed_changes_class = config.says == "syllables"
+        classes = tuple(voice.name for voice in VOICES) if syllables else tuple(SHAPE_NAMES)
         self._phones: list[tuple[Phone, ...]] = []
         self._pcm = []
         recordings = []
         for i in range(getattr(config, split)):
             rng = np.random.default_rng([get_args(Split).index(split), i])
-            voice, shape = i % len(voices), shapes[i % len(shapes)]
-            phones = tuple(_utterance(rng) if config.says == "syllables" else _name(shape, rng))
-            wave = speak(phones, VOICES[voice], sample_rate=config.sample_rate, rng=rng)
+            label = classes[i % len(classes)]
+            phones = tuple(_utterance(rng) if syllables else _name(label, rng))
+            wave = speak(phones, VOICES[i % len(VOICES)], sample_rate=config.sample_rate, rng=rng)
             self._phones.append(phones)
             self._pcm.append(np.rint(wave * 32767).astype(np.int16))
-            speaker = voices[voice] if config.says == "syllables" else shape
-            recordings.append(Recording(f"{split}-{i:04}", None, speaker, len(wave)))
-        super().__init__(config, recordings, classes=tuple(voices if config.says == "syllables" else shapes))
+            recordings.append(Recording(f"{split}-{i:04}", None, label, len(wave)))
+        super().__init__(config, recordings, classes=classes)
 
     def phones(self, i: int) -> tuple[Phone, ...]:
         return self._phones[i]

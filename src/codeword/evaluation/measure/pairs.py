@@ -57,8 +57,9 @@ def measure_pairs(
             size, noun, other = tuple(signals[n].shape[2:]), nouns[n], nouns[1 - n]
             shown = {f"accuracy_{noun}": signals[n]}
             shown[f"accuracy_reconstruction_{noun}"] = tokenizers[n].decode(codes[n], size=size)
+            conditioned = prior.given(1 - n, codes[1 - n])
             for end, weight, draw in draws:
-                drawn = walk(guided(prior.given(1 - n, codes[1 - n]), prior.parts[n], weight), len(batch.x), draw)
+                drawn = walk(guided(conditioned, prior.parts[n], weight), len(batch.x), draw)
                 shown[f"coherence_{noun}_given_{other}{end}"] = tokenizers[n].decode(drawn, size=size)
             for name, x in shown.items():
                 right[name].append(judge(x).argmax(1) == batch.label)
@@ -106,5 +107,5 @@ def _pair_metrics(bits: dict[str, Tensor], nouns: list[str]) -> dict[str, Metric
 
 def _shuffled(rows: Tensor) -> Tensor:
     """Rows (B, ...) in an order in which each is at another place."""
-    # By less than half of them: drawn data sets repeat their classes in order, and would else stay in their classes.
+    # Not by half of them: drawn data sets repeat their classes in order, and such a shift could keep the class.
     return rows.roll(max(1, len(rows) // 2 - 1), 0)

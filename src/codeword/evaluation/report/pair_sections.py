@@ -54,10 +54,8 @@ def _pair(pairs: ReportPairs, i: int) -> Iterator[Section]:
                 f"{_other(pairs, medium)} of this pair, above without and below with guidance {pairs.guidance:g}."
             )
         else:
-            draw, caption = (
-                partial(_spectrograms, medium, i),
-                f"Left is the {medium.noun}, and right its reconstruction.",
-            )
+            draw = partial(_spectrograms, medium, i)
+            caption = f"Left is the {medium.noun}, and right its reconstruction."
         if not i:
             caption += (
                 f" The pairs are the first of each class in the {pairs.split} split. Temperature 1, seed "
@@ -78,7 +76,7 @@ def _players(pairs: ReportPairs, medium: PairMedium, i: int) -> Iterator[tuple[s
     assert config.sample_rate is not None
     rows = {
         f"The {medium.noun}": {"original": medium.x[i], "reconstruction": medium.decoded[i]},
-        drawn_for: {f"{n}": x for n, x in enumerate(medium.drawn[i], 1)},
+        drawn_for: {str(n): x for n, x in enumerate(medium.drawn[i], 1)},
         f"{drawn_for}, with guidance {pairs.guidance:g}": {f"guided {n}": x for n, x in enumerate(medium.guided[i], 1)},
     }
     for label, sounds in rows.items():
