@@ -231,7 +231,8 @@ def tokenize(
 
     Args:
         data_: A folder of images or recordings (subfolders are labels), cifar10, librispeech or their folder, tar
-            archives as in shard-{000..003}.tar, a .parquet file, hf:owner/name, or a folder of those.
+            archives as in shard-{000..003}.tar, a .parquet file, an http(s) address of either, hf:owner/name, or a
+            folder of those.
         out: The folder for the shards and their manifest.
         split: train, valid or test of CIFAR-10, or any split of a data set of the Hub, by default train; of a folder,
             the files that recipes give to that split, by default all.
@@ -249,8 +250,9 @@ def tokenize(
     if limit is not None and limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {limit}.")
     config = load(model).tokenizer.config
+    # Before the bar, because a download shows its own.
+    items = list_items(data_, config, split=split, subsets=tuple(subset or ()), limit=limit)
     with show.bar("tokenizing") as progress:
-        items = list_items(data_, config, split=split, subsets=tuple(subset or ()), limit=limit)
         done = tokens.tokenize(
             model, items, out, shard_items=shard_items, workers=workers, engine=engine, effort=effort, progress=progress
         )

@@ -120,8 +120,8 @@ class SourceConfig(Config):
     """Fields of every set of signals that lie in archives, in Parquet files or on the Hugging Face Hub."""
 
     source: str
-    """`shards/{000..009}.tar` in the layout of WebDataset, a .parquet file or a folder of them, `hf:owner/name` on the
-    Hugging Face Hub, a folder of `datasets.save_to_disk`, or a folder of files."""
+    """`shards/{000..009}.tar` in the layout of WebDataset, a .parquet file or a folder of them, an http(s) address of
+    either, `hf:owner/name` on the Hugging Face Hub, a folder of `datasets.save_to_disk`, or a folder of files."""
     split: str = "train"
     """The split of a data set of the Hugging Face Hub; it is divided further."""
     column: str | None = None

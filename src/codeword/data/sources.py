@@ -1,7 +1,7 @@
 """Data sets in tar archives, in Parquet files or on the Hugging Face Hub, read where they are, by index.
 
-Nothing is unpacked. Archives are listed once, by their headers; each signal is then read from its place, so a resumed
-training goes on with the same signals, and processes read disjoint ones.
+Files on the web are downloaded once; nothing is unpacked. Archives are listed once, by their headers; each signal is
+then read from its place, so a resumed training goes on with the same signals, and processes read disjoint ones.
 """
 
 import logging
@@ -35,7 +35,7 @@ class ImageSource(Pictures):
     The classes are the labels of all images, sorted; if an image has none, there are no classes.
 
     Raises:
-        DataError: the source is missing or damaged, or holds too few images.
+        DataError: the source is missing, damaged or cannot be downloaded, or holds too few images.
     """
 
     def __init__(self, config: ImageSourceConfig, split: Split) -> None:
@@ -62,7 +62,7 @@ class AudioSource(Recordings):
     reads every recording of the split once, for its length.
 
     Raises:
-        DataError: the source is missing or damaged, or holds too few recordings.
+        DataError: the source is missing, damaged or cannot be downloaded, or holds too few recordings.
     """
 
     def __init__(self, config: AudioSourceConfig, split: Split) -> None:
@@ -74,7 +74,7 @@ class AudioSource(Recordings):
         self._items = [item for item in chosen if lengths[item]]
         readable = {item.id for item in self._items}
         names = [item.id for item in chosen]
-        skipped += unreadable(names, readable, root=Path(config.source), kind="recordings", split=split)
+        skipped += unreadable(names, readable, root=config.source, kind="recordings", split=split)
         labels = {item.id: item.class_name() for item in items}
         speakers = _classes(labels[item.id] for item in _chosen(items, "train", config))
         super().__init__(

@@ -27,10 +27,10 @@ STALL_S = 30.0
 
 @dataclass(frozen=True)
 class Source:
-    """Address of a file, its largest allowed size, and the MD5 that its publisher states."""
+    """Address of a file, its largest allowed size, and the MD5 that its publisher states, or None."""
 
     url: str
-    md5: str
+    md5: str | None
     max_bytes: int
 
 
@@ -123,27 +123,29 @@ def download(source: Source, path: Path, *, stall_s: float = STALL_S, pause_s: f
     """Download `source` to `path`. The incomplete file is `path`.part, and a later call continues it.
 
     A broken connection, or one without data for `stall_s` seconds, is retried after 2 * `pause_s` seconds;
-    each further pause is twice as long. The file is renamed to `path` after its checksum is verified.
+    each further pause is twice as long. The file is renamed to `path` after its checksum is verified. Without a
+    checksum, a file at `path` is taken as it is, and an incomplete one is continued if the server says that the file is
+    still the same.
 
     Raises:
         DataError: no answer after all tries, more bytes than `max_bytes`, or the wrong checksum.
     """
-    if path.is_file() and _md5(path) == source.md5:
+    if path.is_file() and (source.md5 is None or _md5(path) == source.md5):
         return
     part = path.with_name(path.name + ".part")
     resumed = part.exists()
     _receive_all(source, part, stall_s=stall_s, pause_s=pause_s)
-    if (md5 := _md5(part)) != source.md5 and resumed:
+    while source.md5 is not None and (md5 := _md5(part)) != source.md5:
+        part.unlink()
+        if not resumed:
+            raise DataError(
+                f"{source.url} served a file with MD5 {md5} instead of {source.md5}; it was deleted. Try again later."
+            )
         # The part of an earlier run may be from another version of the file, so start once more from the beginning.
-        part.unlink()
+        resumed = False
         _receive_all(source, part, stall_s=stall_s, pause_s=pause_s)
-        md5 = _md5(part)
-    if md5 != source.md5:
-        part.unlink()
-        raise DataError(
-            f"{source.url} served a file with MD5 {md5} instead of {source.md5}; it was deleted. Try again later."
-        )
     part.replace(path)
+    _version_file(part).unlink(missing_ok=True)
 
 
 def extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
@@ -228,8 +230,13 @@ def _receive_all(source: Source, part: Path, *, stall_s: float, pause_s: float) 
 
 def _receive(source: Source, part: Path, stall_s: float, show: Callable[[int, int | None], None]) -> None:
     """One attempt: append the missing bytes to `part`. Raises httpx.HTTPError if the connection breaks."""
-    received = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={received}-"} if received else {})}
+    received, version = part.stat().st_size if part.exists() else 0, _version_file(part)
+    headers = {"Accept-Encoding": "identity"}
+    if received and source.md5 is not None:
+        headers["Range"] = f"bytes={received}-"
+    elif received and version.exists():
+        # Without a checksum, only the version that the server named can tell whether the parts fit together.
+        headers |= {"Range": f"bytes={received}-", "If-Range": version.read_text()}
     with httpx.stream("GET", source.url, headers=headers, timeout=stall_s, follow_redirects=True) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # `part` is complete; the checksum is compared later.
@@ -240,17 +247,26 @@ def _receive(source: Source, part: Path, stall_s: float, show: Callable[[int, in
         received = received if resumed else 0
         announced = response.headers.get("Content-Length", "")
         total = received + int(announced) if announced.isdigit() else None
+        if not resumed and source.md5 is None:
+            name = response.headers.get("ETag") or response.headers.get("Last-Modified")
+            version.write_text(name) if name else version.unlink(missing_ok=True)
         with part.open("ab" if resumed else "wb") as file:
             # Chunks are written as they arrive, because a buffer would be lost if the connection breaks.
             for chunk in itertools.chain([b""], response.iter_raw()):
                 received += len(chunk)
                 if max(received, total or 0) > source.max_bytes:
                     part.unlink()
+                    version.unlink(missing_ok=True)
                     raise DataError(
                         f"{source.url} serves more than the expected {source.max_bytes:,} bytes; nothing was kept."
                     )
                 file.write(chunk)
                 show(received, total)
+
+
+def _version_file(part: Path) -> Path:
+    """The file that holds the ETag or the date of what an incomplete file is a part of."""
+    return part.with_name(part.name + ".version")
 
 
 def _md5(path: Path) -> str:

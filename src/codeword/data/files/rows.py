@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from codeword.data.files.web import fetch_again, is_address, local_copy, public_name
 from codeword.errors import DataError, UsageError, reason
 
 HUB = "hf:"
@@ -13,7 +14,10 @@ HUB = "hf:"
 
 @dataclass(frozen=True)
 class HubSplit:
-    """One split of a data set: owner/name, a .parquet file, or a folder of .parquet files or of `save_to_disk`."""
+    """One split of a data set: owner/name, a .parquet file or its address, or a folder.
+
+    The folder is one of .parquet files or of `save_to_disk`.
+    """
 
     dataset: str
     split: str
@@ -29,7 +33,7 @@ def open_rows(origin: HubSplit) -> Any:
     """The `datasets.Dataset` of a split, without decoding.
 
     Raises:
-        DataError: the split cannot be opened.
+        DataError: the split cannot be downloaded or opened.
         UsageError: the package `datasets` is missing.
     """
     try:
@@ -38,7 +42,7 @@ def open_rows(origin: HubSplit) -> Any:
         raise UsageError(
             "Data sets of the Hugging Face Hub need the package datasets; run `pip install 'codeword[tokens]'`."
         ) from error
-    path = Path(origin.dataset)
+    path = local_copy(origin.dataset)
     try:
         if path.suffix == ".parquet" or any(path.glob("*.parquet")):
             files = [str(file) for file in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
@@ -49,8 +53,9 @@ def open_rows(origin: HubSplit) -> Any:
         else:
             rows = load_dataset(origin.dataset, split=origin.split)
     except Exception as error:  # Errors of `datasets`, of the network, and of damaged files.
+        advice = f"; {fetch_again(origin.dataset)}" if is_address(origin.dataset) else ""
         raise DataError(
-            f"{origin.dataset} has no split {origin.split} that can be opened ({reason(error)})."
+            f"{public_name(origin.dataset)} has no split {origin.split} that can be opened ({reason(error)}){advice}."
         ) from error
     for name, feature in rows.features.items():
         if isinstance(feature, Image | Audio):

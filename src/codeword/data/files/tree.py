@@ -136,7 +136,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def unreadable(names: Sequence[str], readable: Collection[str], *, root: Path, kind: str, split: Split) -> list[str]:
+def unreadable(
+    names: Sequence[str], readable: Collection[str], *, root: Path | str, kind: str, split: Split
+) -> list[str]:
     """Return the names that are not in `readable`, and log one warning that lists them.
 
     Raises:

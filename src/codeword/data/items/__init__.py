@@ -12,6 +12,7 @@ from codeword.data.base import Split
 from codeword.data.cifar10 import find_cifar10
 from codeword.data.files.root import data_root
 from codeword.data.files.rows import HUB, HubSplit, is_saved
+from codeword.data.files.web import is_address, suffix_of
 from codeword.data.items.folder import list_cifar10, list_folder, list_librispeech
 from codeword.data.items.hub import DEFAULT, Columns, list_rows
 from codeword.data.items.items import Item, ItemContent, check_items
@@ -37,11 +38,12 @@ def list_items(
     """List the first `limit` items of `data` for a tokenizer with this config; the order is always the same.
 
     `data` is a folder of files, "librispeech" or "cifar10" (below $CODEWORD_DATA) or the folder of one of them, tar
-    archives such as `shard-{000..003}.tar`, `hf:owner/name`, a .parquet file, or a folder with .parquet files or from
-    `datasets.save_to_disk`. `split` is a split of data with splits, `subsets` are subsets of LibriSpeech.
+    archives such as `shard-{000..003}.tar`, a .parquet file, an http(s) address of either, `hf:owner/name`, or a folder
+    with .parquet files or from `datasets.save_to_disk`. `split` is a split of data with splits, `subsets` are subsets
+    of LibriSpeech.
 
     Raises:
-        DataError: the data is missing, or contains no signal for this tokenizer.
+        DataError: the data is missing or cannot be downloaded, or contains no signal for this tokenizer.
         UsageError: the data has no splits or subsets, or the tokenizer is for another medium.
     """
     return items_of_medium(data, medium_of(config), split=split, subsets=subsets)[:limit]
@@ -61,6 +63,7 @@ def items_of_medium(
     if split not in (None, *get_args(Split)) and kind != "rows":
         raise UsageError(f"There is no split {split!r}; there are {', '.join(get_args(Split))}.")
     path = data_root(None) if data in _NAMED else Path(data.removeprefix(HUB)).expanduser()
+    place = data if is_address(data) else str(path)
     items: list[Item]
     match kind:
         case "cifar10":
@@ -68,9 +71,9 @@ def items_of_medium(
         case "librispeech":
             items = list_librispeech(path, subsets=subsets)
         case "archives":
-            items = list_archives(expand(str(path)), medium=medium)
+            items = list_archives(expand(place), medium=medium)
         case "rows":
-            items = list_rows(HubSplit(str(path), split or "train"), medium=medium, columns=columns)
+            items = list_rows(HubSplit(place, split or "train"), medium=medium, columns=columns)
         case _:
             items = list_folder(path, medium=medium, split=split)  # type: ignore[arg-type]
     check_items(items, data)
@@ -86,10 +89,13 @@ def kind_of(data: str, medium: Medium) -> str:
     path = Path(data).expanduser()
     if data in _NAMED:
         return data
-    if data.startswith(HUB) or path.suffix == ".parquet":
+    suffix = suffix_of(data)
+    if data.startswith(HUB) or suffix == ".parquet":
         return "rows"
-    if path.suffix == ".tar":
+    if suffix == ".tar":
         return "archives"
+    if is_address(data):
+        raise DataError(f"{data} is no address of a .tar or a .parquet; give one of these, or a folder.")
     if not path.is_dir():
         raise DataError(
             f"There is no folder {data}; give one, or cifar10, librispeech, a .tar, a .parquet or hf:owner/name."

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codeword.data.files.rows import HubSplit, open_rows
+from codeword.data.files.web import public_name
 from codeword.data.items.items import Item, ItemContent, as_file
 from codeword.errors import DataError
 from codeword.media import Medium
@@ -85,9 +86,10 @@ def list_rows(origin: HubSplit, *, medium: Medium, columns: Columns = DEFAULT) -
     label_column = columns.label or _label_column(rows)
     # The mean size, because reading the size of each row would read all of the data.
     size_bytes = rows.data.nbytes // max(1, len(rows))
+    place = public_name(origin.dataset)
     return [
         RowItem(
-            id=(name := f"{origin.split}/{i:08}"), source=f"{origin.dataset}:{name}", size_bytes=size_bytes,
+            id=(name := f"{origin.split}/{i:08}"), source=f"{place}:{name}", size_bytes=size_bytes,
             origin=origin, column=column, label_column=label_column, index=i,
         )
         for i in range(len(rows))

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from codeword.data.files.web import fetch_again, is_address, local_copy, public_name
 from codeword.data.items.items import BrokenItem, Item, ItemContent, as_file
 from codeword.errors import DataError, UsageError
 from codeword.media import Medium
@@ -39,9 +40,9 @@ class _Member:
 
 @dataclass(frozen=True, kw_only=True)
 class MemberItem(Item):
-    """A media file in an archive; its label is in a member of the same key, .cls or .json."""
+    """A media file in an archive, a path or an address; its label is in a member of the same key, .cls or .json."""
 
-    archive: Path
+    archive: str
     member: _Member
     label: _Member | None
 
@@ -56,40 +57,45 @@ class MemberItem(Item):
             yield ItemContent(path, label)
 
 
-def expand(pattern: str) -> list[Path]:
-    """Expand a pattern such as `a-{000..003}.tar` to paths, here four. Raises UsageError."""
+def expand(pattern: str) -> list[str]:
+    """Expand a pattern such as `a-{000..003}.tar` to names, here four. Raises UsageError."""
     braces = _BRACES.search(pattern)
     if braces is None:
-        return [Path(pattern)]
+        return [pattern]
     first, last = int(braces[1]), int(braces[2])
     if not first <= last < first + _MAX_ARCHIVES:
         raise UsageError(f"{pattern} counts from {first} to {last}; count upward, at most {_MAX_ARCHIVES:,} archives.")
     return [
-        path
+        name
         for number in range(first, last + 1)
-        for path in expand(f"{pattern[: braces.start()]}{number:0{len(braces[1])}}{pattern[braces.end() :]}")
+        for name in expand(f"{pattern[: braces.start()]}{number:0{len(braces[1])}}{pattern[braces.end() :]}")
     ]
 
 
-def list_archives(paths: Sequence[Path], *, medium: Medium) -> list[Item]:
-    """The media files in archives, in their order; the unreadable rest of an archive is one `BrokenItem`.
+def list_archives(names: Sequence[str], *, medium: Medium) -> list[Item]:
+    """The media files in archives, paths or addresses, in order; the unreadable rest of an archive is one `BrokenItem`.
 
     Each link with a name of the medium is a `BrokenItem` too, and each member that a later one of its name replaces.
 
     Raises:
-        DataError: an archive is missing, or none holds any such file.
+        DataError: an archive is missing or cannot be downloaded, or none holds any such file.
     """
+    paths = [Path(public_name(name)) for name in names]
     parent = Path(os.path.commonpath([path.parent for path in paths]))
-    items = [item for path in paths for item in _items(path, path.relative_to(parent).as_posix(), medium)]
+    items = [
+        item
+        for archive, path in zip(names, paths, strict=True)
+        for item in _items(archive, escape_name(path.relative_to(parent).as_posix()), medium)
+    ]
     if not items:
-        raise DataError(f"{paths[0]} holds no {medium.name}; check the archive.")
+        raise DataError(f"{public_name(names[0])} holds no {medium.name}; check the archive.")
     return items
 
 
-def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
+def _items(archive: str, name: str, medium: Medium) -> Iterator[Item]:
     members: dict[str, _Member] = {}
     broken: list[BrokenItem] = []
-    name, source = escape_name(name), escape_name(str(path))
+    source, path = escape_name(public_name(archive)), local_copy(archive)
     damage = None
 
     def leave_out(key: str, start: int, reason: str) -> None:
@@ -98,8 +104,8 @@ def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
         broken.append(BrokenItem(id=f"{name}/{place}", source=f"{source}:{place}", reason=f"{source}:{key} {reason}."))
 
     try:
-        with _Headers(path) as headers, tarfile.TarFile(fileobj=headers) as archive:
-            while (member := archive.next()) is not None:
+        with _Headers(path) as headers, tarfile.TarFile(fileobj=headers) as tar:
+            while (member := tar.next()) is not None:
                 key, suffix = escape_name(member.name), Path(member.name).suffix.lower()
                 regular = member.isreg() and not member.issparse()
                 if suffix in medium.suffixes and not (regular or member.isdir()):
@@ -110,7 +116,7 @@ def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
                 if regular:
                     members[key] = _Member(member.offset_data, member.size, suffix)
             # tarfile treats a damaged header as the end of the archive; the real end is zeros or the end of the file.
-            headers.seek(archive.offset)
+            headers.seek(tar.offset)
             if any(headers.read(tarfile.BLOCKSIZE)):
                 damage = "a header is damaged"
     except FileNotFoundError as error:
@@ -118,16 +124,20 @@ def _items(path: Path, name: str, medium: Medium) -> Iterator[Item]:
     except Exception as error:
         # tarfile raises many kinds of errors on invalid bytes: TarError, ValueError, OSError, RecursionError, ...
         damage = str(error) or type(error).__name__
+    if damage and not members and is_address(archive):
+        # Mostly a page of HTML, which is not worth keeping.
+        path.unlink(missing_ok=True)
+        raise DataError(f"{source} is no tar archive ({damage}); check the address.")
     labels = {_key(key): content for key, content in members.items() if content.suffix in (".json", ".cls")}
     for key, content in members.items():
         if content.suffix in medium.suffixes:
             yield MemberItem(
                 id=f"{name}/{key}", source=f"{source}:{key}", size_bytes=content.size_bytes,
-                archive=path, member=content, label=labels.get(_key(key)),
+                archive=archive, member=content, label=labels.get(_key(key)),
             )  # fmt: skip
     yield from broken
     if damage:
-        reason = f"{path} is damaged after its first {len(members):,} members ({damage}); fetch it again."
+        reason = f"{source} is damaged after its first {len(members):,} members ({damage}); {fetch_again(archive)}."
         yield BrokenItem(id=name, source=source, reason=reason)
 
 
@@ -146,17 +156,17 @@ def _key(name: str) -> str:
     return folder + slash + last.partition(".")[0]
 
 
-def _content(archive: Path, member: _Member, source: str, *, max_bytes: int) -> Iterator[bytes]:
+def _content(archive: str, member: _Member, source: str, *, max_bytes: int) -> Iterator[bytes]:
     """The content of a member in chunks. Raises DataError if its size is not in 0..`max_bytes`, or it is incomplete."""
     if not 0 <= member.size_bytes <= max_bytes:
         raise DataError(f"{source} has a {member.suffix} of {member.size_bytes:,} bytes; {max_bytes:,} are allowed.")
     try:
-        file = archive.open("rb")
+        file = local_copy(archive).open("rb")
     except OSError as error:
         raise DataError(f"{archive} cannot be read ({error.strerror}); check that it still exists.") from error
     with file:
         if member.start + member.size_bytes > os.fstat(file.fileno()).st_size:
-            raise DataError(f"{source} is cut short: the archive ends inside it; fetch it again.")
+            raise DataError(f"{source} is cut short: the archive ends inside it; {fetch_again(archive)}.")
         file.seek(member.start)
         left = member.size_bytes
         while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
@@ -164,7 +174,7 @@ def _content(archive: Path, member: _Member, source: str, *, max_bytes: int) -> 
             yield chunk
 
 
-def _label(archive: Path, member: _Member, source: str) -> str | None:
+def _label(archive: str, member: _Member, source: str) -> str | None:
     """The content of a .cls, or the label, speaker or class in a .json. Raises DataError."""
     content = b"".join(_content(archive, member, source, max_bytes=MAX_LABEL_BYTES))
     try:
