@@ -170,16 +170,20 @@ def test_requests_beyond_the_queue_are_told_to_wait(monkeypatch: pytest.MonkeyPa
     assert asyncio.run(several()) == [200, 503, 503, 503]
 
 
-def test_ctrl_c_stops_the_command_and_is_no_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "codeword", "serve", "--model", "images", "--port", str(port)]
+@pytest.mark.parametrize(("host", "name"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_ctrl_c_stops_the_command_and_is_no_error(host: str, name: str) -> None:
+    try:
+        with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
+            port = free.getsockname()[1]
+    except OSError as error:
+        pytest.skip(f"This machine has no {host}: {error}")
+    command = [sys.executable, "-m", "codeword", "serve", "--model", "images", "--host", host, "--port", str(port)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        assert f"The page is at http://127.0.0.1:{port}".encode() in process.stderr.readline()
+        assert f"The page is at http://{name}:{port} ".encode() in process.stderr.readline()
         while True:  # Until the server has its handlers of signals, which is before it answers.
             with suppress(httpx.ConnectError):
-                assert httpx.get(f"http://127.0.0.1:{port}/api/models", timeout=60).status_code == 200
+                assert httpx.get(f"http://{name}:{port}/api/models", timeout=60).status_code == 200
                 break
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

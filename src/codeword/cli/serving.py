@@ -28,15 +28,16 @@ def serve(models: Sequence[str], *, host: str, port: int) -> None:
     server = uvicorn.Server(
         uvicorn.Config(build_app(benches, hosts=() if local else ("*",)), host=host, port=port, log_level="warning")
     )
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
         except OSError as error:
             raise UsageError(
-                f"Cannot listen at {host}:{port}: {error.strerror}; choose another --port or --host."
+                f"Cannot listen at {address}: {error.strerror}; choose another --port or --host."
             ) from error
-        show.say(f"The page is at http://{host}:{port} (Ctrl-C stops it).")
+        show.say(f"The page is at http://{address} (Ctrl-C stops it).")
         # Ctrl-C is the way to stop it, and no error; uvicorn finishes its answers and raises the interrupt again.
         with suppress(KeyboardInterrupt):
             server.run([listening])

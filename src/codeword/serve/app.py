@@ -32,7 +32,7 @@ MOST_WAITING = 8
 """Requests that may wait for their turn; the models work on one at a time, because each uses all cores."""
 
 _STATIC = resources.files("codeword.serve") / "static"
-_LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]", "testserver")
+_LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "[::1]", "testserver")
 _TYPES = {"png": "image/png", "wav": "audio/wav", "cw": "application/octet-stream"}
 # The page needs no address but its own; sounds and pictures are made in it.
 _POLICY = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' data: blob:; frame-ancestors 'none'"
