@@ -12,6 +12,7 @@ from codeword.files.paths import (
     Outcome,
     StrPath,
     Targets,
+    as_model,
     check_outputs,
     class_number,
     is_one_file,
@@ -20,7 +21,8 @@ from codeword.files.paths import (
 )
 from codeword.media import medium_of
 from codeword.media.base import SEVERAL, Signal
-from codeword.pretrained import load, pretrained_with
+from codeword.model import Model
+from codeword.pretrained import pretrained_with
 from codeword.store import RECIPE_FILE, atomic_file, distinct
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def compress(
     paths: StrPath | Sequence[StrPath],
     out: StrPath,
     *,
-    model: StrPath | None = None,
+    model: StrPath | Model | None = None,
     lossless: bool = False,
     codes: int | None = None,
     speaker: str | None = None,
@@ -45,8 +47,8 @@ def compress(
     Args:
         paths: one path or several, of files or of folders with files.
         out: the compressed file.
-        model: a run, a model folder, a repository of the Hugging Face Hub or the name of a model in the package; by
-            default the one in the package for the medium of the files.
+        model: a loaded model, a run, a model folder, a repository of the Hugging Face Hub or the name of a model in the
+            package; by default the one in the package for the medium of the files.
         lossless: store the signal itself after its codes.
         codes: the number of leading codes of each cell to store; by default all.
         speaker: the name of the class that conditions the prior and the decoder.
@@ -112,9 +114,9 @@ def compress(
     return outcome
 
 
-def _run_of_pairs(model: StrPath | None) -> "Run | None":
+def _run_of_pairs(model: StrPath | Model | None) -> "Run | None":
     """The run of pairs that `model` is; None if it is another model."""
-    if model is None or not (Path(model) / RECIPE_FILE).is_file():
+    if not isinstance(model, str | Path) or not (Path(model) / RECIPE_FILE).is_file():
         return None
     # Only for a run, because it loads modules of training.
     from codeword.training.run import Run
@@ -140,7 +142,7 @@ def decompress(
     file: StrPath,
     out: StrPath,
     *,
-    model: StrPath | None = None,
+    model: StrPath | Model | None = None,
     salvage: bool = False,
     format: str | None = None,
     force: bool = False,
@@ -173,7 +175,7 @@ def decompress(
         return decompress_pair(Path(file), out, run, force=force)
     with open_container(Path(file)) as container:
         header = container.header
-        loaded = pretrained_with(header.fingerprint) if model is None else load(model)
+        loaded = pretrained_with(header.fingerprint) if model is None else as_model(model)
         medium = medium_of(loaded.tokenizer.config)
         groups = _groups(header.entries, medium.together if format is None else frozenset())
         names = distinct(name for name, _ in groups)

@@ -148,15 +148,20 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def load_for(inputs: Sequence[Path], model: str | Path | None) -> Model:
-    """Load `model`, or with None the model in the package for the medium of the `inputs`.
+def as_model(model: StrPath | Model) -> Model:
+    """A model as it is, or the one with this name or path. Raises ModelError."""
+    return model if isinstance(model, Model) else load(model)
+
+
+def load_for(inputs: Sequence[Path], model: StrPath | Model | None) -> Model:
+    """Load `model`, unless it is one already, or with None the model in the package for the medium of the `inputs`.
 
     Raises:
         UsageError: there is no such model, the inputs are of no medium or of several, or their medium has no model in
             the package.
     """
     if model is not None:
-        return load(model)
+        return as_model(model)
     suffixes = frozenset().union(*(medium.known_suffixes for medium in MEDIA.values()))
     # Problems in folders are reported when the files of the medium are listed.
     names = (names_below(path, suffixes, lambda *_: None) if os.path.isdir(path) else [str(path)] for path in inputs)
@@ -189,9 +194,9 @@ def check_format(medium: Medium, format: str, out: Path | None = None) -> None:
         )
 
 
-def class_number(tokenizer: Tokenizer, model: StrPath | None, speaker: str) -> int:
+def class_number(tokenizer: Tokenizer, model: StrPath | Model | None, speaker: str) -> int:
     """The class of a speaker, given by name, in the decoder of `model`. Raises UsageError, UnsupportedError."""
-    name = "the model" if model is None else str(model)
+    name = str(model) if isinstance(model, str | Path) else "the model"
     names = tokenizer.config.classes
     if not names:
         raise UnsupportedError(

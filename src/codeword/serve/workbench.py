@@ -160,12 +160,12 @@ class Workbench:
     def compress(self, content: bytes, name: str, *, codes: int | None = None) -> bytes:
         """The compressed file of the content of a file called `name`. Raises UsageError, DataError."""
         with self._checked(content, Path(name).name) as source:
-            return _content("out.cw", lambda out: compress([source], out, model=self.name, codes=codes))
+            return _content("out.cw", lambda out: compress([source], out, model=self.model, codes=codes))
 
     def decompress(self, content: bytes) -> bytes:
         """The decoded file, in the default format of the medium, of a compressed file. Raises DataError, ModelError."""
         with _file(content, "in.cw") as source:
-            return _content(f"out.{self.medium.formats[0]}", lambda out: decompress(source, out, model=self.name))
+            return _content(f"out.{self.medium.formats[0]}", lambda out: decompress(source, out, model=self.model))
 
     @contextmanager
     def _checked(self, content: bytes, name: str) -> Iterator[Path]:
