@@ -12,7 +12,7 @@ from codeword.data import open_dataset
 from codeword.errors import ModelError, UsageError
 from codeword.evaluation import Evaluation, evaluate
 from codeword.evaluation.measure.images import measure, signal_variance
-from codeword.evaluation.measure.intervals import mean_interval, resampled_interval
+from codeword.evaluation.measure.intervals import mean_interval, resampled_interval, share_interval
 from codeword.evaluation.results import read_evaluation
 from codeword.store import locked
 from codeword.training import Run, train
@@ -152,6 +152,21 @@ def test_the_interval_of_a_mean_holds_it(values: list[float]) -> None:
     mean, low, high = mean_interval(torch.tensor(values, dtype=torch.float64))
     assert mean == pytest.approx(sum(values) / len(values), abs=1e-9)
     assert low <= mean <= high
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=50))
+def test_the_interval_of_a_share_holds_it_and_stays_within_none_and_all(found: list[bool]) -> None:
+    share, low, high = share_interval(torch.tensor(found))
+    assert share == pytest.approx(sum(found) / len(found))
+    assert 0 <= low <= share <= high <= 1
+    assert low < high
+    rest, rest_low, rest_high = share_interval(~torch.tensor(found))
+    assert (1 - rest, 1 - rest_high, 1 - rest_low) == pytest.approx((share, low, high))
+
+
+def test_the_interval_of_many_is_that_of_a_mean() -> None:
+    found = torch.arange(10_000) % 7 < 2
+    assert share_interval(found) == pytest.approx(mean_interval(found), abs=1e-4)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:

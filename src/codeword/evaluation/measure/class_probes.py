@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset, evaluation_batches
-from codeword.evaluation.measure.intervals import mean_metric
+from codeword.evaluation.measure.intervals import mean_metric, share_metric
 from codeword.evaluation.measure.probe import RidgeProbe, ridge_probes
 from codeword.evaluation.results import Metric
 from codeword.tokenizer import Tokenizer
@@ -37,8 +37,8 @@ class Labelled(NamedTuple):
     labels: Tensor
 
     def right(self, probe: RidgeProbe) -> Tensor:
-        """100 for each label that the probe predicts, 0 for the others (N,)."""
-        return 100 * (probe.predict(self.features) == self.labels).double()
+        """True for each label that the probe predicts (N,)."""
+        return probe.predict(self.features) == self.labels
 
 
 def measure_probes(
@@ -66,9 +66,9 @@ def measure_probes(
             continue
         train, valid, measured = (gather(split, view, tokenizer.device, config) for split in splits)
         (right,) = _right([train], valid, measured, classes=classes)
-        metrics[f"probe_accuracy{suffix}"] = mean_metric(right, "% of signals")
+        metrics[f"probe_accuracy{suffix}"] = share_metric(right, "% of signals")
         if few := few_of_each(train, classes=classes):
-            accuracies = _right(few, valid, measured, classes=classes).mean(1)
+            accuracies = 100 * _right(few, valid, measured, classes=classes).double().mean(1)
             unit = f"% of signals, over {DRAWS} draws of {SHOTS} a class"
             metrics[f"probe_accuracy_{SHOTS}_shot{suffix}"] = mean_metric(accuracies, unit)
     return metrics, left_out
@@ -101,6 +101,8 @@ def few_of_each(train: Labelled, *, classes: int) -> list[Labelled]:
 def _right(draws: list[Labelled], valid: Labelled, measured: Labelled, *, classes: int) -> Tensor:
     """`Labelled.right` of a probe of each draw on `measured` (draws, N), with the penalty that is best on `valid`."""
     of_draws = [ridge_probes(*draw, classes=classes, penalties=PENALTIES) for draw in draws]
-    on_valid = torch.stack([torch.stack([valid.right(probe).mean() for probe in probes]) for probes in of_draws])
+    on_valid = torch.stack(
+        [torch.stack([valid.right(probe).double().mean() for probe in probes]) for probes in of_draws]
+    )
     best = int(on_valid.mean(0).argmax())
     return torch.stack([measured.right(probes[best]) for probes in of_draws])

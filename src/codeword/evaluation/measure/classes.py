@@ -11,7 +11,7 @@ from codeword.config import EvaluationConfig
 from codeword.data import Dataset, evaluation_batches
 from codeword.errors import UnsupportedError, UsageError
 from codeword.evaluation.measure.features import frechet_distance, within
-from codeword.evaluation.measure.intervals import mean_metric, resampled_interval
+from codeword.evaluation.measure.intervals import resampled_interval, share_metric
 from codeword.evaluation.results import Metric, metric
 from codeword.evaluation.samples import draw_signals
 from codeword.nn.classifier import Classifier
@@ -77,16 +77,15 @@ def measure_by_judge(
     if not prior.classes:
         right.pop("samples", None)
     metrics = {
-        f"accuracy_{name}": mean_metric(100 * torch.cat(found).double(), "% read as their class")
-        for name, found in right.items()
+        f"accuracy_{name}": share_metric(torch.cat(found), "% read as their class") for name, found in right.items()
     }
     sets = {name: torch.cat(found) for name, found in embedded.items()}
     original = sets.pop("original")
     metrics |= {f"frechet_{name}": _distance(found, original) for name, found in sets.items()}
     if (samples := sets.get("samples")) is not None:
         precise, recalled = within(samples, original), within(original, samples)
-        metrics["precision_samples"] = mean_metric(precise.double(), "fraction of samples among originals")
-        metrics["recall_samples"] = mean_metric(recalled.double(), "fraction of originals among samples")
+        metrics["precision_samples"] = share_metric(precise, "fraction of samples among originals", whole=1)
+        metrics["recall_samples"] = share_metric(recalled, "fraction of originals among samples", whole=1)
     return metrics, left_out
 
 

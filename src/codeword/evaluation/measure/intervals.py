@@ -23,6 +23,18 @@ def mean_interval(values: Tensor) -> Interval:
     return mean, mean - half, mean + half
 
 
+def share_interval(found: Tensor) -> Interval:
+    """The share of True among `found` (N,) with its score interval (Wilson 1927), which stays within 0 and 1.
+
+    A normal interval of a few signals does not, and has no width where all are the same.
+    """
+    count, share = len(found), float(found.double().mean())
+    ratio = Z_95**2 / count
+    centre = (share + ratio / 2) / (1 + ratio)
+    half = sqrt(ratio * (share * (1 - share) + ratio / 4)) / (1 + ratio)
+    return share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+
+
 def resampled_intervals(statistics: Callable[[Tensor], dict[str, float]], count: int) -> dict[str, Interval]:
     """Bootstrap intervals of statistics by name: the value on all signals, and percentiles over `RESAMPLES` resamples.
 
@@ -48,6 +60,12 @@ def resampled_interval(statistic: Callable[[Tensor], float], count: int) -> Inte
 def mean_metric(values: Tensor, unit: str) -> Metric:
     """The mean of values (N,), one for each signal, with its interval."""
     return metric(mean_interval(values), unit)
+
+
+def share_metric(found: Tensor, unit: str, *, whole: float = 100) -> Metric:
+    """The share of True among `found` (N,), one for each signal, with its interval; all of them are `whole`."""
+    share, low, high = share_interval(found)
+    return metric((whole * share, whole * low, whole * high), unit)
 
 
 def ratio_metric(numerators: Sequence[float], denominators: Sequence[float], unit: str) -> Metric:

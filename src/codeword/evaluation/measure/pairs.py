@@ -10,7 +10,7 @@ from torch import Tensor
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset, evaluation_batches
 from codeword.data.pairs import PairBatch
-from codeword.evaluation.measure.intervals import mean_metric, ratio_metric
+from codeword.evaluation.measure.intervals import mean_metric, ratio_metric, share_metric
 from codeword.evaluation.medium import medium_name
 from codeword.evaluation.results import Measures, Metric
 from codeword.nn.classifier import Classifier
@@ -67,7 +67,7 @@ def measure_pairs(
     columns = {name: torch.cat(found).double() for name, found in bits.items()}
     metrics = _pair_metrics(columns, nouns)
     for name, found in right.items():
-        metrics[name] = mean_metric(100 * torch.cat(found).double(), _GIVEN if "given" in name else _OWN)
+        metrics[name] = share_metric(torch.cat(found), _GIVEN if "given" in name else _OWN)
     left_out = {} if judges else {"coherence": "the recipe names no judges (data.judges)"}
     return Measures(signals=len(columns["alone_0"]), metrics=metrics, left_out=left_out)
 

@@ -11,7 +11,7 @@ from codeword.data.recordings import Recordings
 from codeword.errors import DataError
 from codeword.evaluation.measure import judges
 from codeword.evaluation.measure.comparison import SCALES, Original
-from codeword.evaluation.measure.intervals import mean_metric, resampled_interval
+from codeword.evaluation.measure.intervals import mean_metric, resampled_interval, share_metric
 from codeword.evaluation.measure.probe import LinearProbe
 from codeword.evaluation.results import Metric, exactly, metric
 from codeword.quantizers.usage import histogram
@@ -59,9 +59,7 @@ def conversion_metrics(conversions: Sequence[ConvertedRecording]) -> dict[str, M
         lambda rows: 100 * float(edits[rows].sum() / phones[rows].sum().clamp(min=1)), len(conversions)
     )
     return {
-        "conversion_success": mean_metric(
-            100 * (margins > 0).double(), "% closer to the target's voice than to the source's"
-        ),
+        "conversion_success": share_metric(margins > 0, "% closer to the target's voice than to the source's"),
         "conversion_margin": mean_metric(margins, "cosine to the target less that to the source"),
         "conversion_per": metric(per, SCALES["per"].unit),
     }
