@@ -180,15 +180,16 @@ def test_large_signals_are_encoded_alone_and_in_blocks(
 
 # Kills: the child process is killed at random times, until a run finishes.
 
+Kill = Callable[[random.Random], int | None]
+"""Waits for a random time, kills a process and returns its exit code, None if it still ran."""
 
-def run_and_kill(start: Callable[[], Callable[[], int | None]], *, kills: int, within_s: float) -> None:
-    """`start` starts a process and returns a function that kills it and returns its exit code, None if it still ran."""
+
+def run_and_kill(start: Callable[[], Kill], *, kills: int) -> None:
+    """`start` starts a process and returns what kills it."""
     draw = random.Random(0)
     done = 0
     while done < kills:
-        kill = start()
-        time.sleep(draw.uniform(0, within_s))
-        code = kill()
+        code = start()(draw)
         assert code in (None, 0)
         done += code is None
 
@@ -202,11 +203,12 @@ def test_kills_leave_no_gap_and_nothing_twice(place: Path, files: Path, tmp_path
     # A fork, because to import all anew would take seconds each time.
     context = multiprocessing.get_context("fork")
 
-    def start() -> Callable[[], int | None]:
+    def start() -> Kill:
         process = context.Process(target=tokenize, args=(place, items, out), kwargs={"shard_items": 1})
         process.start()
 
-        def kill() -> int | None:
+        def kill(draw: random.Random) -> int | None:
+            time.sleep(draw.uniform(0, clean_s / 2))
             code = process.exitcode
             process.kill()
             process.join()
@@ -214,7 +216,7 @@ def test_kills_leave_no_gap_and_nothing_twice(place: Path, files: Path, tmp_path
 
         return kill
 
-    run_and_kill(start, kills=3, within_s=clean_s / 2)
+    run_and_kill(start, kills=3)
     tokenize(place, items, out, shard_items=1)
     assert contents(out) == contents(tmp_path / "clean")
 
@@ -266,15 +268,22 @@ def test_many_kills_of_whole_processes(
     script.write_text(SCRIPT)
     begun = time.monotonic()
     tokenize(place, items, tmp_path / "clean", shard_items=1)
-    # Long enough that shards are made, short enough that some are left for the next.
-    within_s = (time.monotonic() - begun) / 5 + (3 if workers > 1 else 1)
+    shard_s = (time.monotonic() - begun) / len(items)
 
-    def start() -> Callable[[], int | None]:
+    def finished() -> int:
+        return len(list(out.glob("shard-*.parquet")))
+
+    def start() -> Kill:
         process = subprocess.Popen([sys.executable, script, place, files, out, str(workers)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline() == b"begun\n"
 
-        def kill() -> int | None:
+        def kill(draw: random.Random) -> int | None:
+            # Within one of the next shards, not by the clock: it takes seconds until workers begin.
+            goal = min(finished() + draw.randrange(4), len(items) - 1)
+            while finished() < goal and process.poll() is None:
+                time.sleep(shard_s / 20)
+            time.sleep(draw.uniform(0, shard_s))
             code = process.poll()
             process.kill()
             process.communicate()
@@ -285,7 +294,7 @@ def test_many_kills_of_whole_processes(
 
         return kill
 
-    run_and_kill(start, kills=kills, within_s=within_s)
+    run_and_kill(start, kills=kills)
     tokenize(place, items, out, shard_items=1)
     assert contents(out) == contents(tmp_path / "clean")
 
