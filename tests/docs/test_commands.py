@@ -1,4 +1,4 @@
-"""Every `codeword` command of the documentation runs: page by page, in order, on tiny data, in short trainings."""
+"""Every command of the documentation runs, page by page, on tiny data, in short trainings; or a reason is stated."""
 
 import os
 import re
@@ -23,12 +23,21 @@ from codeword.config import Cifar10Config, LibriSpeechConfig, Recipe, load_recip
 from codeword.data import cifar10
 from codeword.training import train
 
-pytestmark = pytest.mark.slow
+RUN = re.compile(r"(^|\| )codeword |^python examples/|^python -m pytest |^torchrun ")
 
-# Commands that other tests run, because they need a network, a browser, or real speech with its words.
-ELSEWHERE = {"data": "tests/data/files", "serve": "tests/serve", "align": "tests/cli/test_audio.py"}
-
-COMMAND = re.compile(r"(^|\| )codeword |^python examples/")
+# Commands that are not run here, by how they begin: the reason, and what does the same in another way.
+NOT_RUN = {
+    "codeword data": ("needs a network", "tests/data/files/test_download.py"),
+    "codeword serve": ("ends by an interrupt", "tests/serve/test_page.py"),
+    "codeword align": ("needs real speech with its words", "tests/cli/test_audio.py"),
+    "curl": ("needs the server of `codeword serve`", "tests/serve/test_app.py"),
+    "jupyter notebook": ("ends by an interrupt", "tests/examples/test_notebooks.py"),
+    "make demo": ("needs a registry of packages", "tests/cli/test_cli.py"),
+    "make test": ("runs these tests", ".ci/run"),
+    "npm ci": ("needs a registry of packages", "tests/examples/test_web.py"),
+    "pip install": ("needs a registry of packages", "tests/test_wheel.py"),
+    "python -m http.server": ("ends by an interrupt", "tests/examples/test_web.py"),
+}
 LANGUAGE_MODEL = "examples/language_model.py"
 PICTURES = "pictures-of-ten-classes"
 
@@ -180,8 +189,33 @@ def reader(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path / "clone")
 
 
+def commands(page: Path) -> list[tuple[str, str]]:
+    """The place and the text of each command of a page; several in one line, joined by &&, are taken apart."""
+    return [(place, command) for place, line in shell_lines(page) for command in line.split(" && ") if command.strip()]
+
+
+def is_run(command: str) -> bool:
+    return not command.startswith(tuple(NOT_RUN))
+
+
+def on_one_machine(arguments: list[str]) -> list[str]:
+    """A command of torchrun, short, with two processes of this machine in place of those of several."""
+    changes = {"--nnodes": "1", "--nproc-per-node": "2", "--devices": "2", "--rdzv-endpoint": "localhost:0"}
+    changes["--out"] = "runs/torchrun"
+    arguments = [changes.get(before, word) for before, word in zip(["", *arguments], arguments, strict=False)]
+    start = arguments.index("codeword") + 1
+    return [sys.executable, "-m", "torch.distributed.run", *arguments[1:start], *shortened(arguments[start:])]
+
+
 def exit_code(command: str) -> int:
     """Run one command in this process, or a script or a pipe in others; 0 is success."""
+    if command.startswith("torchrun "):
+        return subprocess.run(on_one_machine(shlex.split(command)), check=False).returncode
+    if command.startswith("python -m pytest "):
+        words = shlex.split(re.sub(r"--cases \d+", "--cases 200", command))
+        # It must not take itself for a worker of these tests.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        return subprocess.run(words, check=False, cwd=ROOT, env=own).returncode
     if "|" in command or command.startswith("python"):
         return subprocess.run(["bash", "-o", "pipefail", "-c", command], check=False).returncode
     arguments = shortened(shlex.split(command, comments=True)[1:])
@@ -192,14 +226,25 @@ def exit_code(command: str) -> int:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_command_of_a_page_is_run_or_has_a_reason(page: Path) -> None:
+    assert [place for place, command in commands(page) if is_run(command) and not RUN.search(command)] == []
+
+
+def test_each_reason_is_needed_and_names_a_file() -> None:
+    every = [command for page in PAGES for _, command in commands(page)]
+    assert [start for start in NOT_RUN if not any(command.startswith(start) for command in every)] == []
+    assert [place for _, place in NOT_RUN.values() if not (ROOT / place).is_file()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_commands_of_a_page_run(page: Path, reader: None, capfd: pytest.CaptureFixture[str]) -> None:
     failed = []
-    for place, line in shell_lines(page):
-        for command in line.split(" && "):
-            if not COMMAND.search(command) or command.split()[1] in ELSEWHERE:
-                continue
-            make_what_it_reads(command)
-            capfd.readouterr()
-            if exit_code(command) != 0:
-                failed.append(f"{place}: {command}: {capfd.readouterr().err}")
+    for place, command in commands(page):
+        if not is_run(command):
+            continue
+        make_what_it_reads(command)
+        capfd.readouterr()
+        if exit_code(command) != 0:
+            failed.append(f"{place}: {command}: {capfd.readouterr().err}")
     assert failed == []

@@ -142,7 +142,7 @@ def test_recipes_are_valid(fence: Fence) -> None:
 
 
 def test_every_fence_is_of_a_known_language() -> None:
-    assert {fence.language for fence in all_fences()} <= {"", "sh", "python", "toml"}
+    assert {fence.language for fence in all_fences()} <= {"", "sh", "python", "toml", "text"}
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: str(page.relative_to(ROOT)))
