@@ -229,7 +229,7 @@ def _integers(text: str, tensor: Tensor, values: int, *, is_wave: bool) -> str |
     low, high = _range(tensor)
     if is_wave and -32768 <= low < 0 and high <= 32767:
         unit = text if tensor.is_floating_point() and low >= -1 and high <= 1 else f"{text} / 32768"
-        return f"codeword.media.audio.quantise({unit}, {values})"
+        return f"codeword.media.waves.quantise({unit}, {values})"
     kind = "torch.uint8" if values <= 256 else "torch.int64"
     if tensor.dtype == torch.uint16 and values == 256:
         return f"({text}.long() // 256).to({kind})"

@@ -16,8 +16,8 @@ from PIL import Image
 
 from codeword.config import AudioFolderConfig, ImageFolderConfig
 from codeword.data import open_dataset
-from codeword.media.audio import audio_length, read_blocks
 from codeword.media.images import MAX_PIXELS, read_image, read_image_size
+from codeword.media.waves import audio_length, read_blocks
 
 PICTURES = [
     ("PNG", {}), ("PNG", {"save_all": True}), ("JPEG", {}), ("JPEG", {"progressive": True}), ("QOI", {}),

@@ -24,7 +24,7 @@ from codeword.config import (
     WaveNetDecoderConfig,
 )
 from codeword.data.phones.alignment import read_alignments
-from codeword.media.audio import audio_length, read_audio
+from codeword.media.waves import audio_length, read_audio
 from codeword.priors import build_prior
 from codeword.store.npz import read_codes
 from codeword.tokenizer import Tokenizer

@@ -27,8 +27,8 @@ from codeword.config import (
     WaveNetConfig,
 )
 from codeword.data import open_dataset
-from codeword.media.audio import read_audio
 from codeword.media.images import read_image, write_image
+from codeword.media.waves import read_audio
 from codeword.model import Model
 from codeword.pretrained import JUDGE, NAMES, load_pretrained, pretrained_folder
 from codeword.priors import build_prior

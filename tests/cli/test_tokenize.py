@@ -12,8 +12,8 @@ from tiny.tokens import save_tokenizer, write_files
 from codeword.cli.detokenizing import detokenize
 from codeword.errors import UsageError
 from codeword.files import Outcome
-from codeword.media.audio import read_audio
 from codeword.media.images import read_image
+from codeword.media.waves import read_audio
 from codeword.store.shards import read_shard, shard_paths, write_shard
 from codeword.tokenizer import Tokenizer
 

@@ -18,7 +18,7 @@ from codeword.data.audio_folder import AudioFolder
 from codeword.data.files.check import check
 from codeword.data.recordings import Recording, Recordings
 from codeword.errors import DataError
-from codeword.media.audio import Wave
+from codeword.media.channels import Wave
 
 CROP = 100
 

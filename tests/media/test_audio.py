@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codeword.errors import CodewordError, DataError, UsageError
-from codeword.media.audio import (
+from codeword.media.audio_files import AUDIO_SUFFIXES
+from codeword.media.waves import (
     audio_length,
     dequantise,
     quantise,
@@ -22,7 +23,6 @@ from codeword.media.audio import (
     write_audio,
     write_blocks,
 )
-from codeword.media.audio_files import AUDIO_SUFFIXES
 
 
 def noise(samples: int, channels: int = 1, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,8 @@ import torch
 
 from codeword.config import TokenizerConfig
 from codeword.errors import DataError, UsageError
-from codeword.media.audio import Audio, read_audio, read_blocks
+from codeword.media.audio import Audio
+from codeword.media.waves import read_audio, read_blocks
 
 TONE = (0.25 * np.sin(np.arange(4000) * 0.2)).astype(np.float32)
 SPEECH = TokenizerConfig(ndim=1, channels=1, values=65536, sample_rate=16_000)

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from codeword.errors import CodewordError, DataError
-from codeword.media.audio import audio_length, read_audio
 from codeword.media.cut_files import lacks_end
+from codeword.media.waves import audio_length, read_audio
 
 # The headers of these do not say how long the sound is, or libsndfile does not read their pieces to the end. None of
 # them has a suffix that Codeword looks for in folders.

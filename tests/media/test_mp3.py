@@ -7,8 +7,8 @@ import pytest
 import soundfile
 
 from codeword.errors import DataError
-from codeword.media.audio import audio_length, read_audio
 from codeword.media.mp3 import mp3_samples
+from codeword.media.waves import audio_length, read_audio
 
 
 def write(path: Path, rate: int, mode: str, *, silent_first: bool = True) -> bytes:

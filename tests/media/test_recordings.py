@@ -10,8 +10,9 @@ import torch
 from codeword.config import TokenizerConfig
 from codeword.errors import DataError
 from codeword.media import medium_of_files
-from codeword.media.audio import Audio, dequantise
+from codeword.media.audio import Audio
 from codeword.media.audio_files import UNREADABLE_SUFFIXES
+from codeword.media.waves import dequantise
 
 LINEAR = TokenizerConfig(ndim=1, channels=1, values=65536, sample_rate=16_000)
 MU_LAW = LINEAR.model_copy(update={"values": 256})

@@ -17,8 +17,8 @@ from codeword.config import LogMelConfig
 from codeword.data.items import list_items
 from codeword.engines import ENGINES, run_jobs
 from codeword.errors import ModelError, UsageError
-from codeword.media.audio import read_audio
 from codeword.media.images import read_image
+from codeword.media.waves import read_audio
 from codeword.model import Model
 from codeword.store import LOCK_FILE, locked
 from codeword.store.shards import Skipped, read_shard, shard_paths

@@ -21,8 +21,8 @@ from codeword.data.files.tree import abbreviate
 from codeword.data.phones.alignment import Phone
 from codeword.data.phones.transcripts import transcript_of
 from codeword.errors import DataError
-from codeword.media.audio import quantise_wave, read_wave
 from codeword.media.channels import Wave
+from codeword.media.waves import quantise_wave, read_wave
 
 # Decoding releases the interpreter lock; with more threads than this the disk is the limit.
 _THREADS = min(8, os.cpu_count() or 1)

@@ -21,10 +21,10 @@ from codeword.data.pictures import THREADS, Pictures
 from codeword.data.recordings import Recording, Recordings
 from codeword.errors import DataError
 from codeword.media import MEDIA
-from codeword.media.audio import read_wave, resampled_length
 from codeword.media.audio_files import read_header
 from codeword.media.channels import Wave
 from codeword.media.images import read_image
+from codeword.media.waves import read_wave, resampled_length
 
 _log = logging.getLogger("codeword")
 

@@ -11,7 +11,7 @@ from codeword.data import Batch, Dataset
 from codeword.data.phones.alignment import SILENCE, phone_at
 from codeword.data.recordings import Crop, Recordings
 from codeword.errors import DataError
-from codeword.media.audio import dequantise
+from codeword.media.waves import dequantise
 from codeword.nn.phones import UNKNOWN, PhoneNetwork
 from codeword.training.tasks import Task
 

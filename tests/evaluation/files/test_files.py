@@ -24,7 +24,7 @@ from codeword.evaluation.measure import judges
 from codeword.evaluation.report.figures import png
 from codeword.evaluation.report.files import file_table, files_sections
 from codeword.evaluation.results import FileFormat, exactly, read_evaluation
-from codeword.media.audio import dequantise, quantise
+from codeword.media.waves import dequantise, quantise
 from codeword.model import Model
 from codeword.training import Run, train
 

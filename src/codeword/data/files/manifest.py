@@ -10,8 +10,8 @@ from pathlib import Path
 
 from codeword.data.files.root import cache_folder
 from codeword.errors import CodewordError, DataError
-from codeword.media.audio import resampled_length
 from codeword.media.audio_files import read_header
+from codeword.media.waves import resampled_length
 from codeword.store import write_atomically
 
 _log = logging.getLogger("codeword")

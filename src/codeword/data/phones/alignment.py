@@ -11,7 +11,7 @@ import numpy as np
 
 from codeword.data.phones.pronunciation import pronounce
 from codeword.errors import DataError, UsageError
-from codeword.media.audio import read_wave
+from codeword.media.waves import read_wave
 from codeword.store import write_atomically
 
 SILENCE = "SIL"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from codeword.evaluation.files.amounts import OtherFormat
-from codeword.media.audio import quantise
+from codeword.media.waves import quantise
 
 
 def _opus(kbit: float) -> OtherFormat:

@@ -15,7 +15,7 @@ from codeword.evaluation.measure import judges
 from codeword.evaluation.measure.comparison import SCALES, Original, comparison_metrics
 from codeword.evaluation.measure.parallel import threads
 from codeword.evaluation.results import FileFormat, Metric
-from codeword.media.audio import dequantise
+from codeword.media.waves import dequantise
 from codeword.model import Model
 
 ONE_EACH = 10

@@ -27,7 +27,7 @@ from codeword.evaluation.measure.phones import MAX_CODEBOOK_SIZE, AlignedRecordi
 from codeword.evaluation.measure.voices import ConvertedRecording, centroid_recordings
 from codeword.evaluation.medium import cells_per_second, sample_rate
 from codeword.evaluation.results import Measures, Metric, Rate, metric
-from codeword.media.audio import dequantise
+from codeword.media.waves import dequantise
 from codeword.model import Model
 from codeword.priors import Prior
 from codeword.quantizers.usage import entropy_bits, histogram

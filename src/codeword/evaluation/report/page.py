@@ -11,7 +11,7 @@ from codeword.evaluation.report.sections import report_contents
 from codeword.evaluation.report.tables import other_codecs, rate_table, reasons, result_rows
 from codeword.evaluation.report.templates import render, run_facts
 from codeword.evaluation.results import read_evaluation
-from codeword.media.audio import write_audio
+from codeword.media.waves import write_audio
 from codeword.store import write_atomically
 from codeword.training.run import Run
 

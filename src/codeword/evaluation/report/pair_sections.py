@@ -12,7 +12,7 @@ from codeword.evaluation.report.figures import ORANGE, Panel, Section, Sound, mo
 from codeword.evaluation.report.image_sections import pictures_of
 from codeword.evaluation.report.pair_signals import PairMedium, ReportPairs
 from codeword.evaluation.report.speech_figures import TitledWave, spectrograms_figure
-from codeword.media.audio import dequantise
+from codeword.media.waves import dequantise
 from codeword.training.run import Run
 
 

@@ -25,7 +25,7 @@ from codeword.evaluation.report.speech_figures import (
 from codeword.evaluation.report.speech_signals import BASELINE_TRAIN_S, RATES_DRAWN, ReportRecordings, Utterance, spread
 from codeword.evaluation.report.tables import served_rates
 from codeword.evaluation.results import Evaluation, Metric
-from codeword.media.audio import dequantise, quantise
+from codeword.media.waves import dequantise, quantise
 
 CODES_SHOWN = 8
 

@@ -17,7 +17,7 @@ from codeword.evaluation.measure.phones import PHONES, cell_phones, co_occurrenc
 from codeword.evaluation.medium import cells_per_second, sample_rate
 from codeword.evaluation.report.signals import ReportSignals, draw_samples
 from codeword.evaluation.results import Evaluation
-from codeword.media.audio import dequantise, quantise
+from codeword.media.waves import dequantise, quantise
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run
