@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tiny.cli import run_cli
 
 from codeword.comparison import Comparison, Setting, Trial, compare, read_setting
-from codeword.comparison.plan import MAX_TRIALS, combinations, folder_name
+from codeword.comparison.page import effect
+from codeword.comparison.plan import MAX_TRIALS, combinations, folder_name, in_order, recipe_value
 from codeword.comparison.results import find_best, grouped, is_better
 from codeword.config import load_recipe, validate_json
 from codeword.errors import RecipeError, UsageError
@@ -76,8 +77,9 @@ def test_a_plan_has_each_combination_once(counts: list[int], seeds: int, one_at_
     assert len({folder_name(number, trial) for number, trial in enumerate(found)}) == len(found)
     repeats = max(seeds, 1)
     if one_at_a_time:
-        assert len(found) == sum(counts) * repeats
-        assert all(len(trial.keys() - {"seed"}) == 1 for trial in found)
+        assert len(found) == (1 + sum(counts)) * repeats
+        changed = [len(trial.keys() - {"seed"}) for trial in found]
+        assert changed == [0] * repeats + [1] * (len(found) - repeats)
     else:
         everything = product(*(setting.values for setting in settings))
         assert [tuple(trial.values()) for trial in found] == list(everything)
@@ -88,6 +90,33 @@ def test_a_plan_is_bounded_and_names_a_setting_once() -> None:
     for settings, said in [([many], "at most 1,000"), ([SEEDS, SEEDS], "named twice")]:
         with pytest.raises(UsageError, match=said):
             combinations(settings, one_at_a_time=False)
+
+
+@given(st.lists(st.integers() | st.floats(allow_nan=False, allow_infinity=False), unique=True))
+def test_numbers_are_in_order_and_words_stay_in_theirs(numbers: list[float]) -> None:
+    assert [json.loads(value) for value in in_order(map(json.dumps, numbers))] == sorted(numbers)
+    assert [json.loads(v) for v in in_order(json.dumps([n]) for n in numbers)] == [[n] for n in sorted(numbers)]
+    words = ['"b"', "none", *map(json.dumps, numbers)]
+    assert in_order(words) == words
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("seed", "0"),
+        ("tokenizer.quantizer.beta", "0.25"),
+        ("tokenizer.quantizer", "as in the recipe"),
+        ("tokenizer.quantizer.size.start", "none"),
+    ],
+)
+def test_the_value_of_a_recipe_is_read_as_a_setting(path: str, wanted: str) -> None:
+    assert recipe_value(load_recipe("cifar10"), path) == wanted
+
+
+def test_the_value_of_a_recipe_changes_nothing_as_a_setting() -> None:
+    recipe = load_recipe("cifar10")
+    for path in ("data.kind", "tokenizer.quantizer.codebook_sizes", "tokenizer_training.learning_rate"):
+        assert load_recipe("cifar10", overrides=[f"{path}={recipe_value(recipe, path)}"]) == recipe
 
 
 def trials(measures: dict[tuple[str, str], float], name: str = "total_bpd") -> list[Trial]:
@@ -158,6 +187,30 @@ def test_one_command_compares_and_goes_on_where_it_was(tmp_path: Path, capsys: p
     assert judged.trials[0].measures.keys() == kept.measures.keys() | JUDGED
     with pytest.raises(UsageError, match="holds another comparison"):
         compare("demo-images", [SEEDS], out, overrides=TINY)
+
+
+def test_one_at_a_time_has_the_recipe_once_and_shows_it_with_every_setting(tmp_path: Path) -> None:
+    """All trainings of the comparison are finished, so that only its plan and its page are made."""
+    settings = [read_setting("tokenizer.quantizer.beta=1,0.25,0.1"), read_setting("tokenizer.quantizer.dim=4,64")]
+    beta, dim = (setting.path for setting in settings)
+    recipe, plan = load_recipe("cifar10"), [{}, {beta: "1"}, {beta: "0.1"}, {dim: "4"}]
+    for number, changed in enumerate(plan):
+        folder = tmp_path / "runs" / folder_name(number, changed)
+        folder.mkdir(parents=True)
+        trial = Trial(folder=folder.name, values=changed, measures={"total_bpd": 4.0 + number})
+        (folder / "trial.json").write_text(trial.model_dump_json())
+    (tmp_path / "plan.json").write_text(json.dumps({"recipe": recipe.model_dump(mode="json"), "trials": plan}))
+    result = compare("cifar10", settings, tmp_path, one_at_a_time=True)
+    assert [trial.values for trial in result.trials] == plan
+    assert result.best == {}
+    for path, names, means in ((beta, ["0.1", "0.25", "1"], [6, 4, 5]), (dim, ["4", "64"], [7, 4])):
+        panel = effect(result, path, recipe)
+        assert panel is not None
+        assert panel.x_names == names
+        drawn = {line.label: (list(line.x), list(line.y)) for line in panel.lines}
+        assert drawn["mean"] == drawn["a run"] == (list(range(len(names))), means)
+        assert drawn["the recipe's value"] == ([1], [4])
+    assert (tmp_path / "figures" / "settings.png").stat().st_size > 1000
 
 
 @pytest.mark.slow

@@ -74,7 +74,8 @@ def compare(
         settings: the fields that vary, with their values.
         out: a new folder, or that of the same comparison.
         overrides: changes of the recipe that hold for all trials, as in `load_recipe`.
-        one_at_a_time: change one setting at a time, and leave the others as in the recipe, rather than combine all.
+        one_at_a_time: change one setting at a time, and leave the others as in the recipe, rather than combine all;
+            the recipe as it is is trained too, and no value that is its own is trained again.
         objective: the measure whose mean over seeds decides which trials are best; by default total bits for images,
             bits for tokens, and the log-mel distance for audio. If it is one of the judges, every trial is measured by
             them, which takes longer than a short training.
@@ -95,17 +96,13 @@ def compare(
     check_measure(objective)
     trials = combinations(settings, one_at_a_time=one_at_a_time)
     base = load_recipe(recipe, overrides=overrides)
-    jobs = [
-        _Job(
-            values,
-            load_recipe(recipe, overrides=[*overrides, *(f"{path}={value}" for path, value in values.items())]),
-            out / "runs" / folder_name(number, values),
-            objective,
-        )
-        for number, values in enumerate(trials)
-    ]
+    jobs: list[_Job] = []
+    for values in trials:
+        changed = load_recipe(recipe, overrides=[*overrides, *(f"{path}={value}" for path, value in values.items())])
+        if not one_at_a_time or all(job.recipe != changed for job in jobs):
+            jobs.append(_Job(values, changed, out / "runs" / folder_name(len(jobs), values), objective))
     with locked(out):
-        _open_folder(out, Plan(recipe=base, trials=tuple(trials)))
+        _open_folder(out, Plan(recipe=base, trials=tuple(job.values for job in jobs)))
         finished = {trial.folder: trial for job in jobs if (trial := _finished(job)) is not None}
         left = [job for job in jobs if job.folder.name not in finished]
         progress(len(finished), len(jobs))

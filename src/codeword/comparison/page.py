@@ -8,9 +8,10 @@ from functools import partial
 from math import isnan
 from pathlib import Path
 
+from codeword.comparison.plan import SEED, in_order, recipe_value
 from codeword.comparison.results import PEAK_MIB, STEP_MS, Comparison, Group, Spread
 from codeword.config import Recipe
-from codeword.evaluation.report.figures import BLUE, CODE_COLOURS, GREY, Line, Panel, Section, panels_figure
+from codeword.evaluation.report.figures import BLUE, CODE_COLOURS, GREY, ORANGE, Line, Panel, Section, panels_figure
 from codeword.evaluation.report.metrics import TITLES
 from codeword.evaluation.report.page import PAGE_WIDTH, embedded
 from codeword.evaluation.report.templates import render
@@ -69,7 +70,7 @@ def write_page(comparison: Comparison, out: Path, *, recipe: Recipe) -> None:
         failed=[trial for trial in comparison.trials if trial.error],
         test=comparison.test,
         test_rows=list(_test_rows(comparison)),
-        figures=[embedded(section, out / "figures") for section in _sections(comparison, groups, paths)],
+        figures=[embedded(section, out / "figures") for section in _sections(comparison, groups, paths, recipe)],
         page_width=PAGE_WIDTH,
     )
     write_atomically(out / "comparison.csv", _csv(comparison).encode())
@@ -101,15 +102,15 @@ def _test_rows(comparison: Comparison) -> Iterator[tuple[str, str, list[str]]]:
             yield title(name), name, ["" if value is None else f"{value:.4g}" for value in values]
 
 
-def _sections(comparison: Comparison, groups: list[Group], paths: list[str]) -> Iterator[Section]:
-    panels = [panel for path in paths if (panel := _effect(comparison, path)) is not None]
-    for start in range(0, len(panels), _PANELS_IN_A_ROW):
-        row = panels[start : start + _PANELS_IN_A_ROW]
+def _sections(comparison: Comparison, groups: list[Group], paths: list[str], recipe: Recipe) -> Iterator[Section]:
+    panels = [panel for path in paths if (panel := effect(comparison, path, recipe)) is not None]
+    if panels:
         yield Section(
-            f"settings-{1 + start // _PANELS_IN_A_ROW}",
+            "settings",
             "Effect of the settings",
-            "A dot is a run, and the line joins the means of all runs with the same value.",
-            partial(panels_figure, row),
+            "A grey dot is a run, and the line joins the means of all runs with the same value. All panels have one "
+            "scale, so that a steep line is a setting that matters. Rings are the values of the recipe.",
+            partial(panels_figure, panels, columns=_PANELS_IN_A_ROW),
         )
     for rate, distortion in _CURVES:
         measured = [group for group in groups if {rate, distortion} <= group.measures.keys()]
@@ -121,18 +122,28 @@ def _sections(comparison: Comparison, groups: list[Group], paths: list[str]) -> 
             yield Section("rate-distortion", "Rate and distortion", caption, partial(panels_figure, [panel]))
 
 
-def _effect(comparison: Comparison, path: str) -> Panel | None:
+def effect(comparison: Comparison, path: str, recipe: Recipe) -> Panel | None:
     """The objective against the values of a setting; None if it has a single value that was measured."""
-    name = comparison.objective
-    runs = [(t.values[path], t.measures[name]) for t in comparison.trials if path in t.values and name in t.measures]
-    values = list(dict.fromkeys(value for value, _ in runs))
-    if len(values) < 2:
+    name, own = comparison.objective, recipe_value(recipe, path)
+    runs: dict[str, list[float]] = {}
+    for trial in comparison.trials:
+        # Where settings vary one at a time, trials without any are the recipe itself, which belongs in every panel.
+        if name in trial.measures and (path in trial.values or not trial.values.keys() - {SEED}):
+            runs.setdefault(trial.values.get(path, own), []).append(trial.measures[name])
+    if len(runs) < 2:
         return None
-    columns = [[measure for value, measure in runs if value == v] for v in values]
-    means = Line("mean", range(len(values)), [sum(column) / len(column) for column in columns], BLUE)
-    dots = Line("a run", [values.index(value) for value, _ in runs], [m for _, m in runs], GREY, dots=True)
+    values = in_order(runs)
+    means = [sum(runs[value]) / len(runs[value]) for value in values]
+    dots = [(place, measure) for place, value in enumerate(values) for measure in runs[value]]
+    lines = [
+        Line("a run", [place for place, _ in dots], [measure for _, measure in dots], GREY, dots=True),
+        Line("mean", range(len(values)), means, BLUE),
+    ]
+    if own in runs:
+        place = values.index(own)
+        lines.append(Line("the recipe's value", [place], [means[place]], ORANGE, dots=True, dashed=True))
     setting = path.rpartition(".")[2]
-    return Panel(setting, title(name), [dots, means], x_label=path, x_names=[_short(value) for value in values])
+    return Panel(setting, title(name), lines, x_label=path, x_names=[_short(value) for value in values])
 
 
 def _rate_distortion(comparison: Comparison, groups: list[Group], rate: str, distortion: str) -> Panel:

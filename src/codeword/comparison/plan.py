@@ -1,11 +1,16 @@
 """The plan of a comparison: the settings that vary, and the trials, one for each combination of their values."""
 
+import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
+from pydantic import BaseModel
+
+from codeword.config import Recipe
 from codeword.config.writing import toml_value
 from codeword.errors import UsageError
 
@@ -53,7 +58,7 @@ def read_setting(text: str) -> Setting:
 
 
 def combinations(settings: Sequence[Setting], *, one_at_a_time: bool) -> list[dict[str, str]]:
-    """The values by path of each trial: all combinations, or the recipe with one setting changed.
+    """The values by path of each trial: all combinations, or first the recipe as it is, then with one setting changed.
 
     Seeds are always combined with every value of the other settings.
 
@@ -66,7 +71,7 @@ def combinations(settings: Sequence[Setting], *, one_at_a_time: bool) -> list[di
         raise UsageError("A setting is named twice; give all its values at once, as in seed=0,1.")
     if one_at_a_time:
         seeds = [s for s in settings if s.path == SEED]
-        groups = [[setting, *seeds] for setting in settings if setting.path != SEED] or [seeds]
+        groups = [seeds, *([setting, *seeds] for setting in settings if setting.path != SEED)]
     else:
         groups = [list(settings)]
     found = []
@@ -78,7 +83,26 @@ def combinations(settings: Sequence[Setting], *, one_at_a_time: bool) -> list[di
     return found
 
 
+def recipe_value(recipe: Recipe, path: str) -> str:
+    """The value that a recipe has at a dotted path, as the TOML of a setting; "none" where there is none."""
+    found: Any = recipe
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    if isinstance(found, BaseModel):
+        return "as in the recipe"
+    return "none" if found is None else toml_value(list(found) if isinstance(found, tuple) else found)
+
+
+def in_order(values: Iterable[str]) -> list[str]:
+    """Numbers, and lists of numbers, in rising order; other values stay in theirs."""
+    listed = list(values)
+    try:
+        return sorted(listed, key=json.loads)
+    except (ValueError, TypeError):
+        return listed
+
+
 def folder_name(number: int, values: dict[str, str]) -> str:
     """A name for the folder of a trial, which is unique by its number."""
-    words = "-".join(f"{path.rpartition('.')[2]}-{value}" for path, value in values.items())
+    words = "-".join(f"{path.rpartition('.')[2]}-{value}" for path, value in values.items()) or "recipe"
     return f"{number:03}-{re.sub(r'[^A-Za-z0-9.]+', '-', words).strip('-')}"[:80]

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import torch
@@ -82,16 +83,23 @@ class Panel:
     x_names: Sequence[str] = ()
 
 
-def panels_figure(panels: Sequence[Panel]) -> Figure:
-    """Panels side by side; values that span more than a factor of ten get a logarithmic axis."""
-    figure = Figure(figsize=(WIDTH_INCHES, 3.5), layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _decorate(axes, panel.title, panel.x_label, panel.y_label)
+def panels_figure(panels: Sequence[Panel], *, columns: int | None = None) -> Figure:
+    """Panels side by side; values that span more than a factor of ten get a logarithmic axis.
+
+    With `columns`, the number of panels in a row, all have one y axis and one legend.
+    """
+    rows, dot = ceil(len(panels) / (columns or len(panels))), 6 if columns else 9
+    figure = Figure(figsize=(WIDTH_INCHES, 3.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns or len(panels), squeeze=False, sharey=columns is not None).ravel()
+    for unused in grid[len(panels) :]:
+        unused.remove()
+    for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
+        _decorate(axes, panel.title, panel.x_label, "" if columns and place % columns else panel.y_label)
         for line in panel.lines:
             style: dict[str, Any] = {"ls": "--" if line.dashed else "-"}
             style |= {"lw": 1.1} if line.faint else {"lw": 1.8, "marker": "o", "ms": 3.5}
             if line.dots:
-                style |= {"ls": "", "ms": 9, "mew": 2, "mfc": "white" if line.dashed else line.colour, "zorder": 3}
+                style |= {"ls": "", "ms": dot, "mew": 2, "mfc": "white" if line.dashed else line.colour, "zorder": 3}
             axes.plot(line.x, line.y, color=line.colour, label=line.label, **style)
         if panel.limit is not None:
             axes.axhline(panel.limit[0], color=INK, lw=1, ls=(0, (4, 3)), label=panel.limit[1])
@@ -114,7 +122,8 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
         else:
             whole = all(float(x).is_integer() for line in panel.lines for x in line.x)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        if columns is None or place == 0:
+            axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
 
 
