@@ -1,6 +1,7 @@
 """The numbers: what they mean, and that they do not depend on how they are batched."""
 
 from math import log
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,6 +58,21 @@ def test_names_values_and_intervals(run: Run, evaluation: Evaluation) -> None:
         assert metric.low <= metric.value <= metric.high
         assert metric.unit
     assert read_evaluation(run) == evaluation
+
+
+def test_what_codes_save_is_against_a_run_without_them(run: Run, evaluation: Evaluation, tmp_path: Path) -> None:
+    constant = ['tokenizer.quantizer={kind="none",dim=8}', 'prior={kind="uniform"}']
+    other = train(tiny(*constant), tmp_path / "constant")
+    alone = evaluate(other)
+    assert value(alone, "code_bpd") == 0
+    found = evaluate(run, no_codes=other.folder, split="valid")
+    assert found.metrics.keys() == NAMES | {"no_codes_bpd", "codes_save_bpd"}
+    assert found.metrics["no_codes_bpd"] == evaluate(other, split="valid").metrics["total_bpd"]
+    saved = value(found, "no_codes_bpd") - value(found, "total_bpd")
+    assert value(found, "codes_save_bpd") == pytest.approx(saved, abs=1e-6)
+    for wrong in (run, train(tiny(*constant, "data.size=8"), tmp_path / "smaller")):
+        with pytest.raises(UsageError, match="is no run without codes on the same data; train the same recipe with"):
+            evaluate(run, no_codes=wrong.folder)
 
 
 def test_the_total_is_codes_plus_pixels(run: Run, evaluation: Evaluation) -> None:

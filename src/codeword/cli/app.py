@@ -199,6 +199,7 @@ def evaluate(
     files: Flag = False,
     limit: int | None = None,
     judge: Path | None = None,
+    no_codes: Path | None = None,
     json: Json = False,
 ) -> None:
     """Measure a finished run on one split: distortion, codebook use, true bits per dimension.
@@ -214,6 +215,7 @@ def evaluate(
         limit: At most this many signals of the split; by default what the recipe says.
         judge: The run that trained a classifier of the data's classes, to read pictures; by default the one in the
             package, for CIFAR-10.
+        no_codes: A run of the same recipe with tokenizer.quantizer.kind = "none", to see how many bits the codes save.
         json: Print the evaluation as JSON, as it is written.
     """
     from codeword.evaluation import evaluate as evaluate_run
@@ -228,6 +230,7 @@ def evaluate(
             files=files,
             limit=limit,
             judge=judge,
+            no_codes=no_codes,
             progress=progress,
         )
     show.evaluation(result, as_json=json)

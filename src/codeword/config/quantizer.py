@@ -184,12 +184,20 @@ class GaussianLatentsConfig(Config):
     dim: Width = 64
 
 
+class NoCodesConfig(Config):
+    """A constant in place of the codes, for comparison: the likelihood alone, to see how many bits codes save."""
+
+    kind: Literal["none"] = "none"
+    dim: Width = 64
+
+
 QuantizerConfig = Annotated[
     VectorQuantizerConfig
     | ResidualQuantizerConfig
     | FiniteScalarQuantizerConfig
     | BinaryQuantizerConfig
     | IdentityQuantizerConfig
-    | GaussianLatentsConfig,
+    | GaussianLatentsConfig
+    | NoCodesConfig,
     Field(discriminator="kind"),
 ]

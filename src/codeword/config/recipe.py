@@ -10,7 +10,7 @@ from codeword.config.base import Config, Fraction, NonNegative, Positive
 from codeword.config.data import MOST_CODES, DataConfig, PairsConfig
 from codeword.config.perception import PerceptionConfig
 from codeword.config.prior import LearnedPriorConfig, PixelCNNConfig, PriorConfig, TransformerConfig
-from codeword.config.quantizer import GaussianLatentsConfig
+from codeword.config.quantizer import GaussianLatentsConfig, NoCodesConfig
 from codeword.config.start import StartConfig
 from codeword.config.targets import TargetsConfig
 from codeword.config.tokenizer import TokenizerConfig
@@ -102,9 +102,11 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _prior_has_codes(self) -> Self:
-        if isinstance(self.tokenizer.quantizer, GaussianLatentsConfig) and isinstance(self.prior, LearnedPriorConfig):
+        quantizer = self.tokenizer.quantizer
+        if isinstance(quantizer, GaussianLatentsConfig | NoCodesConfig) and isinstance(self.prior, LearnedPriorConfig):
             raise ValueError(
-                "a gaussian quantizer has no codes that a prior could learn; set prior = { kind = 'uniform' }"
+                f"a quantizer of kind {quantizer.kind!r} has no codes that a prior could learn; set "
+                "prior = { kind = 'uniform' }"
             )
         return self
 

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from codeword.config import EvaluationConfig, validate_json
+from codeword.config import EvaluationConfig, Recipe, validate_json
 from codeword.data import Dataset, open_dataset
 from codeword.data.base import Split
 from codeword.errors import RecipeError, UsageError
@@ -21,6 +22,7 @@ from codeword.evaluation.medium import medium_name
 from codeword.evaluation.results import Evaluation, Measures
 from codeword.model import Model
 from codeword.store import write_json
+from codeword.tokenizer import Tokenizer
 from codeword.training.run import Run
 
 _log = logging.getLogger("codeword")
@@ -36,6 +38,7 @@ def evaluate(
     files: bool = False,
     limit: int | None = None,
     judge: str | Path | None = None,
+    no_codes: str | Path | None = None,
     quick: bool = False,
     device: str | torch.device | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -57,13 +60,15 @@ def evaluate(
         limit: at most this many signals of the split; by default the recipe's.
         judge: a classifier of the classes of the data, the run that trained it or its folder; by default the one in the
             package, of CIFAR-10, where it fits.
+        no_codes: a run of the same recipe with `tokenizer.quantizer.kind = "none"`, whose bits show how many the codes
+            save: `no_codes_bpd` and `codes_save_bpd`, for signals of one size.
         quick: leave out `judges` and `baselines` of the recipe's evaluation, which take most of the time.
         device: the device to compute on; by default a GPU if there is one.
         progress: called with the number of signals that are done and the number of all signals.
 
     Raises:
         UsageError: there is no run, it is not finished, or it has no such split; or `limit` is below 1; or the judge is
-            not for this data.
+            not for this data; or the run `no_codes` has codes or other data.
         DataError, ModelError: data or models cannot be read.
     """
     run = run if isinstance(run, Run) else Run.open(run)
@@ -77,11 +82,11 @@ def evaluate(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     data = open_dataset(recipe.data, split)
     if recipe.pairs:
-        if files or judge is not None:
-            raise UsageError(f"{run.folder} is a run of pairs, which has its own judges and no files; leave both out.")
+        if files or judge is not None or no_codes is not None:
+            raise UsageError(f"{run.folder} is a run of pairs, which has its own judges and no files; leave these out.")
         measures = measure_pairs(run, data, config, progress=progress)
     else:
-        measures = _measure(run, data, config, judge=judge, device=device, progress=progress)
+        measures = _measure(run, data, config, judge=judge, no_codes=no_codes, device=device, progress=progress)
     path, environment = run.path_of_evaluation(split, limit), run.environment()
     if files:
         written = measure_files(Model.load(run.folder), data, config, progress=progress)
@@ -106,6 +111,7 @@ def _measure(
     config: EvaluationConfig,
     *,
     judge: str | Path | None,
+    no_codes: str | Path | None,
     device: torch.device,
     progress: Callable[[int, int], None],
 ) -> Measures:
@@ -116,6 +122,8 @@ def _measure(
     tells_classes = bool(data.classes) and measure is measure_signals and config.judges
     # A judge that does not fit is refused before anything is measured.
     network = open_judge(judge, data, values=tokenizer.config.values) if tells_classes or judge is not None else None
+    if no_codes is not None:
+        measure = partial(measure, no_codes=_without_codes(Run.open(no_codes), recipe).to(device))
     measures = measure(tokenizer, prior, data, train, config, progress=progress)
     if tells_classes:
         splits = Splits(train, open_dataset(recipe.data, "valid"), data)
@@ -127,6 +135,19 @@ def _measure(
             update={"metrics": measures.metrics | metrics, "left_out": measures.left_out | left_out}
         )
     return measures
+
+
+def _without_codes(run: Run, recipe: Recipe) -> Tokenizer:
+    """The tokenizer of a run without codes. Raises UsageError if it is not comparable with the recipe."""
+    other = run.recipe()
+    if medium_name(recipe.tokenizer) in _MEASURES:
+        raise UsageError("Only signals of one size, such as pictures, are compared with those of a run without codes.")
+    if other.tokenizer.quantizer.kind != "none" or other.data != recipe.data:
+        raise UsageError(
+            f"{run.folder} is no run without codes on the same data; train the same recipe with "
+            "tokenizer.quantizer.kind = 'none' and prior.kind = 'uniform'."
+        )
+    return run.tokenizer()
 
 
 def _files_of_earlier(path: Path, measures: Measures) -> FileMeasures:

@@ -7,6 +7,7 @@ from codeword.config import (
     FiniteScalarQuantizerConfig,
     GaussianLatentsConfig,
     IdentityQuantizerConfig,
+    NoCodesConfig,
     QuantizerConfig,
     ResidualQuantizerConfig,
     VectorQuantizerConfig,
@@ -17,6 +18,7 @@ from codeword.quantizers.binary import BinaryQuantizer
 from codeword.quantizers.finite_scalar import FiniteScalarQuantizer
 from codeword.quantizers.gaussian import GaussianLatents
 from codeword.quantizers.identity import IdentityQuantizer
+from codeword.quantizers.none import NoCodes
 from codeword.quantizers.residual import ResidualQuantizer
 from codeword.quantizers.search import nearest
 from codeword.quantizers.usage import CodeUsage
@@ -57,3 +59,5 @@ def build_quantizer(config: QuantizerConfig) -> Quantizer:
             return BinaryQuantizer(config)
         case GaussianLatentsConfig():
             return GaussianLatents(config)
+        case NoCodesConfig():
+            return NoCodes(config)

@@ -24,15 +24,21 @@ def measure_signals(
     train: Dataset,
     config: EvaluationConfig,
     *,
+    no_codes: Tokenizer | None = None,
     progress: Callable[[int, int], None],
 ) -> Measures:
-    """Measure a split of signals of one size; `mse_over_variance` uses the variance of `train`."""
+    """Measure a split of signals of one size; `mse_over_variance` uses the variance of `train`.
+
+    `no_codes_bpd` are the bits under the tokenizer `no_codes`, and `codes_save_bpd` how many more these are.
+    """
     total = min(len(data), config.limit or len(data))
     rows: list[dict[str, Tensor]] = []
     done = 0
     for batch in evaluation_batches(data, config.batch_size, limit=config.limit):
         on_device = batch.to(tokenizer.device)
         measures = measure(tokenizer, prior, on_device.x, on_device.label)
+        if no_codes is not None:
+            measures["no_codes_bits"] = -no_codes.log_prob(on_device.x) / log(2)
         rows.append({name: values.cpu() for name, values in measures.items()})
         done += len(batch.x)
         progress(done, total)
@@ -110,6 +116,10 @@ def _summarise(columns: dict[str, Tensor], codebook_sizes: tuple[int, ...], vari
         "total_bpd": ((columns["code_bits"] + columns["signal_bits"]) / dims, "bit/dim"),
         "bernoulli_proxy_bits": (columns["bernoulli_proxy_bits"], "bit, not a likelihood"),
     }
+    if "no_codes_bits" in columns:
+        saved = columns["no_codes_bits"] - columns["code_bits"] - columns["signal_bits"]
+        per_signal["no_codes_bpd"] = (columns["no_codes_bits"] / dims, "bit/dim")
+        per_signal["codes_save_bpd"] = (saved / dims, "bit/dim")
     if "ssim" in columns:
         per_signal["ssim"] = (columns["ssim"], "1 is equal")
     if "code_bits_given_label" in columns:
