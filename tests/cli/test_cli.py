@@ -303,6 +303,7 @@ def test_the_demo_makes_a_report_of_each_medium(tmp_path: Path) -> None:
     images, speech = (json.loads(done.stdout)[medium]["metrics"] for medium in ("images", "speech"))
     assert images["usage"]["value"] > 0.5
     assert images["bits_per_code"]["value"] < 7.0, "the prior knows no more than the alphabet"
+    assert images["accuracy_samples"]["value"] > 80, "samples do not show their class"
     assert speech["bits_per_second_prior"]["value"] < 0.8 * speech["bits_per_second_nominal"]["value"]
     assert speech["phoneme_accuracy"]["value"] > 2 * speech["phoneme_chance"]["value"]
     for medium in ("images", "speech"):

@@ -8,6 +8,7 @@ TINY = [
     "data.test=16",
     "data.size=16",
     "tokenizer.trunk.width=8",
+    "tokenizer.trunk.strides=[2,2]",
     "tokenizer.trunk.residual_width=4",
     "tokenizer.quantizer.codebook_sizes=[16,8]",
     "tokenizer.quantizer.dim=8",

@@ -70,7 +70,7 @@ def test_a_stopped_training_ends_the_same_without_the_model_it_started_from(pare
 
 
 def test_one_part_alone_is_taken(parent: Run, tmp_path: Path) -> None:
-    narrow = parent.recipe().prior.model_copy(update={"width": 6})
+    narrow = parent.recipe().prior.model_copy(update={"width": 12})
     recipe = parent.recipe().model_copy(update={"prior": narrow})
     with pytest.raises(RecipeError, match=r"The prior of .* does not fit the recipe .* not \[.*start\.parts"):
         train(started(recipe, parent.folder), tmp_path / "refused")

@@ -37,17 +37,21 @@ def demo(*, out: Path = Path("demo"), json: Json = False) -> None:
     """Train tokenizers and priors on drawn pictures and synthetic speech, measure them, report; needs no files.
 
     Args:
-        out: The folder for the runs `images` and `speech`; an unfinished demo there is finished.
+        out: The folder for the runs `images`, `images-judge` and `speech`; an unfinished demo there is finished.
         json: Print both evaluations as one JSON object.
     """
     from codeword.evaluation import evaluate, report
     from codeword.training import Run, train
 
+    def trained(name: str) -> Run:
+        return train(f"demo-{name}", out / name, resume=Run(out / name).recipe_path.exists())
+
     results, pages = {}, []
+    judges = {"images": trained("images-judge").folder}
     for medium in ("images", "speech"):
-        run = train(f"demo-{medium}", out / medium, resume=Run(out / medium).recipe_path.exists())
+        run = trained(medium)
         with show.bar("evaluating") as progress:
-            results[medium] = evaluate(run, progress=progress)
+            results[medium] = evaluate(run, judge=judges.get(medium), progress=progress)
         pages.append(report(run))
     show.evaluations(results, as_json=json)
     for page in pages:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from codeword.config.base import Config, NonNegative
+from codeword.config.base import Config, Fraction, NonNegative
 
 
 def _in_order(ends: tuple[int, int]) -> tuple[int, int]:
@@ -22,6 +22,8 @@ class SyntheticImagesConfig(Config):
     """Height and width in pixels."""
     plain: bool = False
     """Draw grey shapes on black, which very small models keep recognisable, instead of coloured scenes."""
+    variation: Fraction = 1.0
+    """Share of the full range of colours, place, size and turn; at 0 all scenes of a class are the same."""
     train: PositiveInt = 8192
     """Number of images in the split, also for `valid` and `test`."""
     valid: PositiveInt = 512

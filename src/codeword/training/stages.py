@@ -55,7 +55,7 @@ def train(
         >>> with TemporaryDirectory() as folder:
         ...     run = train(load_recipe("demo-images", overrides=[*once, *tiny]), folder)
         ...     run.tokenizer().hop
-        4
+        8
     """
     available = torch.accelerator.device_count() or cores()
     if devices != "auto" and devices not in range(1, available + 1):

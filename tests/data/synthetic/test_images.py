@@ -52,3 +52,17 @@ def test_plain_images_show_grey_shapes_on_black() -> None:
     black = (x == 0).float().flatten(1).mean(1)
     assert 0.5 < float(black.min()) <= float(black.max()) < 0.98
     assert bool((x.flatten(1).amax(1) > 128).all())
+
+
+def test_less_variation_moves_shapes_less() -> None:
+    """The middle of a shape is that of its white pixels, on black."""
+
+    def deviation(variation: float) -> float:
+        config = SyntheticImagesConfig(plain=True, variation=variation, train=500)
+        white = open_dataset(config, "train").take(range(0, 500, 10)).x[:, 0].float()
+        across = (white.sum(1) * torch.arange(32)).sum(1) / white.sum((1, 2))
+        return float(across.std())
+
+    still, some, full = map(deviation, (0.0, 0.25, 1.0))
+    assert still < 0.01
+    assert 0.2 * full < some < 0.3 * full

@@ -50,7 +50,7 @@ def pictures(folder: Path, data: DataConfig, name: str = "mine", description: st
         name=name,
         description=description,
         data=data,
-        tokenizer=TokenizerConfig(trunk=load_recipe("demo-images").tokenizer.trunk.model_copy(update={"width": 8})),
+        tokenizer=TokenizerConfig(trunk=load_recipe("cifar10").tokenizer.trunk.model_copy(update={"width": 8})),
         prior=PixelCNNConfig(layers=1, width=8, head_width=8),
     )
     return finished(folder, recipe, (2, 2))

@@ -25,10 +25,10 @@ from codeword.errors import UsageError
 from codeword.evaluation import evaluate
 from codeword.evaluation.report.figures import png
 from codeword.evaluation.report.image_sections import image_sections
-from codeword.evaluation.report.image_signals import ReportImages
+from codeword.evaluation.report.image_signals import ReportImages, judged
 from codeword.evaluation.report.page import report
 from codeword.evaluation.report.tables import result_rows
-from codeword.evaluation.results import Metric, read_evaluation
+from codeword.evaluation.results import Evaluation, Metric, read_evaluation
 from codeword.priors import build_prior
 from codeword.quantizers import CodeUsage
 from codeword.tokenizer import Tokenizer
@@ -177,3 +177,13 @@ def test_grey_images_of_odd_size_with_product_codes_are_drawn() -> None:
     for section in image_sections(images):
         with Image.open(io.BytesIO(png(section.draw()))) as image:
             assert min(image.size) > 10, section.name
+
+
+def test_the_share_of_samples_that_a_judge_reads_is_with_them() -> None:
+    names = {"accuracy_samples": 86.2, "accuracy_reconstruction": 97.9, "accuracy_original": 100.0}
+    metrics = {name: Metric(value=value, low=0, high=100, unit="%") for name, value in names.items()}
+    fields = {"recipe": "r", "split": "test", "signals": 1, "seed": 0, "commit": "c", "machine": "m"}
+    found = judged(Evaluation.model_validate(fields | {"metrics": metrics}))
+    assert "reads 86 % of such samples as their class, 98 % of reconstructions and 100 % of originals" in found
+    del metrics["accuracy_samples"]
+    assert judged(Evaluation.model_validate(fields | {"metrics": metrics})) == ""

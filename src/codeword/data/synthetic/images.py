@@ -46,7 +46,7 @@ class SyntheticImages(Dataset):
         for label, shape in enumerate(SHAPES.values()):
             for first in range(label, count, len(SHAPES) * step):
                 rows = slice(first, first + len(SHAPES) * step, len(SHAPES))
-                images[rows] = _draw(parameters[rows], shape, config.size, plain=config.plain)
+                images[rows] = _draw(parameters[rows], shape, config)
         self._images = torch.from_numpy(images)
         self._labels = torch.arange(count) % len(SHAPES)
 
@@ -58,13 +58,14 @@ class SyntheticImages(Dataset):
         return Batch(self._images.index_select(0, rows), self._labels.index_select(0, rows))
 
 
-def _draw(parameters: Plane, shape: Shape, size: int, *, plain: bool) -> NDArray[np.uint8]:
+def _draw(parameters: Plane, shape: Shape, config: SyntheticImagesConfig) -> NDArray[np.uint8]:
     """Draw images (n, 3, size, size) from parameters (n, _PARAMETERS): background, shadow of the shape, shape.
 
-    If `plain`, the same shape is grey, darker where it has its second colour, on black.
+    If `config.plain`, the same shape is grey, darker where it has its second colour, on black.
     """
+    size, vary = config.size, np.float32(config.variation)
     # Each parameter is (n, 1, 1, 1), each plane below (n, 1, size, size), each colour (n, 3, 1 or size, ...).
-    p = iter(parameters.T[:, :, None, None, None])
+    p = iter(((1 - vary) / 2 + vary * parameters).T[:, :, None, None, None])
     centres = ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1).astype(np.float32)
     x, y = centres[None, :], centres[:, None]
 
@@ -96,7 +97,7 @@ def _draw(parameters: Plane, shape: Shape, size: int, *, plain: bool) -> NDArray
     second = _colour(hue + 0.12 + 0.2 * next(p), 0.7, 0.3 + 0.2 * next(p))
     texture, cover = shape.texture(u, v), _cover(shape.distance(u, v) * radius, size)
     canvas = _mix(canvas, _mix(first, second, texture), cover)
-    if plain:
+    if config.plain:
         canvas = np.broadcast_to(cover * (1 - 0.8 * texture), canvas.shape)
     pixels: NDArray[np.uint8] = np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
     return pixels

@@ -47,7 +47,7 @@ def image_sections(images: ReportImages) -> list[Section]:
                 "Samples of each class",
                 "The prior is conditioned on the class. From top to bottom: "
                 + ", ".join(images.class_names)
-                + f". {images.sampling}",
+                + f". {images.sampling}{images.judged}",
                 lambda: _samples_by_class(images),
             )
         )

@@ -24,10 +24,14 @@ _NEIGHBOURHOOD = 5  # Side in cells: a codeword is decoded with two cells of the
 
 @dataclass(frozen=True)
 class ReportImages(ReportSignals):
-    """Signals of one size: the first signals x (N, C, *S) of the split, and their codes (N, *G, K)."""
+    """Signals of one size: the first signals x (N, C, *S) of the split, and their codes (N, *G, K).
+
+    `judged` says how often a classifier reads the class of samples; it is empty if no judge was there.
+    """
 
     x: Tensor
     codes: Tensor
+    judged: str = ""
 
 
 def gather_images(run: Run, evaluation: Evaluation, *, samples: int, seed: int) -> ReportImages:
@@ -67,6 +71,19 @@ def gather_images(run: Run, evaluation: Evaluation, *, samples: int, seed: int) 
         class_names=class_names,
         x=x,
         codes=tokenizer.encode(x),
+        judged=judged(evaluation),
+    )
+
+
+def judged(evaluation: Evaluation) -> str:
+    """A sentence, after a space, on how many samples a classifier reads as their class; empty if none was measured."""
+    shares = [evaluation.metrics.get(f"accuracy_{name}") for name in ("samples", "reconstruction", "original")]
+    if None in shares:
+        return ""
+    samples, reconstructions, originals = (f"{share.value:.0f} %" for share in shares if share is not None)
+    return (
+        f" A classifier that was trained on the data reads {samples} of such samples as their class, "
+        f"{reconstructions} of reconstructions and {originals} of originals."
     )
 
 
