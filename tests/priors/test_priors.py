@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.config import PixelCNNConfig, PriorModelConfig, UniformPriorConfig
+from codeword.config import MaskedConfig, PixelCNNConfig, PriorModelConfig, TransformerConfig, UniformPriorConfig
 from codeword.errors import UsageError
 from codeword.priors import PixelCNN, Prior, Sampler, Uniform, build_prior, walk
 
@@ -143,3 +143,42 @@ def test_draw_at_temperature_zero_and_one() -> None:
 def test_draw_refuses_what_makes_no_sense(bad: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(bad))):
         Sampler(**bad)  # type: ignore[arg-type]
+
+
+ARCHITECTURES = [
+    PixelCNNConfig(layers=1, width=12, head_width=12),
+    TransformerConfig(layers=1, width=12, heads=2, hidden=12, head_width=12),
+    MaskedConfig(layers=1, width=12, heads=2, hidden=12, head_width=12),
+]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda config: config.kind)
+@given(size=st.sampled_from([(5,), (3, 4)]), seed=st.integers(0, 99))
+def test_codewords_with_one_meaning_begin_with_one_probability(
+    architecture: PixelCNNConfig | TransformerConfig | MaskedConfig, size: tuple[int, ...], seed: int
+) -> None:
+    torch.manual_seed(seed)
+    # Codewords 2 and 3 of the first code are one vector, and the third code adds nothing.
+    contributions = [torch.randn(6, 4), 0.1 * torch.randn(5, 4), torch.zeros(1, 4)]
+    contributions[0][3] = contributions[0][2]
+    prior = build_prior(PriorModelConfig(architecture=architecture, grid=size, codebook_sizes=(6, 5, 1))).eval()
+    codes = random_codes(prior, 3)
+    prior.start_from(contributions)
+    with torch.no_grad():
+        # The biases of the outputs do not depend on the codewords.
+        for output in prior.outputs:  # type: ignore[union-attr]
+            output.bias.zero_()  # type: ignore[operator,union-attr]
+    twos, threes = (torch.where((codes == 2) | (codes == 3), n, codes)[..., :1] for n in (2, 3))
+    others = codes[..., 1:]
+    found = [prior.log_prob(torch.cat([first, others], -1)) for first in (twos, threes)]
+    torch.testing.assert_close(found[0], found[1])
+    assert not torch.allclose(found[0], prior.log_prob(torch.cat([(twos + 1) % 6, others], -1)))
+
+
+def test_codes_that_contribute_little_change_the_input_less(prior: PixelCNN) -> None:
+    """The embeddings of a cell add up to a linear map of its vector."""
+    contributions = [torch.randn(n, 3) / 4**k for k, n in enumerate(prior.codebook_sizes)]
+    prior.start_from(contributions)
+    tables = torch.cat([table.weight for table in prior.embed])  # type: ignore[misc]
+    mapped = torch.linalg.lstsq(torch.cat(contributions), tables).solution
+    torch.testing.assert_close(torch.cat(contributions) @ mapped, tables, atol=1e-5, rtol=1e-4)

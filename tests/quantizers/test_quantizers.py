@@ -67,6 +67,16 @@ def test_codes_and_vectors_agree_at_any_rank(quantizer: Quantizer, size: tuple[i
     torch.testing.assert_close(quantizer.decode(result.codes), result.vectors, atol=1e-5, rtol=1e-5)
 
 
+def test_a_vector_is_the_sum_of_the_contributions_of_its_codes(quantizer: Quantizer) -> None:
+    codes = quantizer.encode(vectors(20, 8, seed=7))
+    parts = quantizer.contributions()
+    summed = torch.stack([part[codes[:, k]] for k, part in enumerate(parts)]).sum(0)
+    found = quantizer.decode(codes)
+    torch.testing.assert_close(summed - summed[0], found - found[0], atol=1e-4, rtol=1e-4)
+    for part in parts:
+        torch.testing.assert_close(part.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
+
+
 def test_quantizing_a_quantized_vector_changes_nothing() -> None:
     for config in (CONFIGS[0], CONFIGS[1], CONFIGS[4]):
         quantizer = build_quantizer(config)

@@ -11,7 +11,9 @@ import time
 from itertools import pairwise
 from math import log
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -20,10 +22,10 @@ from safetensors.torch import load_file
 from tiny.recipes import TINY, tiny
 from tiny.weights import assert_equal
 
-from codeword.config import TrainingConfig, UniformPriorConfig
+from codeword.config import TrainingConfig, UniformPriorConfig, load_recipe
 from codeword.data import evaluation_batches, open_dataset
 from codeword.errors import Diverged, ModelError, RecipeError, TrainingError, UsageError
-from codeword.priors import Uniform
+from codeword.priors import PixelCNN, Transformer, Uniform
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locked, read_metadata
 from codeword.training import Run, loop, train
 from codeword.training.batches import step_generator, step_indices, training_batches
@@ -63,6 +65,19 @@ def test_a_prior_learns_every_number_of_codes_that_its_quantizer_serves(tmp_path
     last = list(run.records("prior", "valid"))[-1]
     assert {"bits_per_code", "bits_per_code_first_1", "bits_per_code_first_2"} <= last.keys()
     assert last["loss"] == pytest.approx(last["bits_per_code"] * log(2))
+
+
+def test_a_prior_starts_from_the_codewords_and_one_of_foreign_tokens_does_not(tmp_path: Path) -> None:
+    np.save(tmp_path / "tokens.npy", np.random.default_rng(0).integers(16, size=(8, 4, 4)))
+    still = ("prior_training.steps=1", "prior_training.learning_rate=1e-12", "prior.width=8", "prior.head_width=8")
+    tokens = load_recipe("tokens", overrides=[f"data.root={tmp_path}/tokens.npy", "data.crop=[4,4]", *still])
+    images, foreign = (train(recipe, tmp_path / recipe.name).prior() for recipe in (tiny(*still), tokens))
+    assert isinstance(images, Transformer)
+    assert isinstance(foreign, PixelCNN)
+    # Each of the two codebooks has vectors of four numbers, of which its tables are linear maps.
+    for table in (*images.embed, *images.within, *images.outputs):
+        assert torch.linalg.matrix_rank(cast(torch.Tensor, table.weight), rtol=1e-4) == 4
+    assert torch.linalg.matrix_rank(cast(torch.Tensor, foreign.embed[0].weight), rtol=1e-4) == 8
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(undisturbed: Run, tmp_path: Path) -> None:

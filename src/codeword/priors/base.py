@@ -1,7 +1,7 @@
 """The interface of priors, and the walk along the symbols."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any, ClassVar, Protocol
 
@@ -97,6 +97,9 @@ class Prior(Pretrained):
     @abstractmethod
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:
         """`log_prob` of arguments that were checked; `counts` as in `forward`."""
+
+    def start_from(self, contributions: Sequence[Tensor]) -> None:
+        """Before training, take from the contributions of the codewords of each code which of them are alike."""
 
     def order(self, grid: tuple[int, ...]) -> Tensor:
         """The cells of `grid` as the walk visits them: (cells,), each by its number in raster order."""

@@ -1,7 +1,8 @@
 """Base of priors over grids of cells: a network over the cells before, and a small one within the cell."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from math import sqrt
 from typing import cast
 
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from codeword.config import LearnedPriorConfig, PriorModelConfig
 from codeword.priors.base import Prior
 from codeword.priors.state import CellState
+
+# Of the embeddings that start from codewords; with 0.1 and with 1, training is slower.
+_INPUT_STD = 0.3
 
 
 class CellPrior(Prior):
@@ -37,6 +41,26 @@ class CellPrior(Prior):
         for embedding in (*self.embed, *self.within, self.embed_count):
             if embedding is not None:
                 nn.init.normal_(cast(nn.Embedding, embedding).weight, std=0.1)
+
+    @torch.no_grad()
+    def start_from(self, contributions: Sequence[Tensor]) -> None:
+        """Replace the tables of each code k by random linear maps of `contributions` (codebook_sizes[k], D).
+
+        Codewords that mean nearly the same to the decoder then begin alike, and what is learned of one holds for the
+        others too. All codes share the maps, so that the embeddings of a cell add up to a map of its vector. The random
+        numbers are those of PyTorch's global generator.
+        """
+        vectors = [part.float().cpu() for part in contributions]
+        sizes = [float(part.square().mean().sqrt()) or 1.0 for part in vectors]
+        inputs = [part * (_INPUT_STD / max(sizes)) for part in vectors]
+        # Each code has logits as large as those of the others, however small the part that it adds.
+        outputs = [part / (size * sqrt(self.head.out_features)) for part, size in zip(vectors, sizes, strict=True)]
+        for tables, parts in ((self.embed, inputs), (self.within, inputs), (self.outputs, outputs)):
+            weights = [cast(Tensor, table.weight) for table in tables]
+            if weights:
+                drawn = torch.randn(vectors[0].shape[1], weights[0].shape[1]) / sqrt(vectors[0].shape[1])
+                for weight, part in zip(weights, parts, strict=False):
+                    weight.copy_(part @ drawn)
 
     @abstractmethod
     def _cell_features(self, embedded: Tensor, label: Tensor) -> Tensor:

@@ -92,6 +92,17 @@ class Quantizer(nn.Module, ABC):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (..., K) to the vectors (..., D) of `forward`; fewer leading codes if `served_codes` allows them."""
 
+    @torch.no_grad()
+    def contributions(self) -> list[Tensor]:
+        """The part (codebook_sizes[k], D) that each codeword of code k has in the vectors, next to the mean of all."""
+        found = []
+        for k, words in enumerate(self.codewords()):
+            codes = torch.zeros(len(words), len(self.codebook_sizes), dtype=torch.int64, device=words.device)
+            codes[:, k] = torch.arange(len(words))
+            vectors = self.decode(codes)
+            found.append(vectors - vectors.mean(0))
+        return found
+
     @abstractmethod
     def codewords(self) -> list[Tensor]:
         """The codewords of each code, (codebook_sizes[k], d_k), for figures and statistics."""

@@ -83,8 +83,11 @@ def build_pair_task(recipe: Recipe, run: Run, data: Dataset, fabric: Fabric) -> 
         )
         for part, shape in zip(runs, (data.first.shape, data.second.shape), strict=True)
     ]
+    first, second = (part.tokenizer() for part in runs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed + 1)
         prior = PairPrior(PairPriorConfig(first=configs[0], second=configs[1]))
-    first, second = (part.tokenizer().to(fabric.device) for part in runs)
-    return PairTask(prior, (first, second), label_dropout=recipe.prior.label_dropout)
+        for part, tokenizer in zip(prior.parts, (first, second), strict=True):
+            part.start_from(tokenizer.quantizer.contributions())
+    tokenizers = (first.to(fabric.device), second.to(fabric.device))
+    return PairTask(prior, tokenizers, label_dropout=recipe.prior.label_dropout)

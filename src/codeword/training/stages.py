@@ -206,7 +206,11 @@ class _Stages:
         config = prior_config(recipe, tokenizer, size=self.train.shape[1:], classes=self.train.classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + 1)
-            prior = self.started(build_prior(config), "prior")
+            prior = build_prior(config)
+            if list(prior.parameters()) and list(tokenizer.parameters()):
+                # The numbers of tokens that another tokenizer made do not say which of them are alike.
+                prior.start_from(tokenizer.quantizer.contributions())
+            prior = self.started(prior, "prior")
         if list(prior.parameters()) and not self.freezes("prior"):
             assert isinstance(recipe.prior, LearnedPriorConfig)
             task = PriorTask(prior, tokenizer, label_dropout=recipe.prior.label_dropout)
