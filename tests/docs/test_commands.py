@@ -19,6 +19,8 @@ from tiny.pages import PAGES, ROOT, shell_lines
 from tiny.speech_files import write_librispeech, write_noise
 
 from codeword.cli import app
+from codeword.comparison import read_setting
+from codeword.comparison.plan import SEED
 from codeword.config import Cifar10Config, LibriSpeechConfig, Recipe, load_recipe
 from codeword.data import cifar10
 from codeword.training import train
@@ -147,6 +149,10 @@ def shortened(arguments: list[str]) -> list[str]:
         return arguments
     _, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     recipe = load_recipe(bound.arguments["recipe"], overrides=bound.arguments.get("set_") or [])
+    for place, option in enumerate(arguments):
+        if option == "--over":
+            setting = read_setting(arguments[place + 1])
+            arguments[place + 1] = f"{setting.path}={','.join(setting.values[: 1 if setting.path == SEED else 2])}"
     return [*arguments, *(option for override in short(recipe) for option in ("--set", override))]
 
 
