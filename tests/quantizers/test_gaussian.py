@@ -6,23 +6,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny.tokenizers import every_binary_signal, one_cell_model
 from torch.distributions import Normal, kl_divergence
 
-from codeword.config import (
-    CategoricalConfig,
-    ConvTrunkConfig,
-    GaussianLatentsConfig,
-    PriorModelConfig,
-    TokenizerConfig,
-    UniformPriorConfig,
-    load_recipe,
-)
+from codeword.config import GaussianLatentsConfig, load_recipe
 from codeword.errors import RecipeError, UnsupportedError
 from codeword.evaluation.measure.images import measure
-from codeword.model import Model
-from codeword.priors import build_prior
 from codeword.quantizers import build_quantizer
-from codeword.tokenizer import Tokenizer
 
 CONFIG = GaussianLatentsConfig(latent_dim=3, dim=4)
 
@@ -39,28 +29,9 @@ def test_the_nats_are_the_divergence_from_the_standard_normal(seed: int, scale: 
     torch.testing.assert_close(result.training_loss(40), wanted.sum() / 40)
 
 
-def vae(ndim: int) -> tuple[Tokenizer, Model]:
-    """One latent cell and signals of 2 (rank 1) or 4 (rank 2) values, each 0 or 1."""
-    torch.manual_seed(3)
-    tokenizer = Tokenizer(
-        TokenizerConfig(
-            ndim=ndim,  # type: ignore[arg-type]
-            channels=1,
-            values=2,
-            trunk=ConvTrunkConfig(width=16, residual_width=2, residual_blocks=0, strides=(2,)),
-            quantizer=CONFIG,
-            likelihood=CategoricalConfig(),
-        )
-    ).eval()
-    config = PriorModelConfig(architecture=UniformPriorConfig(), grid=(1,) * ndim, codebook_sizes=(1,))
-    return tokenizer, Model(tokenizer, build_prior(config))
-
-
 def test_the_bound_is_never_more_than_a_probability(ndim: int) -> None:
     """Over all signals, the exponentials of the bound sum to at most 1; they would not if latents were free."""
-    tokenizer, _ = vae(ndim)
-    values = 2**ndim
-    x = torch.tensor([[i >> b & 1 for b in range(values)] for i in range(1 << values)]).view(-1, 1, *(2,) * ndim)
+    tokenizer, x = one_cell_model(ndim, CONFIG).tokenizer, every_binary_signal(ndim)
     optimizer = torch.optim.Adam(tokenizer.parameters(), lr=0.01)
     generator = torch.Generator().manual_seed(0)
     for _ in range(100):  # Latents that say which signal it is, at any cost.
@@ -78,7 +49,8 @@ def test_the_bound_is_never_more_than_a_probability(ndim: int) -> None:
 
 
 def test_evaluation_counts_latents_as_codes() -> None:
-    tokenizer, model = vae(2)
+    model = one_cell_model(2, CONFIG)
+    tokenizer = model.tokenizer
     x = torch.randint(2, (3, 1, 16, 16), generator=torch.Generator().manual_seed(0))
     nats = tokenizer.analyse(x).quantized.nats
     assert nats is not None
@@ -102,7 +74,7 @@ def test_a_recipe_with_a_learned_prior_is_refused() -> None:
 
 
 def test_there_are_no_codes() -> None:
-    _, model = vae(2)
+    model = one_cell_model(2, CONFIG)
     with pytest.raises(UnsupportedError, match="continuous latents"):
         model.tokenizer.encode(torch.zeros(1, 1, 2, 2, dtype=torch.int64))
     with pytest.raises(UnsupportedError, match="continuous latents"):
