@@ -73,21 +73,19 @@ def build_pair_task(recipe: Recipe, run: Run, data: Dataset, fabric: Fabric) -> 
     """The task of the untrained prior of a recipe for pairs, on the tokenizers of its two runs."""
     assert isinstance(recipe.prior, TransformerConfig)
     assert isinstance(data, Pairs)
-    runs = run.parts()
+    first, second = (part.tokenizer().to(fabric.device) for part in run.parts())
     configs = [
         PriorModelConfig(
             architecture=recipe.prior,
-            grid=part.tokenizer().grid(shape[1:]),
-            codebook_sizes=part.tokenizer().quantizer.codebook_sizes,
+            grid=tokenizer.grid(shape[1:]),
+            codebook_sizes=tokenizer.quantizer.codebook_sizes,
             classes=len(data.classes),
         )
-        for part, shape in zip(runs, (data.first.shape, data.second.shape), strict=True)
+        for tokenizer, shape in zip((first, second), (data.first.shape, data.second.shape), strict=True)
     ]
-    first, second = (part.tokenizer() for part in runs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed + 1)
         prior = PairPrior(PairPriorConfig(first=configs[0], second=configs[1]))
         for part, tokenizer in zip(prior.parts, (first, second), strict=True):
             part.start_from(tokenizer.quantizer.contributions())
-    tokenizers = (first.to(fabric.device), second.to(fabric.device))
-    return PairTask(prior, tokenizers, label_dropout=recipe.prior.label_dropout)
+    return PairTask(prior, (first, second), label_dropout=recipe.prior.label_dropout)
