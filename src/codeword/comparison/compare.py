@@ -75,7 +75,7 @@ def compare(
         out: a new folder, or that of the same comparison.
         overrides: changes of the recipe that hold for all trials, as in `load_recipe`.
         one_at_a_time: change one setting at a time, and leave the others as in the recipe, rather than combine all;
-            the recipe as it is is trained too, and no value that is its own is trained again.
+            the unchanged recipe is trained too, so a value that the recipe has is not trained again.
         objective: the measure whose mean over seeds decides which trials are best; by default total bits for images,
             bits for tokens, and the log-mel distance for audio. If it is one of the judges, every trial is measured by
             them, which takes longer than a short training.

@@ -99,7 +99,7 @@ class Prior(Pretrained):
         """`log_prob` of arguments that were checked; `counts` as in `forward`."""
 
     def start_from(self, contributions: Sequence[Tensor]) -> None:
-        """Before training, take from the contributions of the codewords of each code which of them are alike."""
+        """Initialise the tables of codes from `Quantizer.contributions`, before training; here there are none."""
 
     def order(self, grid: tuple[int, ...]) -> Tensor:
         """The cells of `grid` as the walk visits them: (cells,), each by its number in raster order."""

@@ -13,7 +13,7 @@ from codeword.config import LearnedPriorConfig, PriorModelConfig
 from codeword.priors.base import Prior
 from codeword.priors.state import CellState
 
-# Of the embeddings that start from codewords; with 0.1 and with 1, training is slower.
+# Standard deviation of the embeddings that start from codewords; with 0.1 and with 1, training is slower.
 _INPUT_STD = 0.3
 
 

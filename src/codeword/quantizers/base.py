@@ -94,7 +94,7 @@ class Quantizer(nn.Module, ABC):
 
     @torch.no_grad()
     def contributions(self) -> list[Tensor]:
-        """The part (codebook_sizes[k], D) that each codeword of code k has in the vectors, next to the mean of all."""
+        """For each code k, the vectors (codebook_sizes[k], D) that its codewords add to a cell, minus their mean."""
         found = []
         for k, words in enumerate(self.codewords()):
             codes = torch.zeros(len(words), len(self.codebook_sizes), dtype=torch.int64, device=words.device)

@@ -208,7 +208,7 @@ class _Stages:
             torch.manual_seed(recipe.seed + 1)
             prior = build_prior(config)
             if list(prior.parameters()) and list(tokenizer.parameters()):
-                # The numbers of tokens that another tokenizer made do not say which of them are alike.
+                # Tokens of another tokenizer are numbers only, which do not show which of them are similar.
                 prior.start_from(tokenizer.quantizer.contributions())
             prior = self.started(prior, "prior")
         if list(prior.parameters()) and not self.freezes("prior"):

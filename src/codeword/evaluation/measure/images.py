@@ -29,7 +29,7 @@ def measure_signals(
 ) -> Measures:
     """Measure a split of signals of one size; `mse_over_variance` uses the variance of `train`.
 
-    `no_codes_bpd` are the bits under the tokenizer `no_codes`, and `codes_save_bpd` how many more these are.
+    `no_codes_bpd` are the bits under the tokenizer `no_codes`, and `codes_save_bpd` is that less `total_bpd`.
     """
     total = min(len(data), config.limit or len(data))
     rows: list[dict[str, Tensor]] = []

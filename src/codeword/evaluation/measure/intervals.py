@@ -63,7 +63,7 @@ def mean_metric(values: Tensor, unit: str) -> Metric:
 
 
 def share_metric(found: Tensor, unit: str, *, whole: float = 100) -> Metric:
-    """The share of True among `found` (N,), one for each signal, with its interval; all of them are `whole`."""
+    """The share of True among `found` (N,), one for each signal, with its interval; `whole` is the value for all."""
     share, low, high = share_interval(found)
     return metric((whole * share, whole * low, whole * high), unit)
 
