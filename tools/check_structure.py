@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path("src/codeword")
 MAX_FILE_LINES = 420
 # The package had 16,990 lines after its redesign. A change that adds features may raise this bound, and says why.
-MAX_LINES = 31_000
+MAX_LINES = 31_600
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 
 Finding = tuple[int, str]

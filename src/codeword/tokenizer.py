@@ -17,7 +17,7 @@ from codeword.likelihoods import build_likelihood
 from codeword.nn.conv import channels_last
 from codeword.nn.frontend import build_frontend, build_head
 from codeword.nn.trunk import build_trunk
-from codeword.quantizers import CodeUsage, Quantized, Quantizer, build_quantizer
+from codeword.quantizers import CodeUsage, Quantized, Quantizer, Unquantized, build_quantizer
 from codeword.store import Pretrained
 
 MAX_EFFORT = 64
@@ -143,6 +143,10 @@ class Tokenizer(Pretrained):
         config = {"quantizer": getattr(settled.quantizer, "config", self.config.quantizer)}
         settled.config = settled._config = self.config.model_copy(update=config)
         return settled
+
+    def vectors_only(self) -> "Tokenizer":
+        """A tokenizer of the same weights whose `encode` gives the vectors (B, *G, D) before they are quantized."""
+        return self._with_quantizer(Unquantized(self.quantizer))
 
     def _with_quantizer(self, quantizer: Quantizer) -> "Tokenizer":
         # A copy shares the table of its parts, and the quantizer alone is another one.

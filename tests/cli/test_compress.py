@@ -15,7 +15,8 @@ from PIL import Image
 from tiny.cli import run_cli
 from tiny.tokenizers import SPEECH, waveform
 
-from codeword.codec import Container
+from codeword.codec import Container, Search, search_codes
+from codeword.codec.search import price_of
 from codeword.config import (
     Cifar10Config,
     ConvTrunkConfig,
@@ -120,6 +121,31 @@ def test_a_folder_of_images_comes_back(
     x = read_image(pictures / "colour.png")
     expected = x.long() if lossless else tokenizer.decode(tokenizer.encode(x[None]), size=(37, 21))[0]
     assert torch.equal(read_image(tmp_path / "back" / "colour.png").long(), expected)
+
+
+def test_a_search_reaches_files_codes_and_reconstructions(
+    painter: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, chosen = pictures / "colour.png", Model.load(painter)
+    x = read_image(photo)
+    for flags, search in ((["--rate-weight", "0.1"], Search(rate_weight=0.1)), (["--refine", "1"], Search(refine=1))):
+        price = price_of(chosen, 2) if search.rate_weight else None
+        codes = search_codes(chosen.tokenizer, x[None], search, price=price)
+        assert not torch.equal(codes, chosen.tokenizer.encode(x[None]))
+        expected = chosen.tokenizer.decode(codes, size=(37, 21))[0]
+        archive, back = tmp_path / f"{flags[0]}.cw", tmp_path / f"{flags[0]}.png"
+        assert run_cli("compress", photo, "--out", archive, "--model", painter, *flags) == 0
+        assert run_cli("decompress", archive, "--out", back, "--model", painter) == 0
+        assert torch.equal(read_image(back).long(), expected)
+    assert run_cli("reconstruct", painter, photo, "--out", tmp_path / "decoded", "--refine", "1") == 0
+    assert torch.equal(read_image(tmp_path / "decoded" / "colour.png").long(), expected)
+    assert run_cli("encode", painter, photo, "--out", tmp_path / "codes.npz", "--refine", "1") == 0
+    assert run_cli("decode", painter, tmp_path / "codes.npz", "--out", tmp_path / "again") == 0
+    assert torch.equal(read_image(tmp_path / "again" / "colour.png").long(), expected)
+    assert (
+        run_cli("compress", photo, "--out", tmp_path / "x.cw", "--model", painter, "--lossless", "--refine", "1") == 2
+    )
+    assert "rate_weight and refine are for lossy ones" in capsys.readouterr().err
 
 
 def places_of_segments(content: bytearray) -> tuple[int, int]:

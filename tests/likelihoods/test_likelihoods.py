@@ -174,6 +174,31 @@ def test_a_spectrogram_sums_to_one_over_all_values(spectrogram: Likelihood) -> N
         assert log_probs.logsumexp(0).item() == pytest.approx(0, abs=2e-4)
 
 
+@pytest.mark.parametrize("weight", [0, 0.5])
+def test_errors_of_a_spectrogram_are_its_training_loss(weight: float) -> None:
+    config = SpectrogramConfig(n_fft=64, hop=16, mels=8, energy_weight=weight)
+    likelihood = build_likelihood(config, channels=1, values=256, sample_rate=8000)
+    x = torch.randint(256, (3, 1, 16 if weight else 160), generator=torch.Generator().manual_seed(0))
+    features = torch.randn(3, 8, x.shape[-1] // 16, generator=torch.Generator().manual_seed(1))
+    # Of one frame the loudness of the signal is that of the frame.
+    torch.testing.assert_close(likelihood.errors(features, x).mean(), likelihood.loss(features, x))
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.kind)
+def test_errors_are_squared_or_refused(config: LikelihoodConfig, ndim: int) -> None:
+    likelihood = build_likelihood(config, channels=2, values=16)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(16, (3, 2, *(4,) * ndim), generator=generator)
+    features = torch.randn(3, likelihood.features, *(4,) * ndim, generator=generator)
+    if not likelihood.one_pass:
+        with pytest.raises(UnsupportedError, match="leave refine out"):
+            likelihood.errors(features, x)
+        return
+    found = likelihood.errors(features, x)
+    expected = ((likelihood.mean(features) - x) / 15).square().sum(1)
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_spectrogram_is_heard_at_its_length_and_its_loss_falls_with_the_error(spectrogram: Likelihood) -> None:
     times = torch.arange(400) / 8000
     x = (128 + 60 * torch.sin(2 * torch.pi * 900 * times)).round().long()[None, None]

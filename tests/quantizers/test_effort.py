@@ -8,7 +8,7 @@ from tiny.codec_models import codes_of, model, signal
 from torch import Tensor
 
 import codeword
-from codeword.codec import Codec, CompressOptions
+from codeword.codec import Codec, CompressOptions, Search
 from codeword.coding import encode_signal
 from codeword.config import ResidualQuantizerConfig, VectorQuantizerConfig
 from codeword.errors import UsageError
@@ -87,7 +87,7 @@ def test_effort_reaches_codes_and_files(ndim: int) -> None:
     assert torch.equal(codeword.encode(chosen, x, effort=8), encode_signal(chosen.tokenizer.with_effort(8), x))
     size = tuple(x.shape[1:])
     expected = codeword.decode(chosen, codes[..., :2], size=size)
-    content = Codec(chosen).compress(x, CompressOptions(codes=2, effort=8))
+    content = Codec(chosen).compress(x, CompressOptions(codes=2, search=Search(effort=8)))
     assert torch.equal(Codec(chosen).decompress(content), expected)
 
 

@@ -13,10 +13,11 @@ import pytest
 import torch
 from tiny.tokens import CONFIGS, contents, save_tokenizer, write_files
 
+from codeword.codec import Search, search_codes
 from codeword.config import LogMelConfig
 from codeword.data.items import list_items
 from codeword.engines import ENGINES, run_jobs
-from codeword.errors import ModelError, UsageError
+from codeword.errors import ModelError, UnsupportedError, UsageError
 from codeword.media.images import read_image
 from codeword.media.waves import read_audio
 from codeword.model import Model
@@ -79,6 +80,20 @@ def test_rows_are_what_the_tokenizer_gives(place: Path, files: Path, tmp_path: P
     assert len({int(code) for row in rows for code in row.codes.flatten()}) > 3
 
 
+def test_tokens_of_a_search_are_the_codes_that_it_finds(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
+    items, tokenizer = list_items(str(files), CONFIGS[ndim]), Tokenizer.from_pretrained(place)
+    if ndim == 1:
+        with pytest.raises(UnsupportedError, match="leave refine out"):
+            tokenize(place, items, tmp_path / "out", refine=1)
+        return
+    tokenize(place, items, tmp_path / "out", refine=1)
+    rows = [row for path in shard_paths(tmp_path / "out") for row in read_shard(path).rows]
+    xs = [read(files / row.id, tokenizer) for row in rows]
+    for row, x in zip(rows, xs, strict=True):
+        assert torch.equal(row.codes, search_codes(tokenizer, x[None], Search(refine=1))[0])
+    assert any(not torch.equal(row.codes, tokenizer.encode(x[None])[0]) for row, x in zip(rows, xs, strict=True))
+
+
 def test_it_is_finished_from_wherever_it_was(place: Path, files: Path, tmp_path: Path, ndim: int) -> None:
     items, out = list_items(str(files), CONFIGS[ndim]), tmp_path / "out"
     first = tokenize(place, items, out, shard_items=5)
@@ -105,6 +120,8 @@ def test_a_folder_of_something_else_is_left_alone(place: Path, files: Path, tmp_
         tokenize(place, items, out, shard_items=6)
     with pytest.raises(UsageError, match="was started with effort 1, not 4"):
         tokenize(place, items, out, shard_items=5, effort=4)
+    with pytest.raises(UsageError, match="was started with refine 0, not 1"):
+        tokenize(place, items, out, shard_items=5, refine=1)
     with pytest.raises(UsageError, match="another listing"):
         tokenize(place, items[:-1], out, shard_items=5)
     (files / items[0].id).write_bytes(b"changed")

@@ -20,6 +20,16 @@ Effort = Annotated[
     int,
     Parameter(help="Above 1, search longer for residual codes, which lowers the error at the same rate; at most 64."),
 ]
+Refine = Annotated[
+    int,
+    Parameter(help="Passes in which each code is tried against its neighbours by decoding: slow, but a smaller error."),
+]
+RateWeight = Annotated[
+    float,
+    Parameter(
+        help="Prefer codes of few bits: the error, as a share of a cell's, that may be added to save one; try .03."
+    ),
+]
 Codes = Annotated[
     int | None, Parameter(help="Use only the first codes of each cell, this many, if the model serves several rates.")
 ]
@@ -46,6 +56,8 @@ def reconstruct(
     codes: Codes = None,
     speaker: Speaker = None,
     channel: Channel = None,
+    effort: Effort = 1,
+    refine: Refine = 0,
     format_: Format = None,
     force: Force = False,
     json: Json = False,
@@ -57,7 +69,9 @@ def reconstruct(
         json: Print a JSON object of the distances from the originals: PSNR, or log-mel distance in nepers.
     """
     _share_processors()
-    options = files.DecodeOptions(codes, speaker, format_, force, channel)
+    from codeword.codec import Search
+
+    options = files.DecodeOptions(codes, speaker, format_, force, channel, Search(effort, refine=refine))
     return show.outcome(files.reconstruct(model, inputs, out, options), as_json=json)
 
 
@@ -97,6 +111,7 @@ def encode(
     codes: Codes = None,
     channel: Channel = None,
     effort: Effort = 1,
+    refine: Refine = 0,
     force: Force = False,
     json: Json = False,
 ) -> int:
@@ -107,7 +122,9 @@ def encode(
         json: Print a JSON object of each file's code grid.
     """
     _share_processors()
-    options = files.DecodeOptions(codes, force=force, channel=channel, effort=effort)
+    from codeword.codec import Search
+
+    options = files.DecodeOptions(codes, force=force, channel=channel, search=Search(effort, refine=refine))
     return show.outcome(files.encode_files(model, inputs, out, options), as_json=json)
 
 
@@ -148,6 +165,8 @@ def compress(
     speaker: Speaker = None,
     channel: Channel = None,
     effort: Effort = 1,
+    rate_weight: RateWeight = 0.0,
+    refine: Refine = 0,
     force: Force = False,
     medium: str | None = None,
     json: Json = False,
@@ -172,6 +191,8 @@ def compress(
             speaker=speaker,
             channel=channel,
             effort=effort,
+            rate_weight=rate_weight,
+            refine=refine,
             force=force,
             progress=progress,
         )
@@ -225,6 +246,7 @@ def tokenize(
     workers: int = 1,
     engine: str = "local",
     effort: Effort = 1,
+    refine: Refine = 0,
     json: Json = False,
 ) -> int:
     """Write the codes of a whole data set as Parquet shards, or continue where a run of the same command stopped.
@@ -254,7 +276,15 @@ def tokenize(
     items = list_items(data_, config, split=split, subsets=tuple(subset or ()), limit=limit)
     with show.bar("tokenizing") as progress:
         done = tokens.tokenize(
-            model, items, out, shard_items=shard_items, workers=workers, engine=engine, effort=effort, progress=progress
+            model,
+            items,
+            out,
+            shard_items=shard_items,
+            workers=workers,
+            engine=engine,
+            effort=effort,
+            refine=refine,
+            progress=progress,
         )
     results = {"shards": done.shards, "signals": done.signals, "codes": done.codes}
     return show.outcome(files.Outcome(results, done.skipped), as_json=json)

@@ -8,3 +8,7 @@ from .container import Container as Container
 from .format import Entry as Entry
 from .format import Header as Header
 from .layout import Signal as Signal
+from .search import PLAIN as PLAIN
+from .search import Search as Search
+from .search import search_blocks as search_blocks
+from .search import search_codes as search_codes

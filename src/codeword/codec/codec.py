@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count
+from math import prod
 from typing import IO, NamedTuple
 
 import torch
@@ -28,13 +29,13 @@ from codeword.codec.layout import (
     restore_signal,
     value_blocks,
 )
+from codeword.codec.search import PLAIN, Search, price_of, search_blocks
 from codeword.codec.segments import Batch, BlockReader, Damage, SegmentCoder
 from codeword.coding import leading_codes
 from codeword.errors import CodewordError, DataError, ModelError, UsageError
 from codeword.media.base import Signal, regroup
 from codeword.media.facts import MAX_PIXELS
 from codeword.model import Model
-from codeword.tokenizer import Tokenizer
 
 Progress = Callable[[int, int], None]
 """Callback that receives the number of finished steps and the number of all steps."""
@@ -48,13 +49,13 @@ class CompressOptions:
         lossless: store the signal itself after its codes.
         codes: the number of leading codes of each cell to store; None for all.
         label: the class that conditions the prior and the decoder.
-        effort: more than 1 searches longer for residual codes (`Tokenizer.with_effort`).
+        search: how the codes are found; in a lossless file, only its `effort` counts.
     """
 
     lossless: bool = False
     codes: int | None = None
     label: int | None = None
-    effort: int = 1
+    search: Search = PLAIN
 
 
 DEFAULTS = CompressOptions()
@@ -92,7 +93,9 @@ class DecodedSignal:
 
 
 class Codec:
-    """Writer and reader of compressed files for one model. A file decodes to `decode(encode(x))`, a lossless one to x.
+    """Writer and reader of compressed files for one model.
+
+    A file decodes to `decode(encode(x))`, or to what the codes of a search decode to, and a lossless one to x.
 
     Example:
         >>> from codeword.pretrained import load_pretrained
@@ -109,14 +112,26 @@ class Codec:
     def __repr__(self) -> str:
         return f"Codec({self.model!r})"
 
-    def compress(self, x: Tensor, options: CompressOptions = DEFAULTS) -> bytes:
+    def compress(self, x: Tensor, options: CompressOptions = DEFAULTS, *, codes: Tensor | None = None) -> bytes:
         """Compress one signal (C, *S) of integers in [0, tokenizer.config.values) to the bytes of a file.
+
+        With `codes` (*G, n), of which the file stores `options.codes`, nothing is encoded or searched.
 
         Raises UsageError, UnsupportedError.
         """
         x = check_signals(x, self.tokenizer.config, batched=False)
-        out = io.BytesIO()
-        self.write(out, [Signal("", tuple(x.shape[1:]), lambda: [x])], options)
+        out, signal = io.BytesIO(), Signal("", tuple(x.shape[1:]), lambda: [x])
+        if codes is None:
+            self.write(out, [signal], options)
+        else:
+            own = self.tokenizer.check_codes(codes, size=signal.size, batched=False)
+            n = leading_codes(self.tokenizer, options.codes)
+
+            def given(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+                list(blocks)  # Reading finds out if the signal is grey.
+                yield own[..., :n]
+
+            self._write(out, [signal], options, given)
         return out.getvalue()
 
     def decompress(self, content: bytes) -> Tensor:
@@ -132,15 +147,55 @@ class Codec:
         *,
         progress: Progress = lambda done, total: None,
     ) -> Written:
-        """Write signals, each read once, as one file; `progress` receives the numbers of finished and of all blocks.
+        """Write signals, each read once, as one file.
+
+        `progress` receives the numbers of finished and of all blocks, or in a search that of cells.
 
         Raises:
             UsageError: there is no signal, or one is too large to be read again, or the model has no class
-                `options.label` or fewer codes than `options.codes`, or names or side data cannot be stored; then
-                nothing was written to `out`.
-            UnsupportedError: the model cannot decode `options.codes` leading codes, or cannot code losslessly.
+                `options.label` or fewer codes than `options.codes`, or no prior of them for a `rate_weight`, or names
+                or side data cannot be stored; then nothing was written to `out`.
+            UnsupportedError: the model cannot decode `options.codes` leading codes, or cannot code losslessly, or
+                has no such search.
             UnreadableSignal: a signal cannot be read; then nothing was written to `out`.
         """
+        codes, search = leading_codes(self.tokenizer, options.codes), options.search
+        if options.lossless and not search.by_vectors:
+            raise UsageError("A lossless file stores the signal itself; rate_weight and refine are for lossy ones.")
+        search_all = partial(
+            search_blocks,
+            self.tokenizer,
+            search=search,
+            codes=codes,
+            price=price_of(self.model, codes, label=options.label) if search.rate_weight else None,
+            label=options.label if self.tokenizer.classes else None,
+        )
+        if search.by_vectors:
+            return self._write(out, signals, options, search_all, progress=progress)
+        cells, before = sum(prod(self.tokenizer.grid(s.size)) for s in signals), 0
+
+        def report(done: int) -> None:
+            progress(before + done, cells)
+
+        def find(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+            nonlocal before
+            for part in search_all(blocks, progress=report):
+                before += prod(part.shape[:-1])
+                progress(before, cells)
+                yield part
+
+        return self._write(out, signals, options, find)
+
+    def _write(
+        self,
+        out: IO[bytes],
+        signals: Sequence[Signal],
+        options: CompressOptions,
+        find: Callable[[Iterable[Tensor]], Iterator[Tensor]],
+        *,
+        progress: Progress = lambda done, total: None,
+    ) -> Written:
+        """`write`, with the function that finds the codes of a signal."""
         codes = leading_codes(self.tokenizer, options.codes)
         self._check_label(options.label)
         block = block_size(self.model, lossless=options.lossless)
@@ -154,8 +209,14 @@ class Codec:
             raise UsageError("There is nothing to compress; give a signal of at least one value.")
         layout = Layout.of(self.model, blocks=total, lossless=options.lossless)
         grey = [self.tokenizer.config.channels > 1] * len(signals)
-        tokenizer = self.tokenizer.with_effort(options.effort, codes=codes)
-        batches = self._batches(tokenizer, signals, layout, lossless=options.lossless, codes=codes, grey=grey)
+        checked = (replace(s, read=partial(_read_checked, s, number, grey)) for number, s in enumerate(signals))
+        if options.lossless:
+            tokenizer = self.tokenizer.with_effort(options.search.effort, codes=codes)
+            block, size = layout.block, layout.batch_size
+            parts = (value_blocks(tokenizer, s, block=block, codes=codes, batch_size=size) for s in checked)
+        else:
+            parts = (code_blocks(find(s.read()), layout.block) for s in checked)
+        batches = (Batch(*piece) for piece in regroup(chain.from_iterable(parts), layout.batch_size))
         first = next(batches)
         kind, symbols, tables = choose_coder(
             self.model, first.codes, first.mask, share_of_all=len(first.mask) / total, label=options.label
@@ -251,23 +312,6 @@ class Codec:
         cells = Blocks(self.tokenizer.grid(size), block)
         values = Blocks(size, tuple(n * self.tokenizer.hop for n in block))
         return (cells, values) if lossless else (cells,)
-
-    def _batches(
-        self,
-        tokenizer: Tokenizer,
-        signals: Sequence[Signal],
-        layout: Layout,
-        *,
-        lossless: bool,
-        codes: int,
-        grey: list[bool],
-    ) -> Iterator[Batch]:
-        """All blocks of the signals in batches; sets `grey[i]` to False if the channels of signal i differ."""
-        encode = partial(value_blocks, batch_size=layout.batch_size) if lossless else code_blocks
-        checked = (replace(s, read=partial(_read_checked, s, number, grey)) for number, s in enumerate(signals))
-        pieces = (piece for s in checked for piece in encode(tokenizer, s, layout.block, codes=codes))
-        for piece in regroup(pieces, layout.batch_size):
-            yield Batch(*piece)
 
     def _segment_coder(
         self, symbols: SymbolCoder, layout: Layout, *, lossless: bool, label: int | None

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codeword.codec.format import Header
-from codeword.coding import codes_each_value_alone, decode_signal, deterministic, deterministic_steps, encode_blocks
+from codeword.coding import codes_each_value_alone, decode_signal, deterministic, deterministic_steps
 from codeword.coding.tiles import decode_tiles
 from codeword.errors import UnsupportedError
 from codeword.media.base import Signal as Signal  # noqa: PLC0414 - also exported by the package.
@@ -121,6 +121,17 @@ class Blocks:
         x = x.reshape(*counts_and_sizes, -1).permute(*order, 2 * rank)
         return x.reshape(len(self), *self.block, *shape_of_cell)
 
+    def join(self, blocks: Tensor) -> Tensor:
+        """The inverse of `cut`: blocks (N, *Q, ...) to (*G, ...)."""
+        rank = len(self.grid)
+        x = blocks.reshape(*self.counts, *self.block, -1)
+        # (N_1, N_2, ..., Q_1, Q_2, ..., -1) to (N_1, Q_1, N_2, Q_2, ..., -1) to (*G, -1).
+        x = x.permute(
+            *(axis for pair in zip(range(rank), range(rank, 2 * rank), strict=True) for axis in pair), 2 * rank
+        )
+        x = x.reshape(*(n * q for n, q in zip(self.counts, self.block, strict=True)), *blocks.shape[1 + rank :])
+        return x[tuple(slice(n) for n in self.grid)]
+
 
 def pad_batch(blocks: Tensor, batch_size: int) -> Tensor:
     """(n, ...) to (batch_size, ...): blocks of zeros are appended."""
@@ -134,20 +145,20 @@ class Block(NamedTuple):
     values: Tensor | None
 
 
-def code_blocks(tokenizer: Tokenizer, signal: Signal, block: tuple[int, ...], *, codes: int) -> Iterator[Tensors]:
-    """Encode a signal: the first `codes` codes of each cell as blocks (n, *Q, K), and the mask (n, *Q) of cells on
-    the grid.
+def code_blocks(codes: Iterable[Tensor], block: tuple[int, ...]) -> Iterator[Tensors]:
+    """Consecutive codes (g, ..., K) of a signal as blocks (n, *Q, K), and the mask (n, *Q) of cells on the grid.
 
     The codes of cells beyond the grid are 0.
     """
-    for all_codes, mask in _cut(encode_blocks(tokenizer, signal.read()), block):
-        yield all_codes[..., :codes] * mask[..., None], mask
+    for blocks, mask in _cut(codes, block):
+        yield blocks * mask[..., None], mask
 
 
 def value_blocks(
-    tokenizer: Tokenizer, signal: Signal, block: tuple[int, ...], *, codes: int, batch_size: int
+    tokenizer: Tokenizer, signal: Signal, *, block: tuple[int, ...], codes: int, batch_size: int
 ) -> Iterator[Tensors]:
-    """As `code_blocks`, but each block is encoded alone; yields also the values (n, C, *S) and their mask (n, *S).
+    """Encode each block of a signal alone: yields its first `codes` codes and the mask as `code_blocks`, and then the
+    values (n, C, *S) and their mask (n, *S).
 
     Beyond the end of the signal the encoder gets repeated edge values, but the yielded values are 0.
     """

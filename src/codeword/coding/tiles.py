@@ -33,12 +33,15 @@ def encode_tiles(tokenizer: Tokenizer, x: Tensor, *, tile: int = TILE) -> Tensor
     """
     _check_convolutional(tokenizer)
     hop, grid = tokenizer.hop, tokenizer.grid(tuple(x.shape[1:]))
-    codes = torch.empty(*grid, len(tokenizer.quantizer.codebook_sizes), dtype=torch.int64)
-    for spans in _tiles(grid, tile=tile // hop, context=ceil(reach(tokenizer.encoder) / hop)):
+    codes: Tensor | None = None
+    for spans in tiles_of(grid, tile=tile // hop, context=ceil(reach(tokenizer.encoder) / hop)):
         # `encode` pads an incomplete last cell, in the same way as for the whole signal.
         window = x[:, *(slice(span.first * hop, span.last * hop) for span in spans)]
         window_codes = tokenizer.encode(window[None].to(tokenizer.device))[0].cpu()
+        if codes is None:
+            codes = window_codes.new_empty(*grid, window_codes.shape[-1])
         codes[*(slice(span.start, span.stop) for span in spans)] = window_codes[*(span.in_window(1) for span in spans)]
+    assert codes is not None
     return codes
 
 
@@ -69,7 +72,7 @@ def decode_tiles(
     device, margin = tokenizer.device, ceil(tokenizer.likelihood.reach / hop)
     labels = None if label is None else torch.tensor([label], device=device)
     x = torch.empty(config.channels, *size, dtype=torch.uint8 if config.values <= 256 else torch.int64)
-    for spans in _tiles(grid, tile=tile // hop, context=ceil(reach(tokenizer.decoder)) + margin):
+    for spans in tiles_of(grid, tile=tile // hop, context=ceil(reach(tokenizer.decoder)) + margin):
         if present is not None and not present[*(slice(span.start, span.stop) for span in spans)].any():
             continue
         window = codes[*(slice(span.first, span.last) for span in spans)]
@@ -83,7 +86,7 @@ def decode_tiles(
     return x
 
 
-class _Span(NamedTuple):
+class Span(NamedTuple):
     """A tile and its window along one axis, in cells: the tile is [start, stop), the window [first, last)."""
 
     start: int
@@ -99,18 +102,18 @@ class _Span(NamedTuple):
         return slice(max(0, self.start - self.first - margin) * hop, (self.stop - self.first + margin) * hop)
 
 
-def _tiles(grid: tuple[int, ...], *, tile: int, context: int) -> Iterator[tuple[_Span, ...]]:
+def tiles_of(grid: tuple[int, ...], *, tile: int, context: int) -> Iterator[tuple[Span, ...]]:
     """Divide the grid into tiles of at most `tile` cells along each axis, in row-major order."""
     return product(*(_spans(cells, max(1, tile), context) for cells in grid))
 
 
-def _spans(cells: int, tile: int, context: int) -> list[_Span]:
+def _spans(cells: int, tile: int, context: int) -> list[Span]:
     # All tiles have about the same size, and all windows the same size (at the edges they are shifted inward). So all
     # windows run the same kernels, and no tile is so small that its window is mostly context.
     tile = ceil(cells / ceil(cells / tile))
     window = min(cells, tile + 2 * context)
     firsts = {start: max(0, min(start - context, cells - window)) for start in range(0, cells, tile)}
-    return [_Span(start, min(start + tile, cells), first, first + window) for start, first in firsts.items()]
+    return [Span(start, min(start + tile, cells), first, first + window) for start, first in firsts.items()]
 
 
 def _check_convolutional(tokenizer: Tokenizer) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from codeword.arguments import check_class, check_signals, check_size
-from codeword.coding import decode_signal, encode_signal, leading_codes
+from codeword.codec import PLAIN, Search, search_blocks
+from codeword.coding import decode_signal, leading_codes
 from codeword.errors import DataError, UsageError
 from codeword.files.describing import describe_size
 from codeword.files.paths import (
@@ -45,16 +46,18 @@ def read(path: StrPath, model: StrPath | None = None, *, channel: int | None = N
     return torch.cat(list(medium_of(config).with_channel(channel).read(Path(path), config)), 1)
 
 
-def encode(model: Model | Tokenizer, x: Tensor, *, effort: int = 1) -> Tensor:
+def encode(model: Model | Tokenizer, x: Tensor, *, effort: int = 1, refine: int = 0) -> Tensor:
     """Encode a signal (C, *S) of integers, of any size, to codes (*G, K) int64, in bounded memory.
 
-    More `effort` than 1 searches longer for residual codes, as `Tokenizer.with_effort`.
+    `effort` and `refine` search longer for better codes, as in `codec.Search`.
 
     Raises:
         UsageError: x is not such a tensor or array, or its integers are not in the range of the model.
+        UnsupportedError: the model has no such search.
     """
-    tokenizer = _tokenizer(model).with_effort(effort)
-    return encode_signal(tokenizer, check_signals(x, tokenizer.config, batched=False))
+    tokenizer = _tokenizer(model)
+    x = check_signals(x, tokenizer.config, batched=False)
+    return torch.cat(list(search_blocks(tokenizer, [x], Search(effort, refine=refine))))
 
 
 def decode(model: Model | Tokenizer, codes: Tensor, *, size: Sequence[int], label: int | None = None) -> Tensor:
@@ -80,7 +83,7 @@ class DecodeOptions:
         format: the suffix of the files, without the dot; None for the default of the medium.
         force: replace files that exist; an input is never replaced.
         channel: the number, from 1 on, of the channel of recordings to encode; None to mix all to one.
-        effort: more than 1 searches longer for residual codes, as `Tokenizer.with_effort`.
+        search: how the codes are found, without their bits.
     """
 
     codes: int | None = None
@@ -88,7 +91,7 @@ class DecodeOptions:
     format: str | None = None
     force: bool = False
     channel: int | None = None
-    effort: int = 1
+    search: Search = PLAIN
 
 
 def reconstruct(model: StrPath, inputs: list[Path], out: Path, options: DecodeOptions) -> Outcome:
@@ -171,7 +174,7 @@ class _FileCoder:
         self.tokenizer = load(model).tokenizer
         self.medium: Medium = medium_of(self.tokenizer.config).with_channel(options.channel)
         self.codes = leading_codes(self.tokenizer, options.codes)
-        self.tokenizer = self.tokenizer.with_effort(options.effort, codes=self.codes)
+        self.search = options.search
         self.label = None if options.speaker is None else class_number(self.tokenizer, model, options.speaker)
         self.format = options.format or self.medium.formats[0]
         check_format(self.medium, self.format)
@@ -186,8 +189,10 @@ class _FileCoder:
         """The size *S of the signal in a file, the first `self.codes` codes (*G, K) of its cells, and notes on it."""
         config, notes = self.tokenizer.config, list[str]()
         size = self.medium.size(path, config)
-        codes = encode_signal(self.tokenizer, self.medium.read(path, config, notes))
-        return size, codes[..., : self.codes], notes
+        found = search_blocks(
+            self.tokenizer, self.medium.read(path, config, notes), self.search, codes=self.codes, label=self.label
+        )
+        return size, torch.cat(list(found)), notes
 
     def decode(self, codes: Tensor, target: Path, size: tuple[int, ...]) -> None:
         blocks = decode_signal(self.tokenizer, codes[..., : self.codes], size=size, label=self.label)

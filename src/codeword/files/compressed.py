@@ -5,7 +5,7 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codeword.codec import Codec, CompressOptions, DecodedSignal, Entry, Progress, UnreadableSignal
+from codeword.codec import PLAIN, Codec, CompressOptions, DecodedSignal, Entry, Progress, Search, UnreadableSignal
 from codeword.errors import DataError, UsageError
 from codeword.files.describing import describe_size, open_container
 from codeword.files.paths import (
@@ -39,6 +39,8 @@ def compress(
     speaker: str | None = None,
     channel: int | None = None,
     effort: int = 1,
+    rate_weight: float = 0.0,
+    refine: int = 0,
     force: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Outcome:
@@ -53,7 +55,9 @@ def compress(
         codes: the number of leading codes of each cell to store; by default all.
         speaker: the name of the class that conditions the prior and the decoder.
         channel: the number, from 1 on, of the channel of the recordings to read; by default all are mixed to one.
-        effort: more than 1 searches longer for residual codes, as `Tokenizer.with_effort`.
+        effort: more than 1 searches longer for residual codes, as in `codec.Search`.
+        rate_weight: above 0, prefer codes of few bits, as there.
+        refine: passes that try each code against its neighbours by decoding, as there.
         force: replace a file that exists at `out`; an input is never replaced.
         progress: receives the numbers of finished and of all blocks.
 
@@ -66,19 +70,19 @@ def compress(
         UsageError, UnsupportedError, ModelError: an argument is wrong, or the model does not support it; `out` exists;
             there are images and recordings, but no `model` of one of them.
     """
-    outcome, out = Outcome(), Path(out)
+    outcome, out, search = Outcome(), Path(out), Search(effort, rate_weight, refine)
     inputs = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if (run := _run_of_pairs(model)) is not None:
         from codeword.files.pairs import compress_pair
 
-        if lossless or codes is not None or speaker is not None or channel is not None or effort != 1:
+        if lossless or codes is not None or speaker is not None or channel is not None or search != PLAIN:
             raise UsageError(f"{model} is a run of pairs, whose files hold all codes alone; give no further options.")
         return compress_pair(inputs, out, run, force=force)
     loaded = load_for(inputs, model)
     config = loaded.tokenizer.config
     medium = medium_of(config).with_channel(channel)
     label = None if speaker is None else class_number(loaded.tokenizer, model, speaker)
-    options = CompressOptions(lossless, codes, label, effort)
+    options = CompressOptions(lossless, codes, label, search)
     signals: list[tuple[Path, Signal]] = []
     files = media_files(inputs, outcome, medium)
     notes: dict[Path, list[str]] = {path: [] for path, _ in files}

@@ -98,6 +98,21 @@ class Likelihood(nn.Module, ABC):
         """The training loss (): nats per number, unless a subclass defines another."""
         return -self.log_prob(features, x).mean() / prod(x.shape[1:])
 
+    def errors(self, features: Tensor, x: Tensor) -> Tensor:
+        """Errors (B, *S / hop) of the expected signal at each place, whose sum a search of codes makes small.
+
+        They are squared errors on the scale of `centred`, unless a subclass defines others.
+
+        Raises:
+            UnsupportedError: the expected signal takes more than one pass to compute.
+        """
+        if not self.one_pass:
+            raise UnsupportedError(
+                f"A {type(self).__name__} likelihood takes many passes for an expected signal, too many for each code "
+                f"that refine tries; leave refine out."
+            )
+        return (self.centred(self.mean(features)) - self.centred(x)).square().sum(1)
+
     def log_mels(self, features: Tensor, mel: LogMel) -> Tensor:
         """The log-mels (B, mels, N) of the expected signal as `mel` computes them, with gradients; only of audio."""
         raise NotImplementedError

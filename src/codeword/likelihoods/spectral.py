@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from codeword.config import SpectralConfig
+from codeword.errors import UnsupportedError
 from codeword.likelihoods.gaussian import Gaussian
 from codeword.spectra.losses import SpectralLoss
 from codeword.spectra.stft import LogMel
@@ -18,6 +19,11 @@ class Spectral(Gaussian):
     def __init__(self, config: SpectralConfig, *, channels: int, values: int, sample_rate: int) -> None:
         super().__init__(channels, values)
         self.spectral = SpectralLoss(config, sample_rate)
+
+    def errors(self, features: Tensor, x: Tensor) -> Tensor:
+        raise UnsupportedError(
+            "A spectral likelihood compares whole spectra, not samples, so refine cannot try codes; leave refine out."
+        )
 
     def log_mels(self, features: Tensor, mel: LogMel) -> Tensor:
         log_mels: Tensor = mel(2 * features[:, 0].float())

@@ -44,6 +44,13 @@ class Spectrogram(Likelihood):
         # The value of the loss is the distance; only the scale gets the gradient of the fit.
         return distance + fit - fit.detach()
 
+    def errors(self, features: Tensor, x: Tensor) -> Tensor:
+        """The training loss of each frame (B, ceil(T / hop)), in nepers, with the loudness of the frame alone."""
+        found, wanted = features.float(), self._frames(x)
+        loudness = [torch.logsumexp(2 * LOG_MEL_SPREAD * frames, 1) / 2 for frames in (found, wanted)]
+        distance = LOG_MEL_SPREAD * (found - wanted).abs().mean(1)
+        return distance + self.config.energy_weight * (loudness[0] - loudness[1]).abs()
+
     def log_mels(self, features: Tensor, mel: LogMel) -> Tensor:
         assert (mel.n_fft, mel.hop, mel.mels) == (self.mel.n_fft, self.mel.hop, self.mel.mels)
         return features.float() * LOG_MEL_SPREAD + LOG_MEL_CENTRE

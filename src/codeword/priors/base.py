@@ -189,7 +189,7 @@ def walk(
     codes = prior.served_codes[-1] if codes is None else codes
     if codes not in prior.served_codes:
         raise UnsupportedError(
-            f"This prior models the first {_listed(prior.served_codes)} codes of a cell and was asked for {codes!r}; "
+            f"This prior models the first {listed(prior.served_codes)} codes of a cell and was asked for {codes!r}; "
             f"ask for one of these numbers."
         )
     state = prior.start(batch, label, codes=codes, grid=grid)
@@ -210,5 +210,6 @@ def named(grid: tuple[int, ...]) -> str:
     return " x ".join(map(str, grid))
 
 
-def _listed(numbers: tuple[int, ...]) -> str:
+def listed(numbers: tuple[int, ...]) -> str:
+    """Numbers for messages, as in "1 or 2"."""
     return " or ".join(map(str, numbers))

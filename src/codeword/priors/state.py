@@ -21,6 +21,15 @@ class CellState:
     hidden: Tensor | None = None
     cell: list[Tensor] = field(default_factory=list)
 
+    def keep(self, rows: Tensor) -> None:
+        """Within a cell, go on with these rows of the batch, each any number of times; at its end B must be as before.
+
+        So a search can compare several codes of a cell, while the network over the cells runs once.
+        """
+        assert self.hidden is not None
+        self.hidden = self.hidden.index_select(0, rows)
+        self.cell = [codes.index_select(0, rows) for codes in self.cell]
+
 
 @dataclass(kw_only=True)
 class MaskedState(CellState):

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codeword.errors import UnsupportedError
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -87,6 +89,18 @@ class Quantizer(nn.Module, ABC):
     @abstractmethod
     def encode(self, z: Tensor) -> Tensor:
         """Vectors (..., D) to codes (..., K) int64; the codebook is not updated."""
+
+    def distances(self, z: Tensor, codes: Tensor, k: int) -> Tensor:
+        """Squared distances (..., n) of vectors z (..., D) from the codes (..., m), with each of the n codewords as
+        code k; of these codes, that one is ignored.
+
+        Raises:
+            UnsupportedError: this quantizer does not search for codewords.
+        """
+        raise UnsupportedError(
+            f"The codes of a {type(self).__name__} are not found by distances, so none can be searched; leave out "
+            "rate_weight and refine."
+        )
 
     @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:

@@ -66,6 +66,11 @@ class Codebook(nn.Module):
         """Vectors z (..., dim) to codes (...)."""
         return nearest(z.reshape(-1, z.shape[-1]), self.vectors, costs=self.costs).view(z.shape[:-1])
 
+    def distances(self, z: Tensor) -> Tensor:
+        """Squared distances (..., size) of vectors z (..., dim) from all codewords."""
+        norms = z.square().sum(-1, keepdim=True) + self.vectors.square().sum(1)
+        return norms - 2 * z @ self.vectors.t()
+
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes (...) to codewords (..., dim)."""
         return nn.functional.embedding(codes, self.vectors)

@@ -101,11 +101,9 @@ class ResidualQuantizer(CodebookQuantizer):
         paths = torch.zeros(count, 1, 0, dtype=torch.int64, device=z.device)
         for book in self._codebooks()[: self.searched_codes]:
             beams, size = residual.shape[1], len(book.vectors)
-            # |r - e|^2 of every beam with every codeword (N, beams * size), as in `nearest`.
-            norms = residual.square().sum(-1, keepdim=True) + book.vectors.square().sum(1)
-            distances = norms - 2 * residual @ book.vectors.t() + spent[..., None]
             costs = z.new_zeros(size) if (found := book.costs) is None else found
-            distances = (distances + costs).view(count, -1)
+            # Of every beam with every codeword (N, beams * size).
+            distances = (book.distances(residual) + spent[..., None] + costs).view(count, -1)
             # Beam 0 is the path of effort 1, so that no rounding can lose it.
             greedy = book.assign(residual[:, :1])
             distances.scatter_(1, greedy, torch.inf)
@@ -117,6 +115,14 @@ class ResidualQuantizer(CodebookQuantizer):
             spent = spent.gather(1, beam) + costs[code]
         best = (residual.square().sum(-1) + spent).min(1).indices
         return paths[torch.arange(count, device=z.device), best]
+
+    @torch.no_grad()
+    def distances(self, z: Tensor, codes: Tensor, k: int) -> Tensor:
+        residual = self._searched(z)
+        for j, book in enumerate(self._codebooks()[: codes.shape[-1]]):
+            if j != k:
+                residual = residual - book.lookup(codes[..., j])
+        return self._codebooks()[k].distances(residual)
 
     def decode(self, codes: Tensor) -> Tensor:
         with torch.autocast(codes.device.type, enabled=False):

@@ -119,6 +119,16 @@ class VectorQuantizer(CodebookQuantizer):
             parts = zip(self._codebooks(), self._parts(z), strict=True)
             return torch.stack([book.assign(part) for book, part in parts], -1)
 
+    @torch.no_grad()
+    def distances(self, z: Tensor, codes: Tensor, k: int) -> Tensor:
+        books, parts = self._codebooks(), self._parts(z)
+        distances = books[k].distances(parts[k])
+        for j in range(codes.shape[-1]):
+            if j != k:
+                error = parts[j] - books[j].lookup(codes[..., j])
+                distances = distances + error.square().sum(-1, keepdim=True)
+        return distances
+
     def decode(self, codes: Tensor) -> Tensor:
         with torch.autocast(codes.device.type, enabled=False):
             parts = [book.lookup(codes[..., k]) for k, book in enumerate(self._codebooks())]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from codeword.coding import encode_signal
+from codeword.codec import PLAIN, Search, search_blocks, search_codes
 from codeword.data.items import Item
 from codeword.errors import DataError
 from codeword.media import medium_of
@@ -33,30 +33,34 @@ class _Signal:
     codes: Tensor | None = None
 
 
-def encode_items(tokenizer: Tokenizer, items: Sequence[Item], skipped: list[Skipped]) -> Iterator[TokenRow]:
-    """Encode items to rows, in the order of the items; unreadable items are appended to `skipped`.
+def encode_items(
+    tokenizer: Tokenizer, items: Sequence[Item], skipped: list[Skipped], search: Search = PLAIN
+) -> Iterator[TokenRow]:
+    """Encode items by a `search` to rows, in the order of the items; unreadable items are appended to `skipped`.
 
     The division into batches depends only on the items, so a second run on the same machine gives the same codes.
     """
-    for batch in _batches(_signals(tokenizer, items, skipped)):
+    for batch in _batches(_signals(tokenizer, items, skipped, search)):
         small = [signal.x for signal in batch if signal.x is not None]
-        batch_codes = tokenizer.encode(torch.stack(small)) if small else [signal.codes for signal in batch]
+        batch_codes = (
+            search_codes(tokenizer, torch.stack(small), search) if small else [signal.codes for signal in batch]
+        )
         for signal, codes in zip(batch, batch_codes, strict=True):
             assert codes is not None
             yield TokenRow(signal.item.id, codes, signal.size, signal.label, signal.item.source)
 
 
-def _signals(tokenizer: Tokenizer, items: Iterable[Item], skipped: list[Skipped]) -> Iterator[_Signal]:
+def _signals(tokenizer: Tokenizer, items: Iterable[Item], skipped: list[Skipped], search: Search) -> Iterator[_Signal]:
     for item in items:
         try:
-            signal = _read(tokenizer, item)
+            signal = _read(tokenizer, item, search)
         except DataError as error:
             skipped.append(Skipped(id=item.id, reason=escape_name(str(error))))
         else:
             yield signal
 
 
-def _read(tokenizer: Tokenizer, item: Item) -> _Signal:
+def _read(tokenizer: Tokenizer, item: Item, search: Search) -> _Signal:
     """Read a small signal, or read and encode a large one. Raises DataError."""
     medium, config = medium_of(tokenizer.config), tokenizer.config
     with item.open() as content:
@@ -80,7 +84,7 @@ def _read(tokenizer: Tokenizer, item: Item) -> _Signal:
                 lengths.append(block.shape[1])
                 yield block
 
-        codes = encode_signal(tokenizer, all_blocks())
+        codes = torch.cat(list(search_blocks(tokenizer, all_blocks(), search)))
         return _Signal(item, label, (sum(lengths), *first_blocks[0].shape[2:]), codes=codes)
 
 

@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from codeword.codec import PLAIN, Search
+from codeword.codec.search import MAX_REFINE
 from codeword.coding import deterministic
 from codeword.config import validate
 from codeword.config.base import Config
@@ -54,8 +56,9 @@ class Manifest(Config):
     signals: Annotated[int, Field(ge=0)]
     shard_items: Annotated[int, Field(ge=1, le=MAX_ROWS)]
     shards: Annotated[int, Field(ge=0)]
-    # Left out while 1, so that older manifests are equal.
+    # Left out if they are the default, so that older manifests are equal.
     effort: Annotated[int, Field(ge=1, le=MAX_EFFORT, exclude_if=lambda effort: effort == 1)] = 1
+    refine: Annotated[int, Field(ge=0, le=MAX_REFINE, exclude_if=lambda refine: not refine)] = 0
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class Job:
-    """Arguments of all shards of a run: path of the model, folder of the shards, metadata of the shards, effort."""
+    """Arguments of all shards of a run: path of the model, folder of the shards, metadata of the shards, search."""
 
     model: str
     folder: str
     info: ShardInfo
-    effort: int = 1
+    search: Search = PLAIN
 
 
 @dataclass(frozen=True)
@@ -106,20 +109,21 @@ def tokenize(
     workers: int = 1,
     engine: str = "local",
     effort: int = 1,
+    refine: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Summary:
     """Encode all items with the model `name_or_path` to shards in the folder `out`, or continue an earlier run.
 
     Each of `workers` processes writes one shard at a time; `engine` is "local" or "ray". `progress` receives the
-    numbers of finished and of all items. More `effort` than 1 searches longer for residual codes, as
-    `Tokenizer.with_effort`.
+    numbers of finished and of all items. `effort` and `refine` search longer for better codes, as in `codec.Search`.
 
     Raises:
         UsageError: the folder belongs to another run, another process writes to it, or an argument is out of range.
         CodewordError: the model cannot be read, or the folder cannot be written.
     """
+    search = Search(effort, refine=refine)
     model = load(name_or_path)
-    config = model.tokenizer.with_effort(effort).config
+    config = model.tokenizer.config
     shard_items = medium_of(config).shard_items if shard_items is None else shard_items
     if not 1 <= shard_items <= MAX_ROWS:
         raise UsageError(f"A shard holds 1 to {MAX_ROWS:,} items, not {shard_items:,}; change `shard_items`.")
@@ -137,9 +141,10 @@ def tokenize(
                 shard_items=shard_items,
                 shards=len(parts),
                 effort=effort,
+                refine=refine,
             ),
         )
-        job = Job(str(name_or_path), str(out), info_of(model), effort)
+        job = Job(str(name_or_path), str(out), info_of(model), search)
         for shard in run_jobs(partial(make_shard, job), parts, workers=workers, engine=engine):
             finished.append(shard)
             done += len(parts[shard.number].items)
@@ -223,8 +228,10 @@ def _difference(old: Manifest, new: Manifest) -> str:
         return f"holds tokens of the model with fingerprint {old.fingerprint}, but this one's is {new.fingerprint}"
     if old.shard_items != new.shard_items:
         return f"was started with {old.shard_items} items in a shard, not {new.shard_items}"
-    if old.effort != new.effort:
-        return f"was started with effort {old.effort}, not {new.effort}"
+    for setting in ("effort", "refine"):
+        before, now = getattr(old, setting), getattr(new, setting)
+        if before != now:
+            return f"was started with {setting} {before}, not {now}"
     return (
         f"was started with another listing of the data ({old.signals:,} signals, SHA-256 {old.listing[:12]}...) than "
         f"the present one ({new.signals:,}, {new.listing[:12]}...)"
@@ -246,13 +253,13 @@ def make_shard(job: Job, part: Part) -> ShardSummary:
     info = job.info.model_copy(update={"part": part.digest})
     shard = _existing(path, info)
     if shard is None:
-        tokenizer = _tokenizer(job.model, job.info.fingerprint).with_effort(job.effort)
+        tokenizer = _tokenizer(job.model, job.info.fingerprint)
         skipped: list[Skipped] = []
         rows: list[TokenRow] = []
         count = 0
         # The number of threads changes the rounding of sums, and with it some codes.
         with deterministic():
-            for row in encode_items(tokenizer, part.items, skipped):
+            for row in encode_items(tokenizer, part.items, skipped, job.search):
                 count += row.codes.numel()
                 if count > MAX_CODES:
                     raise UsageError(
