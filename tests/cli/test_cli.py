@@ -134,6 +134,15 @@ def test_evaluate_and_report(run: Run, capsys: pytest.CaptureFixture[str]) -> No
     assert printed == json.loads((run.folder / "evaluation-valid.json").read_text())
     assert (printed["recipe"], printed["split"], printed["seed"]) == ("demo-images", "valid", 0)
     assert set(printed["metrics"]["total_bpd"]) == {"value", "low", "high", "unit"}
+    flags = ["--effort", "4", "--rate-weight", "0.03", "--refine", "1"]
+    assert run_cli("evaluate", run.folder, "--limit", "2", *flags, "--json") == 0
+    searched, said = capsys.readouterr()
+    path = run.folder / "evaluation-test-limit-2-effort-4-rate-weight-0.03-refine-1.json"
+    assert json.loads(searched) == json.loads(path.read_text())
+    assert json.loads(searched)["search"] == {"effort": 4, "rate_weight": 0.03, "refine": 1}
+    assert f"Written to {path}.\n" in said
+    assert run_cli("evaluate", run.folder, "--effort", "65") == 2
+    assert "effort must be a whole number from 1 to 64, not 65" in capsys.readouterr().err
     assert run_cli("report", run.folder) == 2
     assert f"run `codeword evaluate {run.folder}` first" in capsys.readouterr().err
     assert run_cli("evaluate", run.folder) == 0

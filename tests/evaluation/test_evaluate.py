@@ -1,5 +1,6 @@
 """The numbers: what they mean, and that they do not depend on how they are batched."""
 
+import json
 from math import log
 from pathlib import Path
 
@@ -9,12 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny.recipes import tiny
 
+from codeword.codec import Search, search_codes
+from codeword.codec.search import price_of
+from codeword.config import load_recipe
 from codeword.data import open_dataset
+from codeword.data.base import Split
 from codeword.errors import ModelError, UsageError
 from codeword.evaluation import Evaluation, evaluate
 from codeword.evaluation.measure.images import measure, signal_variance
 from codeword.evaluation.measure.intervals import mean_interval, resampled_interval, share_interval
 from codeword.evaluation.results import read_evaluation
+from codeword.model import Model
 from codeword.store import locked
 from codeword.training import Run, train
 
@@ -120,6 +126,79 @@ def test_a_partial_evaluation_has_a_file_of_its_own(run: Run, evaluation: Evalua
     assert read_evaluation(run) == evaluation
     names = {path.name for path in run.folder.glob("evaluation*.json")}
     assert names >= {"evaluation-test-limit-3.json", "evaluation-valid.json", "evaluation-valid-limit-2.json"}
+
+
+def test_codes_that_are_given_are_measured_as_those_of_the_encoder(run: Run) -> None:
+    tokenizer, prior = run.tokenizer(), run.prior()
+    batch = open_dataset(run.recipe().data, "test").take(range(16))
+    own = measure(tokenizer, prior, batch.x, batch.label)
+    given = measure(tokenizer, prior, batch.x, batch.label, tokenizer.encode(batch.x))
+    assert own.keys() - given.keys() == {"mse_plus_vq_loss"}
+    for name, figures in given.items():
+        torch.testing.assert_close(figures, own[name])
+
+
+@pytest.mark.parametrize("search", [Search(effort=4), Search(rate_weight=0.1), Search(2, 0.05, 1)], ids=str)
+def test_figures_of_a_search_are_those_of_its_codes(run: Run, search: Search) -> None:
+    found, model = evaluate(run, search=search, split="valid"), Model.load(run.folder)
+    assert found.search == search
+    assert found.metrics.keys() == NAMES - {"mse_plus_vq_loss", "probe_accuracy", "probe_accuracy_pixels"}
+    assert found.left_out.keys() == {"mse_plus_vq_loss", "probe_accuracy"}
+    x = open_dataset(run.recipe().data, "valid").take(range(16)).x
+    codes = search_codes(model.tokenizer, x, search, price=price_of(model, 2))
+    with torch.no_grad():
+        bits = float(-model.prior.log_prob(codes).mean()) / log(2)
+        expected = model.tokenizer.likelihood.mean(model.tokenizer.features(codes))
+    assert value(found, "code_bpd") == pytest.approx(bits / 768, rel=1e-4)
+    assert value(found, "mse") == pytest.approx(float(((expected - x) / 255).square().mean()), rel=1e-4)
+
+
+def test_codes_that_are_tried_by_decoding_have_no_larger_error(run: Run, evaluation: Evaluation) -> None:
+    errors = [value(evaluation, "mse")] + [value(evaluate(run, search=Search(refine=n)), "mse") for n in (1, 2)]
+    assert errors[0] > errors[1] >= errors[2]
+    assert read_evaluation(run) == evaluation
+
+
+@pytest.mark.parametrize(
+    ("split", "limit", "search", "name"),
+    [
+        ("test", None, Search(), "evaluation.json"),
+        ("valid", 20, Search(), "evaluation-valid-limit-20.json"),
+        ("test", None, Search(8, 0.03, 2), "evaluation-test-effort-8-rate-weight-0.03-refine-2.json"),
+        ("test", 1000000, Search(refine=2), "evaluation-test-limit-1000000-refine-2.json"),
+        ("valid", None, Search(rate_weight=1), "evaluation-valid-rate-weight-1.json"),
+        ("valid", None, Search(rate_weight=1.0), "evaluation-valid-rate-weight-1.json"),
+    ],
+)
+def test_the_file_of_an_evaluation_names_its_settings(
+    split: Split, limit: int | None, search: Search, name: str
+) -> None:
+    assert Run("run").path_of_evaluation(split, limit, search) == Path("run", name)
+
+
+def test_an_evaluation_from_before_there_were_searches_had_none(run: Run, evaluation: Evaluation) -> None:
+    text = run.evaluation_path.read_text()
+    stored = json.loads(text)
+    assert stored.pop("search") == {"effort": 1, "rate_weight": 0.0, "refine": 0}
+    try:
+        run.evaluation_path.write_text(json.dumps(stored))
+        assert read_evaluation(run) == evaluation
+    finally:
+        run.evaluation_path.write_text(text)
+
+
+def test_a_search_that_a_run_does_not_have_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="writes files without a search of codes; leave files out"):
+        evaluate(run, search=Search(2), files=True)
+    for medium in ("pairs", "tokens"):
+        recipe = load_recipe("pairs-digits" if medium == "pairs" else medium)
+        other = Run.create(tmp_path / medium, recipe, resume=False)
+        with pytest.raises(UsageError, match=f"is a run of {medium}, whose codes have no search; leave out effort"):
+            evaluate(other, search=Search(refine=1))
+    uniform = train(tiny('prior={kind="uniform"}'), tmp_path / "uniform")
+    with pytest.raises(UsageError, match="leave rate_weight out"):
+        evaluate(uniform, search=Search(rate_weight=0.1))
+    assert evaluate(uniform, search=Search(effort=2)).signals == 16
 
 
 def test_sizes_of_files_stay_while_the_other_measures_are_equal(run: Run, caplog: pytest.LogCaptureFixture) -> None:

@@ -204,13 +204,17 @@ def evaluate(
     limit: int | None = None,
     judge: Path | None = None,
     no_codes: Path | None = None,
+    effort: int = 1,
+    rate_weight: float = 0.0,
+    refine: int = 0,
+    codes: int | None = None,
     json: Json = False,
 ) -> None:
     """Measure a finished run on one split: distortion, codebook use, true bits per dimension.
 
     The evaluation of the whole test split is RUN/evaluation.json, which `codeword report` and `codeword export` read;
     it replaces an earlier one, of which the sizes of files are kept if all other measures are equal. Every other has a
-    file of its own, such as RUN/evaluation-test-limit-50.json.
+    file of its own, such as RUN/evaluation-test-limit-50.json or RUN/evaluation-test-effort-8-refine-2.json.
 
     Args:
         run: The run folder.
@@ -220,12 +224,18 @@ def evaluate(
         judge: The run that trained a classifier of the data's classes, to read pictures; by default the one in the
             package, for CIFAR-10.
         no_codes: A run of the same recipe with tokenizer.quantizer.kind = "none", to see how many bits the codes save.
+        effort: Above 1, measure the codes of a longer search, as of `codeword compress --effort`.
+        rate_weight: Measure the codes of a search that counts bits, as of `codeword compress --rate-weight`.
+        refine: Measure the codes of a search that decodes, as of `codeword compress --refine`.
+        codes: Measure recordings with this number of codes a cell alone; by default with each that the model serves.
         json: Print the evaluation as JSON, as it is written.
     """
+    from codeword.codec import Search
     from codeword.evaluation import evaluate as evaluate_run
     from codeword.training import Run
 
-    path = Run.open(run).path_of_evaluation(split, limit)  # type: ignore[arg-type]
+    search = Search(effort, rate_weight, refine)
+    path = Run.open(run).path_of_evaluation(split, limit, search, codes=codes)  # type: ignore[arg-type]
     earlier = path.exists()
     with show.bar("evaluating") as progress:
         result = evaluate_run(
@@ -235,6 +245,8 @@ def evaluate(
             limit=limit,
             judge=judge,
             no_codes=no_codes,
+            search=search,
+            codes=codes,
             progress=progress,
         )
     show.evaluation(result, as_json=json)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from codeword.codec import Search
 from codeword.config import Config, validate_json
 from codeword.data.base import Split
 from codeword.errors import ModelError, RecipeError, UsageError, command
@@ -73,13 +74,17 @@ class Measures(Config):
 
 
 class Evaluation(Measures):
-    """Content of the file of an evaluation; `files` is empty unless file formats were requested."""
+    """Content of the file of an evaluation.
+
+    `search` found the codes that were measured; `files` is empty unless file formats were requested.
+    """
 
     recipe: str
     split: Split
     seed: int
     commit: str
     machine: str
+    search: Search = Search()
     files: tuple[FileFormat, ...] = ()
 
 

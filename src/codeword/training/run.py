@@ -5,6 +5,7 @@ The modules on torch are imported where they are used, so that a run is describe
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from codeword.errors import ModelError, TrainingError, UsageError, command
 from codeword.store import CONFIG_FILE, RECIPE_FILE, write_atomically, write_json
 
 if TYPE_CHECKING:
+    from codeword.codec import Search
     from codeword.data.base import Split
     from codeword.model import Model
     from codeword.priors import PairPrior, Prior
@@ -100,15 +102,21 @@ class Run:
         """The file for the training state of `part` ("perception", "encoder", "tokenizer" or "prior")."""
         return self.folder / "checkpoints" / f"{part}.safetensors"
 
-    def path_of_evaluation(self, split: "Split", limit: int | None) -> Path:
+    def path_of_evaluation(
+        self, split: "Split", limit: int | None, search: "Search | None" = None, *, codes: int | None = None
+    ) -> Path:
         """The file for an evaluation of `split`: `evaluation_path` for the whole test split, else one of its own.
 
-        The report and the model card read `evaluation_path`, so that no partial evaluation replaces it.
+        The report and the model card read `evaluation_path`, so that no partial evaluation replaces it, and none of
+        codes that a search found.
         """
-        if split == "test" and limit is None:
+        words = [f"{name}-{value}" for name, value in (("limit", limit), ("codes", codes)) if value is not None]
+        for field in fields(search) if search else ():
+            if (value := getattr(search, field.name)) != field.default:
+                words.append(f"{field.name.replace('_', '-')}-{value:.9g}")
+        if split == "test" and not words:
             return self.evaluation_path
-        part = split if limit is None else f"{split}-limit-{limit}"
-        return self.evaluation_path.with_stem(f"{self.evaluation_path.stem}-{part}")
+        return self.evaluation_path.with_stem("-".join([self.evaluation_path.stem, split, *words]))
 
     def recipe(self) -> Recipe:
         """The recipe of the run. Raises RecipeError, ModelError."""

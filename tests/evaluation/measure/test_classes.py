@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 from tiny.recipes import JUDGE, TINY, tiny
+from torch import Tensor
 
+from codeword.codec import Search
 from codeword.config import Cifar10Config, ClassesConfig, ClassifierConfig, EvaluationConfig, Recipe, load_recipe
 from codeword.data import open_dataset
 from codeword.errors import UsageError
 from codeword.evaluation import evaluate
 from codeword.evaluation.measure.classes import measure_by_judge, open_judge
+from codeword.evaluation.results import Metric
 from codeword.nn.classifier import Classifier
 from codeword.training import Run, train
 
@@ -52,6 +55,25 @@ def test_a_perfect_reconstruction_is_read_as_the_original(judge: Run) -> None:
     assert "accuracy_samples" not in metrics
     assert metrics["precision_samples"].value < 0.5
     assert not left_out
+
+
+def test_the_judge_sees_the_codes_of_a_search(judge: Run, tmp_path: Path) -> None:
+    run = train(tiny(), tmp_path / "run")
+    data, tokenizer = open_dataset(run.recipe().data, "test"), run.tokenizer()
+    network = open_judge(judge.folder, data, values=256)
+    assert network is not None
+
+    def judged(codes: Tensor | None) -> dict[str, Metric]:
+        config = EvaluationConfig(batch_size=5)
+        return measure_by_judge(
+            network, tokenizer, run.prior(), data, config, codes=codes, progress=lambda done, total: None
+        )[0]
+
+    codes = tokenizer.encode(data.take(range(len(data))).x)
+    assert judged(codes)["frechet_reconstruction"].value == pytest.approx(judged(None)["frechet_reconstruction"].value)
+    assert judged(0 * codes)["frechet_reconstruction"] != judged(codes)["frechet_reconstruction"]
+    found = evaluate(run, judge=judge.folder, search=Search(refine=1))
+    assert found.metrics.keys() >= JUDGED | READ
 
 
 def test_latents_without_codes_have_no_samples(judge: Run, tmp_path: Path) -> None:

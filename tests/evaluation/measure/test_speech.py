@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from codeword.codec import Codec, CompressOptions
+from codeword.codec import Codec, CompressOptions, Search, search_codes
+from codeword.codec.search import price_of
 from codeword.config import load_recipe
 from codeword.data import open_dataset
 from codeword.data.recordings import Recordings
+from codeword.errors import UsageError
 from codeword.evaluation import Evaluation, evaluate
 from codeword.evaluation.measure import judges
 from codeword.evaluation.measure.comparison import SCALES
+from codeword.evaluation.results import read_evaluation
 from codeword.model import Model
 from codeword.training import Run, train
 
@@ -80,6 +83,54 @@ def test_each_rate_has_the_bits_of_real_files_and_those_under_the_prior(run: Run
         assert rate.metrics["bits_per_second_prior"].value == pytest.approx(sum(nats) / log(2) / seconds, rel=1e-4)
 
 
+def test_with_a_search_each_rate_has_codes_of_its_own(run: Run, evaluation: Evaluation) -> None:
+    search, model = Search(effort=3, rate_weight=0.5), Model.load(run.folder)
+    found = evaluate(run, search=search, quick=True, limit=2)
+    data, codec = open_dataset(run.recipe().data, "test"), Codec(model)
+    assert isinstance(data, Recordings)
+    seconds = sum(r.samples for r in data.recordings[:2]) / data.sample_rate
+    for rate in found.rates:
+        k, real, plain, nats, nominal = rate.codes, 0, 0, 0.0, 0
+        for i in range(2):
+            x = data.read(i)
+            codes = search_codes(model.tokenizer, x[None], search, codes=k, price=price_of(model, k))
+            real += 8 * len(codec.compress(x, CompressOptions(codes=k, search=search)))
+            plain += 8 * len(codec.compress(x, CompressOptions(codes=k)))
+            nominal += 3 * codes.numel()
+            with torch.no_grad():
+                nats -= float(model.prior.log_prob(codes))
+        assert rate.metrics["bits_per_second_real"].value == pytest.approx(real / seconds)
+        assert real != plain  # The file has the codes of the search.
+        assert rate.metrics["bits_per_second_nominal"].value == pytest.approx(nominal / seconds)
+        assert rate.metrics["bits_per_second_prior"].value == pytest.approx(nats / log(2) / seconds, rel=1e-4)
+    assert found.search == search
+    assert "phoneme_accuracy" not in found.metrics
+    assert read_evaluation(run) == evaluation
+
+
+def test_one_rate_alone_has_the_numbers_of_that_rate(run: Run, evaluation: Evaluation) -> None:
+    whole, alone = evaluate(run, limit=2), evaluate(run, codes=1, limit=2)
+    assert alone.rates == ()
+    (first, *_) = whole.rates
+    assert first.codes == 1
+    # The probe of speakers reads all codes that are measured.
+    of_first = {name: value for name, value in first.metrics.items() if name != "speaker_probe_accuracy"}
+    assert of_first.items() <= alone.metrics.items()
+    assert run.path_of_evaluation("test", 2, codes=1).name == "evaluation-test-limit-2-codes-1.json"
+    with pytest.raises(UsageError, match="serves 1 or 3 codes a cell, not 2; choose"):
+        evaluate(run, codes=2)
+
+
+def test_codes_that_are_tried_by_decoding_are_those_that_are_decoded(run: Run) -> None:
+    plain, refined = (evaluate(run, search=Search(refine=n), quick=True, limit=2) for n in (0, 1))
+    for before, after in zip(plain.rates, refined.rates, strict=True):
+        assert after.metrics["log_mel_distance"].value < before.metrics["log_mel_distance"].value
+        nominal = "bits_per_second_nominal"
+        assert after.metrics[nominal] == before.metrics[nominal]
+    judged = evaluate(run, search=Search(effort=2), limit=2).left_out
+    assert "codes; measure without effort" in judged["phoneme_accuracy"]
+
+
 def codes_of(run: Run, data: Recordings, i: int) -> Tensor:
     return run.tokenizer().encode(data.read(i)[None])
 
@@ -119,8 +170,8 @@ def test_the_result_is_in_the_run_as_json(run: Run, evaluation: Evaluation) -> N
 
 
 @pytest.fixture(scope="module")
-def real(librispeech_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
-    """A tiny model of a few real utterances of two speakers, measured on others of theirs."""
+def real_run(librispeech_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A tiny model of a few real utterances of two speakers, to be measured on others of theirs."""
 
     def utterances(speaker: str, chapter: str, numbers: range) -> str:
         names = (f"train-clean-100/{speaker}/{chapter}/{speaker}-{chapter}-{n:04d}" for n in numbers)
@@ -135,8 +186,12 @@ def real(librispeech_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Ev
         "tokenizer.quantizer.codebook_sizes=[16]",
         "tokenizer.quantizer.dim=16",
     ]
-    run = train(load_recipe("librispeech-phones", overrides=overrides), tmp_path_factory.mktemp("real") / "run")
-    return evaluate(run)
+    return train(load_recipe("librispeech-phones", overrides=overrides), tmp_path_factory.mktemp("real") / "run")
+
+
+@pytest.fixture(scope="module")
+def real(real_run: Run) -> Evaluation:
+    return evaluate(real_run)
 
 
 def test_real_speech_is_measured_with_phones_and_conversions(real: Evaluation) -> None:
@@ -152,6 +207,17 @@ def test_real_speech_is_measured_with_phones_and_conversions(real: Evaluation) -
         "conversion_success": ("conversion_success", "conversion_per", "conversion_margin"),
     }.items():
         assert all((figure in real.metrics) == (name not in missing) for figure in figures)
+
+
+def test_a_search_that_finds_the_same_codes_gives_the_same_numbers_without_probes(
+    real_run: Run, real: Evaluation
+) -> None:
+    # Each cell has one code, of which there are no sums to compare.
+    found = evaluate(real_run, search=Search(effort=2))
+    assert found.metrics.items() <= real.metrics.items()
+    probes = {name for name in real.metrics if name.startswith("phoneme")} | {"speaker_probe_accuracy"}
+    assert real.metrics.keys() - found.metrics.keys() == probes & real.metrics.keys()
+    assert ("speaker_probe_accuracy" in found.left_out) == ("conversion_success" in found.metrics)
 
 
 def test_a_decoder_that_draws_sample_by_sample_is_measured_by_its_bits(tmp_path: Path) -> None:

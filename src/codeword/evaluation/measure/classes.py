@@ -12,6 +12,7 @@ from codeword.data import Dataset, evaluation_batches
 from codeword.errors import UnsupportedError, UsageError
 from codeword.evaluation.measure.features import frechet_distance, within
 from codeword.evaluation.measure.intervals import resampled_interval, share_metric
+from codeword.evaluation.measure.searching import analyse
 from codeword.evaluation.results import Metric, metric
 from codeword.evaluation.samples import draw_signals
 from codeword.nn.classifier import Classifier
@@ -51,20 +52,23 @@ def measure_by_judge(
     data: Dataset,
     config: EvaluationConfig,
     *,
+    codes: Tensor | None = None,
     progress: Callable[[int, int], None],
 ) -> tuple[dict[str, Metric], dict[str, str]]:
     """Measures of the reconstructions of a split, and of as many samples; the reasons of those left out.
 
-    If the prior has classes, the samples are of those of the originals.
+    If the prior has classes, the samples are of those of the originals. Reconstructions are of `codes` (N, *G, K), by
+    default the encoder's.
     """
     judge, generator = judge.to(tokenizer.device), seeded(0)
     embedded, right = defaultdict[str, list[Tensor]](list), defaultdict[str, list[Tensor]](list)
     left_out: dict[str, str] = {}
-    total = min(len(data), config.limit or len(data))
+    total, done = min(len(data), config.limit or len(data)), 0
     for batch in evaluation_batches(data, config.batch_size, limit=config.limit):
         x, label = batch.x.to(tokenizer.device), batch.label.to(tokenizer.device)
         size, known = tuple(x.shape[2:]), label if prior.classes else None
-        signals = {"original": x, "reconstruction": tokenizer.likelihood.mean(tokenizer.analyse(x).features).round()}
+        analysis = analyse(tokenizer, x, None if codes is None else codes[done : done + len(x)])
+        signals = {"original": x, "reconstruction": tokenizer.likelihood.mean(analysis.features).round()}
         try:
             signals["samples"] = draw_signals(tokenizer, prior, size, len(x), label=known, generator=generator)
         except UnsupportedError as error:  # There are no codes to draw.
@@ -73,7 +77,8 @@ def measure_by_judge(
             features = judge.embed(shown)
             embedded[name].append(features.cpu())
             right[name].append((judge.finish(features).argmax(1) == label).cpu())
-        progress(sum(map(len, right["original"])), total)
+        done += len(x)
+        progress(done, total)
     if not prior.classes:
         right.pop("samples", None)
     metrics = {

@@ -11,6 +11,7 @@ from torch import Tensor
 from codeword.config import EvaluationConfig
 from codeword.data import Dataset, evaluation_batches
 from codeword.evaluation.measure.intervals import mean_metric, resampled_intervals
+from codeword.evaluation.measure.searching import OF_THE_ENCODER, analyse
 from codeword.evaluation.results import Measures, Metric, metric
 from codeword.priors import Prior
 from codeword.quantizers import CodeUsage, Quantized
@@ -24,10 +25,13 @@ def measure_signals(
     train: Dataset,
     config: EvaluationConfig,
     *,
+    codes: Tensor | None = None,
     no_codes: Tokenizer | None = None,
     progress: Callable[[int, int], None],
 ) -> Measures:
     """Measure a split of signals of one size; `mse_over_variance` uses the variance of `train`.
+
+    With `codes` (N, *G, K) of its N signals, these are measured and not the encoder's own.
 
     `no_codes_bpd` are the bits under the tokenizer `no_codes`, and `codes_save_bpd` is that less `total_bpd`.
     """
@@ -36,7 +40,8 @@ def measure_signals(
     done = 0
     for batch in evaluation_batches(data, config.batch_size, limit=config.limit):
         on_device = batch.to(tokenizer.device)
-        measures = measure(tokenizer, prior, on_device.x, on_device.label)
+        found = None if codes is None else codes[done : done + len(batch.x)]
+        measures = measure(tokenizer, prior, on_device.x, on_device.label, found)
         if no_codes is not None:
             measures["no_codes_bits"] = -no_codes.log_prob(on_device.x) / log(2)
         rows.append({name: values.cpu() for name, values in measures.items()})
@@ -44,16 +49,23 @@ def measure_signals(
         progress(done, total)
     columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     variance = signal_variance(train, values=tokenizer.config.values)
-    return Measures(signals=done, metrics=_summarise(columns, tokenizer.quantizer.codebook_sizes, variance))
+    return Measures(
+        signals=done,
+        metrics=_summarise(columns, tokenizer.quantizer.codebook_sizes, variance),
+        left_out={} if codes is None else {"mse_plus_vq_loss": OF_THE_ENCODER},
+    )
 
 
 @torch.no_grad()
-def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dict[str, Tensor]:
+def measure(
+    tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor, found: Tensor | None = None
+) -> dict[str, Tensor]:
     """Measures of each signal of x (B, C, *S): vectors (B,) by name, and `codes` (B, cells * K).
 
-    `code_bits_given_label` is only present with a class-conditional prior, and `ssim` only for images.
+    `code_bits_given_label` is only present with a class-conditional prior, `ssim` only for images, and
+    `mse_plus_vq_loss` only without codes `found` (B, *G, K), which are measured in the place of the encoder's own.
     """
-    analysis = tokenizer.analyse(x)
+    analysis = analyse(tokenizer, x, found)
     likelihood, codes = tokenizer.likelihood, analysis.quantized.codes
     intensity, target = (v / (likelihood.values - 1) for v in (likelihood.mean(analysis.features), x.float()))
     mse = (intensity - target).square().flatten(1).mean(1)
@@ -63,7 +75,6 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
     measures = {
         "mse": mse,
         "psnr_db": -10 * torch.log10(mse.clamp(min=1e-10)),
-        "mse_plus_vq_loss": mse + analysis.quantized.loss.flatten(1).mean(1),
         "bernoulli_proxy_bits": proxy.flatten(1).mean(1) / log(2),
         "code_bits": _code_nats(analysis.quantized, prior) / log(2),
         "signal_bits": -likelihood.log_prob(analysis.features, x) / log(2),
@@ -71,6 +82,8 @@ def measure(tokenizer: Tokenizer, prior: Prior, x: Tensor, label: Tensor) -> dic
         "symbols": torch.full((len(x),), float(codes[0].numel())),
         "codes": codes.flatten(1),
     }
+    if found is None:
+        measures["mse_plus_vq_loss"] = mse + analysis.quantized.loss.flatten(1).mean(1)
     if prior.classes:
         measures["code_bits_given_label"] = _code_nats(analysis.quantized, prior, label) / log(2)
     if x.ndim == 4 and not tokenizer.config.holds_tokens:
@@ -109,13 +122,14 @@ def _summarise(columns: dict[str, Tensor], codebook_sizes: tuple[int, ...], vari
         "mse": (columns["mse"], "intensity^2, values span 1"),
         "mse_over_variance": (columns["mse"] / variance, "fraction of the training variance"),
         "psnr_db": (columns["psnr_db"], "dB, mean over signals"),
-        "mse_plus_vq_loss": (columns["mse_plus_vq_loss"], "signal in [-0.5, 0.5]"),
         "bits_per_code": (columns["code_bits"] / symbols, "bit/code under the prior"),
         "code_bpd": (columns["code_bits"] / dims, "bit/dim"),
         "pixel_bpd": (columns["signal_bits"] / dims, "bit/dim"),
         "total_bpd": ((columns["code_bits"] + columns["signal_bits"]) / dims, "bit/dim"),
         "bernoulli_proxy_bits": (columns["bernoulli_proxy_bits"], "bit, not a likelihood"),
     }
+    if "mse_plus_vq_loss" in columns:
+        per_signal["mse_plus_vq_loss"] = (columns["mse_plus_vq_loss"], "signal in [-0.5, 0.5]")
     if "no_codes_bits" in columns:
         saved = columns["no_codes_bits"] - columns["code_bits"] - columns["signal_bits"]
         per_signal["no_codes_bpd"] = (columns["no_codes_bits"] / dims, "bit/dim")

@@ -1,12 +1,12 @@
 """Measures of a tokenizer and its prior on whole recordings, at every rate that the tokenizer serves.
 
-Each recording is read and encoded once, and each test recording is decoded once at each rate (and in each voice).
+Each recording is read and encoded once, and each test recording is decoded once at each rate (and in each voice). With
+a search, each rate of a test recording has codes of its own.
 Waveforms of the test split stay in memory (230 MB an hour at 16 kHz); of the training split only codes and the
 features that k-means needs (115 MB an hour for the baseline, 140 MB for phones).
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from math import log, log2
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from codeword.codec import Codec, CompressOptions
+from codeword.codec.search import PLAIN, Search, price_of, search_codes
 from codeword.config import EvaluationConfig
 from codeword.data.recordings import Recordings
 from codeword.evaluation.measure import baseline, judges, voices
@@ -24,11 +25,11 @@ from codeword.evaluation.measure.distances import silence_mse
 from codeword.evaluation.measure.intervals import mean_metric, ratio_metric, resampled_intervals
 from codeword.evaluation.measure.parallel import threads
 from codeword.evaluation.measure.phones import MAX_CODEBOOK_SIZE, AlignedRecording, phone_metrics
+from codeword.evaluation.measure.searching import OF_THE_ENCODER, model_on_cpu
 from codeword.evaluation.measure.voices import ConvertedRecording, centroid_recordings
 from codeword.evaluation.medium import cells_per_second, sample_rate
 from codeword.evaluation.results import Measures, Metric, Rate, metric
 from codeword.media.waves import dequantise
-from codeword.model import Model
 from codeword.priors import Prior
 from codeword.quantizers.usage import entropy_bits, histogram
 from codeword.tokenizer import Tokenizer
@@ -52,16 +53,16 @@ class TrainingFeatures:
 
 @dataclass(frozen=True)
 class RecordingMeasures:
-    """Measures of one recording: its codes (G, K), and the bits of the signal given its codes.
+    """Measures of one recording, and the bits of the signal given all its codes.
 
-    By the number of codes of a cell: the size of a real file in `file_bytes`, the bits under the prior in `code_bits`
-    (where the prior models this number), the metrics in `rates`, and `conversions`. `itself` has the metrics of the
-    original.
+    By the number k of codes of a cell: its `codes` (G, k), the size of a real file in `file_bytes`, the bits under the
+    prior in `code_bits` (where the prior models this number), the metrics in `rates`, and `conversions`. `itself` has
+    the metrics of the original.
     """
 
     original: Original
     speaker: str
-    codes: Tensor
+    codes: dict[int, Tensor]
     aligned: AlignedRecording | None
     file_bytes: dict[int, int]
     code_bits: dict[int, float]
@@ -78,12 +79,17 @@ def measure_recordings(
     train: Recordings,
     config: EvaluationConfig,
     *,
+    search: Search = PLAIN,
+    codes: int | None = None,
     progress: Callable[[int, int], None],
 ) -> Measures:
-    """Measure a split of recordings; baselines, probes and voices are fitted on `train`."""
+    """Measure a split of recordings, with `codes` codes a cell, by default with each number that is served.
+
+    Baselines, probes and voices are fitted on `train`.
+    """
     count = min(len(data.recordings), config.limit or len(data.recordings))
-    plan = _Plan(tokenizer, prior, data, train, count=count, config=config)
-    served_codes, codebook_sizes = tokenizer.quantizer.served_codes, tokenizer.quantizer.codebook_sizes
+    plan = _Plan(tokenizer, prior, data, train, count=count, config=config, search=search, codes=codes)
+    served_codes, codebook_sizes = plan.served_codes, tokenizer.quantizer.codebook_sizes
     with threads() as pool:
         training = pool.map(plan.training_features, len(train.recordings)) if plan.needs_training else []
         codec = pool.start(lambda: _fit_baseline(training, tokenizer)) if plan.baseline else None
@@ -100,14 +106,15 @@ def measure_recordings(
             metrics |= phone_metrics(*aligned, codebook_size=codebook_sizes[0])
         by_rate = {k: _rate_metrics(measured, tokenizer, k) for k in served_codes}
         if plan.voices:
+            for k in served_codes:
+                by_rate[k] |= voices.conversion_metrics([c for r in measured for c in r.conversions.get(k, ())])
+        if plan.voices and plan.probes:
             probe = voices.speaker_probe(
                 [(r.codes, r.speaker) for r in training if r.codes is not None],
-                [(r.codes, r.speaker) for r in measured if r.speaker in tokenizer.config.classes],
-                codebook_sizes=codebook_sizes,
+                [(r.codes[served_codes[-1]], r.speaker) for r in measured if r.speaker in tokenizer.config.classes],
+                codebook_sizes=codebook_sizes[: served_codes[-1]],
             )
-            for k in served_codes:
-                conversions = [c for r in measured for c in r.conversions.get(k, ())]
-                by_rate[k] |= voices.conversion_metrics(conversions) | {"speaker_probe_accuracy": probe}
+            by_rate = {k: of_rate | {"speaker_probe_accuracy": probe} for k, of_rate in by_rate.items()}
     rates = tuple(Rate(codes=k, metrics=by_rate[k]) for k in served_codes)
     return Measures(
         signals=count,
@@ -136,13 +143,19 @@ class _Plan:
         *,
         count: int,
         config: EvaluationConfig,
+        search: Search,
+        codes: int | None,
     ) -> None:
-        self.tokenizer, self.prior, self.data, self.train = tokenizer, prior, data, train
+        self.tokenizer, self.prior, self.data, self.train, self.search = tokenizer, prior, data, train, search
         self.sample_rate, self.device = sample_rate(tokenizer), tokenizer.device
+        self.served_codes = tokenizer.quantizer.served_codes if codes is None else (codes,)
         # Files are written on the CPU.
-        self.codec = Codec(Model(deepcopy(tokenizer).cpu(), deepcopy(prior).cpu()))
+        self.codec = Codec(model_on_cpu(tokenizer, prior))
         # Made once, before several threads need it.
         self.codec.model.exact_prior.eval()
+        self.prices = {k: price_of(self.codec.model, k) for k in self.served_codes if search.rate_weight}
+        # A probe of phones or of speakers learns from the codes of all training recordings.
+        self.probes = search == PLAIN
         self.decodes = not tokenizer.likelihood.sequential
         missing = judges.missing_judges() if config.judges else dict.fromkeys(judges.JUDGES, _WITHOUT_JUDGES)
         self.left_out = {name: reason for name, reason in missing.items() if name != "conversion_success"}
@@ -163,6 +176,8 @@ class _Plan:
             self.left_out["phoneme_accuracy"] = no_phones
         if no_voices and self.decodes:
             self.left_out["conversion_success"] = no_voices
+        if self.voices and not self.probes:
+            self.left_out["speaker_probe_accuracy"] = OF_THE_ENCODER
         self.for_centroids = centroid_recordings(train, tokenizer.config.classes) if self.voices else set[int]()
 
     @property
@@ -174,7 +189,7 @@ class _Plan:
         """Read training recording `i` and compute the features that are needed."""
         x = self.train.read(i)
         wave = dequantise(x[0], self.tokenizer.config.values)
-        needs_codes = self.voices or (self.phones and self.train.phones(i) is not None)
+        needs_codes = self.probes and (self.voices or (self.phones and self.train.phones(i) is not None))
         codes = self.tokenizer.encode(x[None].to(self.device))[0].cpu() if needs_codes else None
         return TrainingFeatures(
             self.train.recordings[i].speaker,
@@ -188,8 +203,8 @@ class _Plan:
         """Read and encode recording `i`, decode it at every rate and in every voice, and compare."""
         tokenizer, device = self.tokenizer, self.device
         x, label = self.data.read(i)[None].to(device), torch.tensor([self.data.label(i)], device=device)
-        analysis = tokenizer.analyse(x, label)
-        codes = analysis.quantized.codes
+        codes, features = self._codes(x, label)
+        most = max(codes)
         original = Original(
             dequantise(x[0, 0].cpu(), tokenizer.config.values),
             sample_rate=self.sample_rate,
@@ -199,27 +214,25 @@ class _Plan:
         speaker = self.data.recordings[i].speaker
 
         def decoded(k: int, label: Tensor) -> Tensor:
-            signal = tokenizer.decode(codes[..., :k], label, size=(x.shape[-1],))
+            signal = tokenizer.decode(codes[k], label, size=(x.shape[-1],))
             return dequantise(signal[0, 0].cpu(), tokenizer.config.values)
 
         def in_voice(k: int, name: str) -> Tensor:
             return decoded(k, torch.tensor([tokenizer.config.classes.index(name)], device=device))
 
-        served_codes = tokenizer.quantizer.served_codes
+        served_codes = self.served_codes
         rates = served_codes if self.decodes else ()
         converted_rates = rates if self.voices and speaker in tokenizer.config.classes else ()
         return RecordingMeasures(
             original,
             speaker,
-            codes[0].cpu(),
-            self._aligned(self.data, i, codes[0].cpu(), original.wave),
-            file_bytes={k: self._file_bytes(x[0].cpu(), k) for k in served_codes},
+            {k: of_rate[0].cpu() for k, of_rate in codes.items()},
+            self._aligned(self.data, i, codes[most][0].cpu(), original.wave),
+            file_bytes={k: self._file_bytes(x[0].cpu(), k, codes[k][0].cpu()) for k in served_codes},
             code_bits={
-                k: -float(self.prior.log_prob(codes[..., :k])) / log(2)
-                for k in served_codes
-                if k in self.prior.served_codes
+                k: -float(self.prior.log_prob(codes[k])) / log(2) for k in served_codes if k in self.prior.served_codes
             },
-            signal_bits=-float(tokenizer.likelihood.log_prob(analysis.features, x)) / log(2),
+            signal_bits=-float(tokenizer.likelihood.log_prob(features, x)) / log(2),
             itself=original.compare_itself(),
             rates={k: original.compare(decoded(k, label)) for k in rates},
             conversions={
@@ -227,9 +240,25 @@ class _Plan:
             },
         )
 
-    def _file_bytes(self, x: Tensor, codes: int) -> int:
-        """Size of the file of one signal x (1, T); a signal without samples needs none."""
-        return len(self.codec.compress(x, CompressOptions(codes=codes))) if x.numel() else 0
+    def _codes(self, x: Tensor, label: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """The codes (1, G, k) of a recording x (1, 1, T) for each rate k, and the features (1, F, T) of the last."""
+        tokenizer, served = self.tokenizer, self.served_codes
+        if self.search == PLAIN or not x.numel():
+            analysis = tokenizer.analyse(x, label)
+            codes = {k: analysis.quantized.codes[..., :k] for k in served}
+            if served[-1] == analysis.quantized.codes.shape[-1]:
+                return codes, analysis.features
+        else:
+            price, search = self.prices.get, self.search
+            found = {k: search_codes(tokenizer, x, search, codes=k, price=price(k), label=int(label)) for k in served}
+            codes = {k: of_rate.to(self.device) for k, of_rate in found.items()}
+        return codes, tokenizer.features(codes[served[-1]], label, size=(x.shape[-1],))
+
+    def _file_bytes(self, x: Tensor, k: int, codes: Tensor) -> int:
+        """Size of the file of one signal x (1, T) with its codes (G, k); a signal without samples needs none."""
+        if not x.numel():
+            return 0
+        return len(self.codec.compress(x, CompressOptions(codes=k), codes=None if self.search == PLAIN else codes))
 
     def _aligned(self, split: Recordings, i: int, codes: Tensor | None, wave: Tensor) -> AlignedRecording | None:
         phones = split.phones(i) if self.phones else None
@@ -246,7 +275,7 @@ class _Plan:
                 return "this split has no alignments; `codeword align` makes them"
         if codebook_size > MAX_CODEBOOK_SIZE:
             return f"the first codebook has {codebook_size} codewords, more than {MAX_CODEBOOK_SIZE}"
-        return ""
+        return "" if self.probes else OF_THE_ENCODER
 
     def _reason_without_voices(self, count: int, missing: dict[str, str]) -> str:
         for needed in ("conversion_success", "per"):
@@ -280,8 +309,8 @@ def _rate_metrics(measured: Sequence[RecordingMeasures], tokenizer: Tokenizer, k
     """Quality and bit rates of the first k codes of each cell."""
     codebook_sizes = tokenizer.quantizer.codebook_sizes[:k]
     # By codebook: counts of its codewords in each recording (recordings, codebook size).
-    counts = [torch.stack([histogram(r.codes[:, j], n) for r in measured]) for j, n in enumerate(codebook_sizes)]
-    cells, seconds = [len(r.codes) for r in measured], [r.original.seconds for r in measured]
+    counts = [torch.stack([histogram(r.codes[k][:, j], n) for r in measured]) for j, n in enumerate(codebook_sizes)]
+    cells, seconds = [len(r.codes[k]) for r in measured], [r.original.seconds for r in measured]
     mean_cells_per_second = sum(cells) / sum(seconds)
 
     def statistics(rows: Tensor) -> dict[str, float]:
@@ -317,7 +346,7 @@ def _whole_metrics(measured: Sequence[RecordingMeasures]) -> dict[str, Metric]:
     """Metrics that do not depend on the rate."""
     samples = [float(len(r.original.wave)) for r in measured]
     signal_bits = [r.signal_bits for r in measured]
-    total_bits = [r.code_bits[r.codes.shape[-1]] + r.signal_bits for r in measured]
+    total_bits = [r.code_bits[max(r.codes)] + r.signal_bits for r in measured]
     silence = torch.tensor([silence_mse(r.original.wave) for r in measured])
     return {
         **{f"{name}_original": value for name, value in comparison_metrics([r.itself for r in measured]).items()},
