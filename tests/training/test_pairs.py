@@ -61,7 +61,12 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     pairs = {"kind": "pairs", "first": first, "second": second, "judges": judges}
     return validate(
         Recipe,
-        {"name": "pairs", "data": pairs, "prior": _TRANSFORMER, "prior_training": TRAINING | {"steps": 4}},
+        {
+            "name": "pairs",
+            "data": pairs,
+            "prior": _TRANSFORMER | {"dropout": 0.1},
+            "prior_training": TRAINING | {"steps": 4},
+        },
         place="here",
     )
 

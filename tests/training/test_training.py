@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from tiny.recipes import TINY, tiny
 from tiny.weights import assert_equal
+from torch import nn
 
 from codeword.config import TrainingConfig, UniformPriorConfig, load_recipe
-from codeword.data import evaluation_batches, open_dataset
+from codeword.data import Dataset, evaluation_batches, open_dataset
 from codeword.errors import Diverged, ModelError, RecipeError, TrainingError, UsageError
 from codeword.priors import PixelCNN, Transformer, Uniform
 from codeword.store import CONFIG_FILE, WEIGHTS_FILE, locked, read_metadata
@@ -164,6 +165,27 @@ def test_a_checkpoint_by_time_resumes_bit_for_bit(
     checkpoint = Run(tmp_path / "run").checkpoint_path("tokenizer")
     assert json.loads(read_metadata(checkpoint)["progress"])["step"] == 5
     assert_equal(weights(undisturbed), weights(train(recipe, tmp_path / "run", resume=True)))
+
+
+def test_the_dropout_of_a_prior_resumes_bit_for_bit(
+    undisturbed: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate = loop.Trainer.validate
+
+    def crash(trainer: loop.Trainer[nn.Module], valid: Dataset) -> dict[str, float]:
+        if trainer.task.part == "prior":
+            raise KeyboardInterrupt
+        return validate(trainer, valid)
+
+    recipe = tiny("prior.dropout=0.5")
+    whole = train(recipe, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "validate", crash)  # In step 6, after the checkpoint of step 3.
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "run")
+    assert_equal(weights(whole), weights(train(recipe, tmp_path / "run", resume=True)))
+    with pytest.raises(AssertionError):
+        assert_equal(weights(whole), weights(undisturbed))
 
 
 @given(cost_s=st.floats(0, 30), step_s=st.floats(0.001, 3))

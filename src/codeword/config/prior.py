@@ -63,6 +63,9 @@ class _AttentionConfig(LearnedPriorConfig):
     hidden: Width = 512
     """Number of hidden units of each layer."""
     head_width: Width = 256
+    # Left out while 0, so that older models keep their fingerprints.
+    dropout: Annotated[float, Field(ge=0, lt=1, exclude_if=lambda fraction: not fraction)] = 0.0
+    """Fraction of the numbers that each layer adds which a training step leaves out (Srivastava et al. 2014)."""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:

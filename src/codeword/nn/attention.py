@@ -119,7 +119,7 @@ class AttentionLayer(nn.Module):
         nn.init.zeros_(self.project_out.weight)
 
     def forward(self, h: Tensor, windows: list[Window], table: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:
-        """The stream h (B, cells, W) of all cells to the next, and the keys and values of this layer.
+        """The stream h (B, cells, W) of all cells to what is added to it, and the keys and values of this layer.
 
         `table` (heads, offsets) is added to the attention logits for the offset of query and key (Raffel et al. 2020,
         T5, sec. 2.1). `memory` is that of this layer.
@@ -129,7 +129,7 @@ class AttentionLayer(nn.Module):
         for window in windows:
             own = Memory(key[:, :, window.keys], value[:, :, window.keys])
             attended.append(attend(query[:, :, window.queries], own, biases(table, window), memory))
-        return self.update(h, torch.cat(attended, 2), hidden), Memory(key, value)
+        return self.update(torch.cat(attended, 2), hidden), Memory(key, value)
 
     def project(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The stream (B, n, W) to queries, keys, values (B, heads, n, W / heads) and hidden units (B, n, hidden)."""
@@ -137,10 +137,10 @@ class AttentionLayer(nn.Module):
         query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         return query, key, value, F.relu(hidden)
 
-    def update(self, h: Tensor, attended: Tensor, hidden: Tensor) -> Tensor:
-        """The stream (B, n, W) with what is attended (B, heads, n, W / heads), and the hidden units (B, n, hidden)."""
+    def update(self, attended: Tensor, hidden: Tensor) -> Tensor:
+        """The update (B, n, W) by what is attended (B, heads, n, W / heads) and by the hidden units (B, n, hidden)."""
         update: Tensor = self.project_out(torch.cat([attended.transpose(1, 2).flatten(2), hidden], -1))
-        return h + update
+        return update
 
 
 def biases(table: Tensor, window: Window) -> Tensor:

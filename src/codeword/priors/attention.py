@@ -1,6 +1,7 @@
 """Base of the priors with attention: embeddings of labels and places, and the layers."""
 
-from typing import ClassVar, cast
+from copy import copy
+from typing import ClassVar, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ class AttentionPrior(CellPrior):
 
     any_grid: ClassVar[bool] = True
     causal: ClassVar[bool] = True
+    _generator: torch.Generator | None = None
 
     def __init__(self, config: PriorModelConfig, *, layers: nn.ModuleList | None = None) -> None:
         """`layers` are those of another prior of the same architecture, which it shares."""
@@ -27,7 +29,7 @@ class AttentionPrior(CellPrior):
         assert isinstance(architecture, TransformerConfig | MaskedConfig)
         width, heads = architecture.width, architecture.heads
         super().__init__(config, width=width, features=architecture.head_width, head_width=architecture.head_width)
-        self.width = width
+        self.width, self.dropout = width, architecture.dropout
         # Maps of the cells one step before along each axis but the last, of priors that know these cells.
         self.before = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in self.grid[:-1] if self.causal)
         self.place = nn.ParameterList(nn.init.normal_(torch.empty(n, width), std=0.1) for n in self.grid)
@@ -43,6 +45,20 @@ class AttentionPrior(CellPrior):
         self.offset_bias = nn.Parameter(torch.zeros(architecture.layers, heads, self._around(self.grid).count))
         self.summary = nn.Linear(width, architecture.head_width)
 
+    def dropping(self, generator: torch.Generator | None) -> Self:
+        """The prior with the same weights, whose dropout in training draws from `generator`."""
+        if not self.dropout:
+            return self
+        other = copy(self)
+        other._generator = generator
+        return other
+
+    def _dropped(self, update: Tensor) -> Tensor:
+        if not (self.training and self.dropout):
+            return update
+        kept = torch.rand(update.shape, generator=self._generator).to(update.device) >= self.dropout
+        return update * kept / (1 - self.dropout)
+
     def _around(self, grid: tuple[int, ...]) -> Neighbourhood:
         """The cells of `grid` that each of them attends to."""
         return Neighbourhood(grid, self.grid, causal=self.causal)
@@ -52,7 +68,8 @@ class AttentionPrior(CellPrior):
         # The last offset is that of the cell after the end, which has no bias.
         kept, tables = [], F.pad(self.offset_bias, (0, 1))
         for n, layer in enumerate(self._layers()):
-            h, own = layer(h, windows, tables[n], None if given is None else given.of_layer(n))
+            update, own = layer(h, windows, tables[n], None if given is None else given.of_layer(n))
+            h = h + self._dropped(update)
             kept.append(own)
         return h, Memory(*(torch.stack(parts) for parts in zip(*kept, strict=True)))
 

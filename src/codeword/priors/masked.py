@@ -81,7 +81,7 @@ class Masked(AttentionPrior):
         known = torch.rand(batch, cells, generator=generator).argsort(1).argsort(1)
         known = (known < torch.randint(cells, (batch, 1), generator=generator)).to(codes.device)
         state = self._state(self._embedded(codes, counts), self._label(label, batch))
-        features = self._features(state, known).unflatten(1, grid)
+        features = self.dropping(generator)._features(state, known).unflatten(1, grid)
         weights = (~known * (cells / (~known).sum(1, keepdim=True))).unflatten(1, grid)
         total = self._total(self._logits_of(features, codes, counts), codes, counts, weights)
         return -total.sum() / (codes.numel() if counts is None else counts.sum() * cells)

@@ -81,15 +81,21 @@ class PairPrior(Pretrained):
         return PairLogProb(found.log_prob, other.log_prob(codes[1 - start], label), logits)
 
     def forward(
-        self, codes: tuple[Tensor, Tensor], label: Tensor | None = None, start: int = 0, classes: Tensor | None = None
+        self,
+        codes: tuple[Tensor, Tensor],
+        label: Tensor | None = None,
+        start: int = 0,
+        classes: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         """The training loss (): nats per symbol, and those of the guess of `classes` (B,) for pairs without a label.
 
-        The arguments are not checked.
+        Dropout draws from `generator`. The arguments are not checked.
         """
-        found = self.parts[start].remember(codes[start], label, self.ends[start])
+        found = self.parts[start].dropping(generator).remember(codes[start], label, self.ends[start])
         other, logits = self._after(start, found)
-        given = other(codes[1 - start], label) * codes[1 - start].numel()
+        given = other(codes[1 - start], label, generator=generator) * codes[1 - start].numel()
         loss: Tensor = (given - found.log_prob.sum()) / sum(prod(part.shape) for part in codes)
         if classes is None or label is None or not self.classes:
             return loss

@@ -57,6 +57,16 @@ class Transformer(AttentionPrior):
         log_prob = self._total(self._logits_of(self._summary(h[:, :-1]).unflatten(1, grid), codes), codes)
         return Remembered(log_prob, memory, normalise(h[:, -1]))
 
+    def forward(
+        self,
+        codes: Tensor,
+        label: Tensor | None = None,
+        counts: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        return Prior.forward(self.dropping(generator), codes, label, counts)
+
     def _cell_features(self, embedded: Tensor, label: Tensor) -> Tensor:
         grid = tuple(embedded.shape[1:-1])
         h, _ = self._through(self._stream(embedded, label), list(self._around(grid).windows()), self._given)
@@ -103,7 +113,7 @@ class Transformer(AttentionPrior):
         for n, layer in enumerate(layers):
             query, key, value, hidden = layer.project(h)
             given = None if self._given is None else self._given.of_layer(n)
-            h = layer.update(h, attend(query, Memory(*state.append(n, cell, key, value)), bias[n], given), hidden)
+            h = h + layer.update(attend(query, Memory(*state.append(n, cell, key, value)), bias[n], given), hidden)
         return self._summary(h)[:, 0]
 
     def _enter(self, state: CellState, cell: int, embedded: Tensor) -> None:

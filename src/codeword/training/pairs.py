@@ -30,7 +30,7 @@ class PairTask(Task[PairPrior]):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         label = drop_labels(batch.label, self.module.classes, self.label_dropout, generator)
         start = int(torch.randint(2, (), generator=generator))
-        loss = module(self.codes(batch), label, start, batch.label)
+        loss = module(self.codes(batch), label, start, batch.label, generator=generator)
         return loss, {"bits_per_code": loss.detach() / log(2)}
 
     @torch.no_grad()
