@@ -46,7 +46,6 @@ class AttentionPrior(CellPrior):
         self.summary = nn.Linear(width, architecture.head_width)
 
     def dropping(self, generator: torch.Generator | None) -> Self:
-        """The prior with the same weights, whose dropout in training draws from `generator`."""
         if not self.dropout:
             return self
         other = copy(self)

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +92,11 @@ class Prior(Pretrained):
         loss is random.
         """
         symbols = codes.numel() if counts is None else counts.sum() * codes[0, ..., 0].numel()
-        return -self._log_prob(codes, label, counts).sum() / symbols
+        return -self.dropping(generator)._log_prob(codes, label, counts).sum() / symbols
+
+    def dropping(self, generator: torch.Generator | None) -> Self:
+        """The prior with the same weights, whose dropout in training draws from `generator`; here there is none."""
+        return self
 
     @abstractmethod
     def _log_prob(self, codes: Tensor, label: Tensor | None, counts: Tensor | None = None) -> Tensor:

@@ -57,16 +57,6 @@ class Transformer(AttentionPrior):
         log_prob = self._total(self._logits_of(self._summary(h[:, :-1]).unflatten(1, grid), codes), codes)
         return Remembered(log_prob, memory, normalise(h[:, -1]))
 
-    def forward(
-        self,
-        codes: Tensor,
-        label: Tensor | None = None,
-        counts: Tensor | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        return Prior.forward(self.dropping(generator), codes, label, counts)
-
     def _cell_features(self, embedded: Tensor, label: Tensor) -> Tensor:
         grid = tuple(embedded.shape[1:-1])
         h, _ = self._through(self._stream(embedded, label), list(self._around(grid).windows()), self._given)
