@@ -17,7 +17,8 @@ from codeword.likelihoods import build_likelihood
 from codeword.nn.conv import channels_last
 from codeword.nn.frontend import build_frontend, build_head
 from codeword.nn.trunk import build_trunk
-from codeword.quantizers import CodeUsage, Quantized, Quantizer, Unquantized, build_quantizer
+from codeword.quantizers import CodeUsage, Quantized, Quantizer, build_quantizer
+from codeword.quantizers.unquantized import Unquantized
 from codeword.store import Pretrained
 
 MAX_EFFORT = 64
@@ -131,8 +132,7 @@ class Tokenizer(Pretrained):
         Raises:
             UsageError: `effort` is not a whole number from 1 to 64.
         """
-        if not isinstance(effort, int) or not 1 <= effort <= MAX_EFFORT:
-            raise UsageError(f"effort must be a whole number from 1 to {MAX_EFFORT}, not {effort!r}.")
+        check_effort(effort)
         return self._with_quantizer(self.quantizer.with_effort(effort, codes=codes))
 
     def settle(self, usage: CodeUsage) -> "Tokenizer":
@@ -243,3 +243,9 @@ class Tokenizer(Pretrained):
             label = torch.full((vectors.shape[0],), self.classes, device=vectors.device)
         condition: Tensor = self.class_embedding(label)
         return condition
+
+
+def check_effort(effort: int) -> None:
+    """Raise UsageError if a search cannot have this effort."""
+    if not isinstance(effort, int) or not 1 <= effort <= MAX_EFFORT:
+        raise UsageError(f"effort must be a whole number from 1 to {MAX_EFFORT}, not {effort!r}.")

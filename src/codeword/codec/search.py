@@ -24,7 +24,7 @@ from codeword.media.base import regroup
 from codeword.model import Model
 from codeword.priors import ExactPrior
 from codeword.priors.base import listed
-from codeword.tokenizer import MAX_EFFORT, Tokenizer
+from codeword.tokenizer import Tokenizer, check_effort
 
 MAX_REFINE = 16
 
@@ -54,8 +54,7 @@ class Search:
     refine: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.effort, int) or not 1 <= self.effort <= MAX_EFFORT:
-            raise UsageError(f"effort must be a whole number from 1 to {MAX_EFFORT}, not {self.effort!r}.")
+        check_effort(self.effort)
         if not isinstance(self.refine, int) or not 0 <= self.refine <= MAX_REFINE:
             raise UsageError(f"refine must be a whole number from 0 to {MAX_REFINE}, not {self.refine!r}.")
         if not isinstance(self.rate_weight, int | float) or not 0 <= self.rate_weight <= 1:

@@ -21,20 +21,10 @@ from codeword.quantizers.identity import IdentityQuantizer
 from codeword.quantizers.none import NoCodes
 from codeword.quantizers.residual import ResidualQuantizer
 from codeword.quantizers.search import nearest
-from codeword.quantizers.unquantized import Unquantized
 from codeword.quantizers.usage import CodeUsage
 from codeword.quantizers.vector import VectorQuantizer
 
-__all__ = [
-    "CodeUsage",
-    "Quantized",
-    "Quantizer",
-    "Unquantized",
-    "VectorQuantizer",
-    "build_quantizer",
-    "nearest",
-    "quantizer",
-]
+__all__ = ["CodeUsage", "Quantized", "Quantizer", "VectorQuantizer", "build_quantizer", "nearest", "quantizer"]
 
 
 def quantizer(kind: str = "vector", **settings: Any) -> Quantizer:
