@@ -131,7 +131,7 @@ class Codec:
                 list(blocks)  # Reading finds out if the signal is grey.
                 yield own[..., :n]
 
-            self._write(out, [signal], options, given)
+            self._write(out, [signal], options, n, given)
         return out.getvalue()
 
     def decompress(self, content: bytes) -> Tensor:
@@ -171,7 +171,7 @@ class Codec:
             label=options.label if self.tokenizer.classes else None,
         )
         if search.by_vectors:
-            return self._write(out, signals, options, search_all, progress=progress)
+            return self._write(out, signals, options, codes, search_all, progress=progress)
         cells, before = sum(prod(self.tokenizer.grid(s.size)) for s in signals), 0
 
         def report(done: int) -> None:
@@ -184,19 +184,19 @@ class Codec:
                 progress(before, cells)
                 yield part
 
-        return self._write(out, signals, options, find)
+        return self._write(out, signals, options, codes, find)
 
     def _write(
         self,
         out: IO[bytes],
         signals: Sequence[Signal],
         options: CompressOptions,
+        codes: int,
         find: Callable[[Iterable[Tensor]], Iterator[Tensor]],
         *,
         progress: Progress = lambda done, total: None,
     ) -> Written:
-        """`write`, with the function that finds the codes of a signal."""
-        codes = leading_codes(self.tokenizer, options.codes)
+        """`write` of `codes` codes a cell, with the function from the blocks of a signal to its codes."""
         self._check_label(options.label)
         block = block_size(self.model, lossless=options.lossless)
         if large := next((s for s in signals if is_too_large(self.tokenizer, s.size, block)), None):

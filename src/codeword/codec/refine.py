@@ -57,35 +57,36 @@ def refine(
     context = ceil(min(reach(tokenizer.decoder), _MOST_CONTEXT))
     tile = round(_WINDOW_CELLS ** (1 / rank))
     labels = None if label is None else torch.full((len(x),), label, device=tokenizer.device)
-    weights: Tensor | None = None
-    windows, done = list(tiles_of(grid, tile=tile, context=context)), 0
+    windows = [_Window(tokenizer, x, spans, labels) for spans in tiles_of(grid, tile=tile, context=context)]
+    # The errors of the first window set the price of a bit for the whole signal.
+    weights = rate_weight * windows[0].errors(codes[:, *windows[0].cells]).flatten(1).mean(1)
+    done = 0
     for _, k in product(range(passes), range(codes.shape[-1])):
         others = candidates(codes, k)
-        for spans in windows:
-            window = _Window(tokenizer, x, spans, labels)
-            inside = tuple(slice(span.first, span.last) for span in spans)
-            own = codes[:, *inside]
-            errors = window.errors(own)
-            if weights is None:
-                # From the first window; a bit costs as much in all of the signal.
-                weights = rate_weight * errors.flatten(1).mean(1)
-            tried = others.at(inside, weights)
-            for offset in product(range(_STRIDE), repeat=rank):
-                if (chosen := window.chosen(offset)).any():
-                    own, errors = window.change(own, errors, k, tried, chosen)
-            codes[:, *inside] = own
+        for window in windows:
+            own = codes[:, *window.cells]
+            errors, tried = window.errors(own), others.at(window.cells, weights)
+            for chosen in window.groups:
+                own, errors = window.change(own, errors, k, tried, chosen)
+            codes[:, *window.cells] = own
             done += 1
             progress(done / (passes * codes.shape[-1] * len(windows)))
     return codes
 
 
 class _Window:
-    """A part of signals x (B, C, *S) that is decoded at once, `spans` of their cells."""
+    """A part of signals x (B, C, *S) that is decoded at once.
+
+    `cells` is its region of the grid. `groups` are masks (*W), each of the cells that are changed at the same time.
+    """
 
     def __init__(self, tokenizer: Tokenizer, x: Tensor, spans: tuple[Span, ...], labels: Tensor | None) -> None:
-        self.tokenizer, self.spans, self.labels, hop = tokenizer, spans, labels, tokenizer.hop
+        self.tokenizer, self.labels, hop = tokenizer, labels, tokenizer.hop
+        self.cells = tuple(slice(span.first, span.last) for span in spans)
         self.x = x[:, :, *(slice(span.first * hop, span.last * hop) for span in spans)].to(tokenizer.device)
         self.per = hop // tokenizer.likelihood.hop
+        groups = (_group(spans, offset) for offset in product(range(_STRIDE), repeat=len(spans)))
+        self.groups = [group for group in groups if group.any()]
 
     def errors(self, codes: Tensor) -> Tensor:
         """The error of each cell (B, *W), decoded from codes (B, *W, n)."""
@@ -96,14 +97,6 @@ class _Window:
             padded = _padded(errors, axis, 0, n * self.per - errors.shape[axis])
             errors = padded.unflatten(axis, (n, self.per)).sum(axis + 1)
         return errors
-
-    def chosen(self, offset: tuple[int, ...]) -> Tensor:
-        """The mask (*W) of the cells of the tile that are changed at the same time, those from `offset` on."""
-        mask = torch.ones((), dtype=torch.bool)
-        for span, start in zip(self.spans, offset, strict=True):
-            places = torch.arange(span.first, span.last)
-            mask = mask[..., None] & (places >= span.start) & (places < span.stop) & (places % _STRIDE == start)
-        return mask
 
     def change(self, codes: Tensor, errors: Tensor, k: int, tried: Candidates, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (B, *W, n) with the best candidates as code k of the `chosen` cells (*W), and their errors (B, *W).
@@ -125,6 +118,15 @@ class _Window:
         lower = (after + paid).flatten(1).sum(1) < (errors + old).flatten(1).sum(1)
         shape = (-1, *[1] * (errors.ndim - 1))
         return torch.where(lower.view(*shape, 1), changed, codes), torch.where(lower.view(shape), after, errors)
+
+
+def _group(spans: tuple[Span, ...], offset: tuple[int, ...]) -> Tensor:
+    """The mask (*W) of every `_STRIDE`-th cell of the tile along each axis, from `offset` on."""
+    mask = torch.ones((), dtype=torch.bool)
+    for span, start in zip(spans, offset, strict=True):
+        places = torch.arange(span.first, span.last)
+        mask = mask[..., None] & (places >= span.start) & (places < span.stop) & (places % _STRIDE == start)
+    return mask
 
 
 def _around(errors: Tensor) -> Tensor:
