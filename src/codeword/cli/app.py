@@ -224,10 +224,10 @@ def evaluate(
         judge: The run that trained a classifier of the data's classes, to read pictures; by default the one in the
             package, for CIFAR-10.
         no_codes: A run of the same recipe with tokenizer.quantizer.kind = "none", to see how many bits the codes save.
-        effort: Above 1, measure the codes of a longer search, as of `codeword compress --effort`.
-        rate_weight: Measure the codes of a search that counts bits, as of `codeword compress --rate-weight`.
-        refine: Measure the codes of a search that decodes, as of `codeword compress --refine`.
-        codes: Measure recordings with this number of codes a cell alone; by default with each that the model serves.
+        effort: Measure the codes that `codeword compress` finds with this `--effort`.
+        rate_weight: Measure the codes that `codeword compress` finds with this `--rate-weight`.
+        refine: Measure the codes that `codeword compress` finds with this `--refine`.
+        codes: Measure recordings only with this number of codes a cell; by default with each that the model serves.
         json: Print the evaluation as JSON, as it is written.
     """
     from codeword.codec import Search

@@ -22,12 +22,12 @@ Effort = Annotated[
 ]
 Refine = Annotated[
     int,
-    Parameter(help="Passes in which each code is tried against its neighbours by decoding: slow, but a smaller error."),
+    Parameter(help="Passes that decode each code's nearest codewords and keep the best: slow, but a smaller error."),
 ]
 RateWeight = Annotated[
     float,
     Parameter(
-        help="Prefer codes of few bits: the error, as a share of a cell's, that may be added to save one; try .03."
+        help="Prefer codewords of few bits: to save a bit, the error may grow by this share of a cell's mean; try .03."
     ),
 ]
 Codes = Annotated[

@@ -19,9 +19,9 @@ from codeword.coding.tiles import Span, tiles_of
 from codeword.nn.conv import reach
 from codeword.tokenizer import Tokenizer
 
-# Cells along each axis from one that is changed to the next, and to each side of one whose errors decide.
+# Distance in cells between two that are changed at the same time, and how far around a cell errors decide.
 _STRIDE, _RADIUS = 4, 1
-# Cells of a window that is decoded at once, and the most around it.
+# Number of cells in a window that is decoded at once, and the largest margin of cells around it.
 _WINDOW_CELLS, _MOST_CONTEXT = 4096, 16
 
 

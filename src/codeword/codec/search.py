@@ -1,9 +1,11 @@
 """Codes found by a search, which costs time at encoding and none at decoding.
 
-The code of a vector is usually the nearest codeword. A search does better in three ways: it compares sums of several
-codewords (`effort`), it adds what the bits of each codeword under the prior cost to its distance (`rate_weight`; Chou,
-Lookabaugh and Gray 1989, with the prior in the place of fixed probabilities), and it decodes: each code is replaced by
-one of its neighbours where that lowers the error of the decoded signal (`refine`).
+The code of a vector is usually the nearest codeword. A search finds better ones in three ways:
+
+- `effort`: it compares sums of several codewords.
+- `rate_weight`: to the distance of a codeword it adds a price for its bits under the prior (Chou, Lookabaugh and Gray
+  1989, with a prior in the place of fixed probabilities).
+- `refine`: it decodes, and replaces a code by a codeword near it where that lowers the error of the decoded signal.
 
 Shapes: a signal has C channels and the axes *S, its grid *G cells of n codes; a block has *Q cells.
 """
@@ -41,9 +43,10 @@ class Search:
     """Settings of a search.
 
     Attributes:
-        effort: sums of codewords that are kept after each code of a cell; 1 keeps the best one, as `Tokenizer.encode`.
-        rate_weight: how much larger the error may become to save a bit, as a fraction of a cell's mean error.
-        refine: passes over all codes in which each is tried against its nearest codewords by decoding.
+        effort: how many sums of codewords are kept after each code of a cell; with 1 only the best, as in
+            `Tokenizer.encode`.
+        rate_weight: how much the error may grow to save a bit, as a fraction of a cell's mean error.
+        refine: number of passes over all codes; a pass decodes with other codewords near each code and keeps the best.
 
     Raises:
         UsageError: a setting is out of range.
@@ -72,7 +75,7 @@ PLAIN = Search()
 
 @dataclass(frozen=True)
 class Price:
-    """The bits of codes under an exact prior, which predicts each block of `block` cells alone, given a class."""
+    """A prior that tells the bits of codes as in a file: each block of `block` cells alone, given a class."""
 
     prior: ExactPrior
     block: tuple[int, ...]
@@ -83,7 +86,7 @@ class Price:
 
 
 def price_of(model: Model, codes: int, *, label: int | None = None) -> Price:
-    """The price of the first `codes` codes of cells in a file of `model`. Raises UsageError if its prior has none."""
+    """The price of codes in a file of `model` with `codes` codes a cell. Raises UsageError if its prior cannot tell."""
     prior = model.exact_prior
     if not isinstance(prior, ExactPrior):
         raise UsageError(

@@ -99,9 +99,9 @@ class Likelihood(nn.Module, ABC):
         return -self.log_prob(features, x).mean() / prod(x.shape[1:])
 
     def errors(self, features: Tensor, x: Tensor) -> Tensor:
-        """Errors (B, *S / hop) of the expected signal at each place, whose sum a search of codes makes small.
+        """The error of the expected signal at each place (B, *S / hop); a search of codes minimises the sum.
 
-        They are squared errors on the scale of `centred`, unless a subclass defines others.
+        It is the squared error on the scale of `centred`, unless a subclass defines another.
 
         Raises:
             UnsupportedError: the expected signal takes more than one pass to compute.

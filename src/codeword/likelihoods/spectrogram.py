@@ -45,7 +45,7 @@ class Spectrogram(Likelihood):
         return distance + fit - fit.detach()
 
     def errors(self, features: Tensor, x: Tensor) -> Tensor:
-        """The training loss of each frame (B, ceil(T / hop)), in nepers, with the loudness of the frame alone."""
+        """The training loss of each frame alone (B, ceil(T / hop)), in nepers, also for its loudness."""
         found, wanted = features.float(), self._frames(x)
         loudness = [torch.logsumexp(2 * LOG_MEL_SPREAD * frames, 1) / 2 for frames in (found, wanted)]
         distance = LOG_MEL_SPREAD * (found - wanted).abs().mean(1)

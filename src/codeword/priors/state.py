@@ -22,9 +22,10 @@ class CellState:
     cell: list[Tensor] = field(default_factory=list)
 
     def keep(self, rows: Tensor) -> None:
-        """Within a cell, go on with these rows of the batch, each any number of times; at its end B must be as before.
+        """Go on with these rows of the batch, some of them maybe several times, while the codes of a cell are pushed.
 
-        So a search can compare several codes of a cell, while the network over the cells runs once.
+        A search compares several codes of a cell in this way, although the network over the cells runs once. Before
+        the last code of the cell is pushed, there must be B rows again, one for each signal.
         """
         assert self.hidden is not None
         self.hidden = self.hidden.index_select(0, rows)

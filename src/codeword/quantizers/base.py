@@ -91,8 +91,10 @@ class Quantizer(nn.Module, ABC):
         """Vectors (..., D) to codes (..., K) int64; the codebook is not updated."""
 
     def distances(self, z: Tensor, codes: Tensor, k: int) -> Tensor:
-        """Squared distances (..., n) of vectors z (..., D) from the codes (..., m), with each of the n codewords as
-        code k; of these codes, that one is ignored.
+        """Squared distances (..., n) from z (..., D) to the vectors of codes (..., m), if code k is each of its n
+        codewords in turn.
+
+        The value of code k in `codes` does not matter; k may also be m, the code after them.
 
         Raises:
             UnsupportedError: this quantizer does not search for codewords.

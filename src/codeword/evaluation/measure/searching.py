@@ -15,7 +15,7 @@ from codeword.quantizers import Quantized
 from codeword.tokenizer import Analysis, Tokenizer
 
 OF_THE_ENCODER = "it is a measure of the encoder's own codes; measure without effort, rate_weight and refine"
-"""The reason of a measure that a search leaves out."""
+"""Why a measure is left out of an evaluation with a search."""
 
 
 def searched_codes(
