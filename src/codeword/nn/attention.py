@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codeword.linear import Linear
+
 # Numbers of queries that are computed at a time, to bound the memory of long sequences.
 QUERIES = 512
 EPSILON = 1e-6
@@ -114,8 +116,8 @@ class AttentionLayer(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads, self._widths = heads, (width, width, width, hidden)
-        self.project_in = nn.Linear(width, 3 * width + hidden, bias=False)
-        self.project_out = nn.Linear(width + hidden, width, bias=False)
+        self.project_in = Linear(width, 3 * width + hidden, bias=False)
+        self.project_out = Linear(width + hidden, width, bias=False)
         nn.init.zeros_(self.project_out.weight)
 
     def forward(self, h: Tensor, windows: list[Window], table: Tensor, memory: Memory | None) -> tuple[Tensor, Memory]:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import ConvNeXtTrunkConfig
+from codeword.linear import Linear
 from codeword.nn.conv import CONV, TRANSPOSED, channels_last, down, same, up
 
 _SMALL = 0.1
@@ -23,8 +24,8 @@ class ConvNeXtBlock(nn.Module):
         super().__init__()
         self.spatial = same(ndim, width, width, kernel, groups=width)
         self.norm = nn.LayerNorm(width, elementwise_affine=not condition)
-        self.adapt = nn.Linear(condition, 2 * width) if condition else None
-        self.project_in, self.project_out = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.adapt = Linear(condition, 2 * width) if condition else None
+        self.project_in, self.project_out = Linear(width, hidden), Linear(hidden, width)
         self.scale = nn.Parameter(torch.full((width,), 0.1))
         if self.adapt is not None:
             nn.init.normal_(self.adapt.weight, std=0.02)

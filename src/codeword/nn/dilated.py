@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codeword.linear import Linear
+
 
 class DilatedStack(nn.Module):
     """Residual layers with a window of two, at t - d and t, and skip connections from all of them.
@@ -31,14 +33,14 @@ class DilatedStack(nn.Module):
         layers = len(dilations)
         self.dilations, self.width, self.skip_width = dilations, width, skip_width
         self.receptive_field = 1 + sum(dilations)
-        self.past = nn.ModuleList(nn.Linear(width, 2 * width, bias=False) for _ in dilations)
-        self.now = nn.ModuleList(nn.Linear(width, 2 * width, bias=False) for _ in dilations)
+        self.past = nn.ModuleList(Linear(width, 2 * width, bias=False) for _ in dilations)
+        self.now = nn.ModuleList(Linear(width, 2 * width, bias=False) for _ in dilations)
         self.bias = nn.Parameter(torch.zeros(layers, 2 * width))
-        self.condition = nn.Linear(condition, layers * 2 * width, bias=False) if condition else None
-        self.local = nn.ModuleList(nn.Linear(local, 2 * width, bias=False) for _ in (dilations if local else ()))
+        self.condition = Linear(condition, layers * 2 * width, bias=False) if condition else None
+        self.local = nn.ModuleList(Linear(local, 2 * width, bias=False) for _ in (dilations if local else ()))
         # No bias, because the next layer has one; no residual after the last layer, because nothing reads it.
-        self.residual = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in dilations[1:])
-        self.skip = nn.Linear(layers * width, skip_width)
+        self.residual = nn.ModuleList(Linear(width, width, bias=False) for _ in dilations[1:])
+        self.skip = Linear(layers * width, skip_width)
 
     def forward(self, h: Tensor, *, condition: Tensor | None = None, local: Tensor | None = None) -> Tensor:
         """Input (B, T, W), condition (B, C) and local (B, T, C') to the sum of the skips (B, T, S)."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import MaskedConfig, PriorModelConfig, TransformerConfig
+from codeword.linear import Linear
 from codeword.nn.attention import AttentionLayer, Memory, Neighbourhood, Window, normalise, places
 from codeword.priors.cell import CellPrior
 
@@ -31,7 +32,7 @@ class AttentionPrior(CellPrior):
         super().__init__(config, width=width, features=architecture.head_width, head_width=architecture.head_width)
         self.width, self.dropout = width, architecture.dropout
         # Maps of the cells one step before along each axis but the last, of priors that know these cells.
-        self.before = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in self.grid[:-1] if self.causal)
+        self.before = nn.ModuleList(Linear(width, width, bias=False) for _ in self.grid[:-1] if self.causal)
         self.place = nn.ParameterList(nn.init.normal_(torch.empty(n, width), std=0.1) for n in self.grid)
         self.label_embedding = nn.Embedding(self.classes + 1, width)
         nn.init.zeros_(self.label_embedding.weight)
@@ -43,7 +44,7 @@ class AttentionPrior(CellPrior):
             # Not as a part of this module, so that they are stored once.
             object.__setattr__(self, "layers", layers)
         self.offset_bias = nn.Parameter(torch.zeros(architecture.layers, heads, self._around(self.grid).count))
-        self.summary = nn.Linear(width, architecture.head_width)
+        self.summary = Linear(width, architecture.head_width)
 
     def dropping(self, generator: torch.Generator | None) -> Self:
         if not self.dropout:

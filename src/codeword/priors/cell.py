@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import LearnedPriorConfig, PriorModelConfig
+from codeword.linear import Linear
 from codeword.priors.base import Prior
 from codeword.priors.state import CellState
 
@@ -35,9 +36,9 @@ class CellPrior(Prior):
         self.embed = nn.ModuleList(nn.Embedding(n, width) for n in self.codebook_sizes)
         # One row for each number of served codes; a prior of all codes needs none.
         self.embed_count = nn.Embedding(len(self.served_codes), width) if config.served_codes else None
-        self.head = nn.Linear(features, head_width)
+        self.head = Linear(features, head_width)
         self.within = nn.ModuleList(nn.Embedding(n, head_width) for n in self.codebook_sizes[:-1])
-        self.outputs = nn.ModuleList(nn.Linear(head_width, n) for n in self.codebook_sizes)
+        self.outputs = nn.ModuleList(Linear(head_width, n) for n in self.codebook_sizes)
         for embedding in (*self.embed, *self.within, self.embed_count):
             if embedding is not None:
                 nn.init.normal_(cast(nn.Embedding, embedding).weight, std=0.1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from codeword.errors import ModelError
+from codeword.linear import Linear
 from codeword.quantizers.base import Quantizer
 
 
@@ -23,8 +24,8 @@ class DigitQuantizer(Quantizer):
     def __init__(self, levels: tuple[int, ...], *, dim: int) -> None:
         super().__init__()
         self.levels, self.dim, self.codebook_sizes = levels, dim, (prod(levels),)
-        self.project_in = nn.Linear(dim, len(levels))
-        self.project_out = nn.Linear(len(levels), dim)
+        self.project_in = Linear(dim, len(levels))
+        self.project_out = Linear(len(levels), dim)
         self.register_buffer("channel_levels", torch.tensor(levels))
         self.register_buffer("place_values", torch.tensor(_place_values(levels)))
         self.register_load_state_dict_post_hook(_confirm)  # type: ignore[no-untyped-call]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from codeword.linear import linear
+
 # Rows of vectors and of codewords in one block. On a CPU a block of distances (4 MiB) stays in the cache between the
 # product and the minimum, which limits the speed of the search; a GPU is faster with larger blocks.
 TILES = {"cpu": (512, 2048), "cuda": (16384, 8192)}
@@ -25,12 +27,11 @@ def nearest(z: Tensor, codebook: Tensor, *, costs: Tensor | None = None) -> Tens
         z, codebook = z.float(), codebook.float()
         # |z - e|^2 = |z|^2 + 2 (|e|^2 / 2 - z.e), and |z|^2 does not change which codeword is nearest.
         half_norms = _half_norms(codebook, costs)
-        transposed = codebook.t().contiguous()
-        blocks = list(zip(half_norms.split(columns), transposed.split(columns, 1), strict=True))
+        blocks = list(zip(half_norms.split(columns), (-codebook).split(columns), strict=True))
         codes = torch.empty(len(z), dtype=torch.int64, device=z.device)
         for first in range(0, len(z), rows):
             tile = z[first : first + rows]
-            minima = (_row_minimum(torch.addmm(norms, tile, vectors, alpha=-1)) for norms, vectors in blocks)
+            minima = (_row_minimum(linear(tile, opposites, norms)) for norms, opposites in blocks)
             best, found = next(minima)
             for start, (distance, index) in enumerate(minima, start=1):
                 closer = distance < best

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codeword.config import CodebookConfig, ResidualQuantizerConfig, VectorQuantizerConfig
+from codeword.linear import Linear
 from codeword.quantizers.base import ESTIMATORS, Quantized, Quantizer
 from codeword.quantizers.codebook import Codebook, LinearCodebook
 from codeword.quantizers.dynamic import DynamicCodebook
@@ -38,8 +39,8 @@ class CodebookQuantizer(Quantizer):
         self.config = config
         self.dim, self.codebook_sizes = config.dim, config.codebook_sizes
         searched = config.lookup_dim or config.dim
-        self.project_in = nn.Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
-        self.project_out = nn.Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
+        self.project_in = Linear(config.dim, searched) if config.lookup_dim else nn.Identity()
+        self.project_out = Linear(searched, config.dim) if config.lookup_dim else nn.Identity()
         kind = LinearCodebook if config.update == "linear" else Codebook if config.size is None else DynamicCodebook
         self.codebooks = nn.ModuleList(kind(config, size, codebook_dim) for size in config.codebook_sizes)
 
