@@ -87,7 +87,7 @@ class Model:
         return cls(tokenizer, prior, tuple(map(str, aliases)))
 
     def is_named_by(self, fingerprint: str) -> bool:
-        """True if this model's fingerprint, or that of an earlier format, begins with `fingerprint`."""
+        """True if this model's fingerprint, or one that it had before, begins with `fingerprint`."""
         return any(known.startswith(fingerprint) for known in (self.fingerprint, *self.aliases))
 
     def save_pretrained(self, folder: str | Path, *, compact: bool = False, card: str | None = None) -> None:

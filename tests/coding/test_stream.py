@@ -21,7 +21,6 @@ from codeword.config import (
     WaveNetDecoderConfig,
 )
 from codeword.errors import UnsupportedError, UsageError
-from codeword.spectra.stft import LogMel
 from codeword.tokenizer import Tokenizer
 
 
@@ -93,22 +92,18 @@ def test_a_stream_takes_single_samples_and_one_large_block(streamed: Tokenizer) 
         assert torch.equal(torch.cat(list(encode_stream(streamed, blocks, window_samples=1))), whole)
 
 
-def test_griffin_lim_sounds_alike_in_windows() -> None:
-    """It amplifies rounding, so that only what it is given, the spectrogram, can agree."""
-    likelihood = SpectrogramConfig(n_fft=64, hop=16, mels=8, iterations=4)
+def test_synthesised_phases_are_those_of_the_whole() -> None:
+    likelihood = SpectrogramConfig(n_fft=64, hop=16, mels=8)
     tokenizer = build(SPEECH.model_copy(update={"head": SamplesConfig(), "likelihood": likelihood}))
     x = signal(150 * tokenizer.hop + 5)
     codes = tokenizer.encode(x[None])
     whole = tokenizer.decode(codes, size=(x.shape[1],))[0]
-    (alone,) = decode_stream(tokenizer, [codes[0]], size=x.shape[1])
-    assert torch.equal(alone, whole)
-    for window_samples in (1, 40 * tokenizer.hop):
+    for window_samples in (1, 40 * tokenizer.hop, 1000 * tokenizer.hop):
         stream = decode_stream(tokenizer, codes[0].split(7), size=x.shape[1], window_samples=window_samples)
         parts = list(stream)
-        assert {part.shape[1] for part in parts[:-1]} == {block_samples(tokenizer, window_samples)}
-        mel = LogMel(8000, 64, 16, 8)
-        streamed, wanted = (mel((y.float() - 32768) / 32768) for y in (torch.cat(parts, 1), whole))
-        assert float((streamed - wanted).abs().mean()) < 0.05
+        assert {part.shape[1] for part in parts[:-1]} <= {block_samples(tokenizer, window_samples)}
+        # A few of 65,536 levels, because Griffin-Lim amplifies rounding.
+        assert int((torch.cat(parts, 1) - whole).abs().max()) <= 8
 
 
 def test_no_samples_have_no_codes_and_no_codes_no_samples(streamed: Tokenizer) -> None:

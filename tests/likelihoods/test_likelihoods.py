@@ -240,27 +240,31 @@ DECLARING: list[LikelihoodConfig] = [*CONFIGS, SpectralConfig(), SpectrogramConf
 
 
 @pytest.mark.parametrize("config", DECLARING, ids=lambda c: c.kind)
-def test_the_mean_depends_on_no_features_beyond_its_reach(config: LikelihoodConfig) -> None:
+def test_the_mean_depends_on_nothing_beyond_its_reach(config: LikelihoodConfig) -> None:
     likelihood = build_likelihood(config, channels=1, values=256, sample_rate=8000)
-    features = features_for(likelihood, 1, 1024 // likelihood.hop)
+    features, _ = likelihood.begin(features_for(likelihood, 1, 1024 // likelihood.hop))
     changed = features.clone()
     place = features.shape[2] // 2
     changed[:, :, place] *= -1
     start, stop = place * likelihood.hop, (place + 1) * likelihood.hop
     reach = int(likelihood.reach)
-    before, after = likelihood.mean(features), likelihood.mean(changed)
+    before, after = likelihood.finish(features), likelihood.finish(changed)
     assert not torch.equal(before[..., start:stop], after[..., start:stop])
     assert torch.equal(before[..., : start - reach], after[..., : start - reach])
     assert torch.equal(before[..., stop + reach :], after[..., stop + reach :])
 
 
-def test_a_window_on_the_period_with_its_reach_around_it_has_the_mean_of_the_whole(spectrogram: Likelihood) -> None:
+def test_a_spectrogram_in_blocks_and_windows_has_the_mean_of_the_whole(spectrogram: Likelihood) -> None:
     features = features_for(spectrogram, 1, 1024 // spectrogram.hop, spread=0.1)
-    start = 2 * spectrogram.period
-    window = spectrogram.mean(features[..., start // spectrogram.hop :])
-    whole = spectrogram.mean(features)[..., start:]
-    kept = int(spectrogram.reach)
-    torch.testing.assert_close(window[..., kept:], whole[..., kept:], atol=0.1, rtol=0)
+    whole, begun, state = spectrogram.mean(features), [], None
+    for block in features.split(7, -1):
+        some, state = spectrogram.begin(block, state)
+        begun.append(some)
+    joined = torch.cat(begun, -1)
+    torch.testing.assert_close(spectrogram.finish(joined), whole, atol=0.1, rtol=0)
+    start, kept = 17, int(spectrogram.reach)
+    window = spectrogram.finish(joined[..., start:])
+    torch.testing.assert_close(window[..., kept:], whole[..., start * spectrogram.hop + kept :], atol=0.1, rtol=0)
 
 
 def test_a_sequential_likelihood_depends_on_the_whole_signal() -> None:

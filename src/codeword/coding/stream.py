@@ -50,8 +50,7 @@ def decode_stream(
 ) -> Iterator[Tensor]:
     """Decode consecutive blocks of codes (g, K), of any lengths g, to blocks (C, n) int64.
 
-    Together these are the result of `decode` for all codes, up to rounding. Griffin-Lim amplifies rounding by a
-    thousand times and more, so its output has the same spectrogram as for the whole signal, but not the same samples.
+    Together these are the result of `decode` for all codes, up to rounding, which Griffin-Lim amplifies.
 
     `size` is the total number of samples, by default one hop for each cell. Every block except the last has
     `block_samples(tokenizer, window_samples)` samples. `label` conditions the decoder on a class.
@@ -96,9 +95,10 @@ def _decode(
     decoded = 0
     # The windows are cut from the features, not from the codes: neighbouring windows then overlap in bit-identical
     # numbers, so a synthesis that amplifies rounding makes no audible seam.
-    for window in _windows(features, window=cells * tokenizer.hop // likelihood.hop, context=context):
+    begun = _begun(tokenizer, features)
+    for window in _windows(begun, window=cells * tokenizer.hop // likelihood.hop, context=context):
         with torch.no_grad():
-            x = likelihood.mean(window.rows.T[None].to(device))[0].round().long().cpu()
+            x = likelihood.finish(window.rows.T[None].to(device))[0].round().long().cpu()
         first, count = window.before * likelihood.hop, window.count * likelihood.hop
         count = count if size is None else min(count, size - decoded)
         if count > 0:
@@ -117,6 +117,15 @@ def _features(tokenizer: Tokenizer, codes: Iterable[Tensor], cells: int, *, labe
         with torch.no_grad():
             features = tokenizer.features(window.rows[None].to(device), labels)[0].T.cpu()
         yield features[window.before * frames :][: window.count * frames]
+
+
+def _begun(tokenizer: Tokenizer, features: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Consecutive blocks of features (n, F) to blocks (n, G) of what `begin` of the likelihood makes of them."""
+    state = None
+    for block in features:
+        with torch.no_grad():
+            begun, state = tokenizer.likelihood.begin(block.T[None].to(tokenizer.device), state)
+        yield begun[0].T.cpu()
 
 
 def _take(blocks: Iterable[Tensor], count: int) -> Iterator[Tensor]:

@@ -120,7 +120,8 @@ def _check_convolutional(tokenizer: Tokenizer) -> None:
     frontend, head, likelihood = tokenizer.frontend, tokenizer.head, tokenizer.likelihood
     are_spectral = max(frontend.reach, head.reach) > 0 or max(frontend.hop, head.hop, likelihood.hop) > 1
     # Windows start at whole cells.
-    if are_spectral or likelihood.reach == inf or tokenizer.hop % likelihood.period:
+    follows = likelihood.phases_are_synthesised or likelihood.reach == inf
+    if are_spectral or follows or tokenizer.hop % likelihood.period:
         raise UnsupportedError(
             "This tokenizer has a spectral frontend or head, or an autoregressive likelihood, so it cannot work on "
             "tiles; stream the recording, or code it whole."

@@ -90,13 +90,14 @@ class SpectralConfig(Config):
 
 
 class SpectrogramConfig(Config):
-    """Audio decoded to log-mel frames, trained by their absolute error; Griffin-Lim synthesises the waveform."""
+    """Audio decoded to log-mel frames, trained by their absolute error; phases are synthesised for the waveform."""
 
     kind: Literal["spectrogram"] = "spectrogram"
     n_fft: WindowSamples = 640
     hop: HopSamples = 160
     mels: Mels = 80
-    iterations: Annotated[int, Field(ge=0, le=1000)] = 32
+    iterations: Annotated[int, Field(ge=0, le=1000)] = 4
+    """Of Griffin-Lim. More make the spectrogram more exact and speech less clear."""
     # Left out while 0, so that older models keep their fingerprints.
     energy_weight: Annotated[NonNegative, Field(exclude_if=lambda weight: not weight)] = 0.0
     """Weight of the difference of loudness, in nepers; the error of the frames alone leaves uncertain sounds quiet."""

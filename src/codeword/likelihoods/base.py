@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class Likelihood(nn.Module, ABC):
     hop: int = 1
     """Values along each axis for one place of the features."""
     reach: float = 0
-    """Values to each side of a value that its `mean` depends on; infinite if it depends on the whole signal."""
+    """Values to each side on which a value of `finish` depends; infinite if it depends on the whole signal."""
     period: int = 1
     """Values. A window of the features gives the same `mean` as the whole only if it starts on a multiple of this."""
     one_pass: bool = True
@@ -57,6 +58,17 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def mean(self, features: Tensor) -> Tensor:
         """The expected signal (B, C, *S), real numbers from 0 to values - 1."""
+
+    def begin(self, features: Tensor, after: Any = None) -> tuple[Tensor, Any]:
+        """The part of `mean` that depends on all features before, for streams: (B, F, n) to (B, G, n), and a state.
+
+        `after` is the state of the features before these. By default there is no such part.
+        """
+        return features, None
+
+    def finish(self, begun: Tensor) -> Tensor:
+        """The rest of `mean`, from a window (B, G, n) of what `begin` gave."""
+        return self.mean(begun)
 
     @abstractmethod
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

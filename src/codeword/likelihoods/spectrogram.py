@@ -1,4 +1,4 @@
-"""Audio as a spectrogram: the codes hold magnitudes, and Griffin-Lim synthesises the phases."""
+"""Audio as a spectrogram: the codes hold magnitudes, and the phases are synthesised."""
 
 from math import pi, sqrt
 
@@ -9,15 +9,17 @@ from torch import Tensor, nn
 from codeword.config import SpectrogramConfig
 from codeword.likelihoods.base import Likelihood, uniform
 from codeword.likelihoods.logistic_mixture import logistic_log_prob
-from codeword.spectra.stft import LOG_MEL_CENTRE, LOG_MEL_SPREAD, LOUDEST, LogMel, griffin_lim
+from codeword.spectra.phases import Turns, advancing_phases, griffin_lim
+from codeword.spectra.stft import LOG_MEL_CENTRE, LOG_MEL_SPREAD, LOUDEST, LogMel
 
 
 class Spectrogram(Likelihood):
     """The features are log-mel frames (B, mels, ceil(T / hop)), one every `hop` samples.
 
-    Training minimises their mean absolute error, in nepers. The expected signal is synthesised by Griffin-Lim.
-    As a likelihood each sample is logistic around zero, with a scale from a linear map of its frame; the map is fitted
-    without an effect on the decoder's gradient. The bits are valid but many: they include all phases.
+    Training minimises their mean absolute error, in nepers. The expected signal has phases that advance from frame to
+    frame, which Griffin-Lim improves. As a likelihood each sample is logistic around zero, with a scale from a linear
+    map of its frame; the map is fitted without an effect on the decoder's gradient. The bits are valid but many: they
+    include all phases.
     """
 
     one_pass = False
@@ -27,8 +29,8 @@ class Spectrogram(Likelihood):
         super().__init__(channels, values)
         self.config = config
         self.features, self.hop = config.mels, config.hop
-        # Each iteration of Griffin-Lim sees one window further, and its first phases repeat every n_fft samples.
-        self.reach, self.period = (config.iterations + 1) * config.n_fft, config.n_fft
+        # Each iteration of Griffin-Lim sees one window further.
+        self.reach = (config.iterations + 1) * config.n_fft
         self.mel = LogMel(sample_rate, config.n_fft, config.hop, config.mels)
         self.log_scale = nn.Linear(config.mels, 1)
         nn.init.zeros_(self.log_scale.weight)
@@ -61,9 +63,17 @@ class Spectrogram(Likelihood):
         return logistic_log_prob(x, self.centred(x) / scale, half_bin, values=self.values).flatten(1).sum(1)
 
     def mean(self, features: Tensor) -> Tensor:
-        log_mels = self.log_mels(features, self.mel).clamp(max=LOUDEST)
-        magnitude = self.mel.invert(log_mels)
-        wave = griffin_lim(magnitude, self.config.n_fft, self.hop, iterations=self.config.iterations)
+        return self.finish(self.begin(features)[0])
+
+    def begin(self, features: Tensor, after: Turns | None = None) -> tuple[Tensor, Turns]:
+        """Features to magnitudes and phases (B, 2 * bins, N)."""
+        magnitude = self.mel.invert(self.log_mels(features, self.mel).clamp(max=LOUDEST))
+        phase, turns = advancing_phases(magnitude, self.config.n_fft, self.hop, after=after)
+        return torch.cat([magnitude, phase], 1), turns
+
+    def finish(self, begun: Tensor) -> Tensor:
+        magnitude, phase = begun.chunk(2, 1)
+        wave = griffin_lim(magnitude, phase, self.config.n_fft, self.hop, iterations=self.config.iterations)
         return self.restored(wave[:, None] / 2 * 10 ** (self.config.output_gain_db / 20))
 
     def sample(self, features: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

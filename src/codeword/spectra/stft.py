@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codeword.linear import linear
+
 FLOOR = 1e-5
 # Log-mels of speech have a mean of about -6 and a deviation of about 3; networks expect unit scale.
 LOG_MEL_CENTRE, LOG_MEL_SPREAD = -6.0, 3.0
@@ -20,7 +22,7 @@ LOUDEST = 5.0
 """Natural logarithm of the largest magnitude that a decoder may ask for."""
 QUIETEST_WEIGHT = 1e-8
 """The least sum of squared windows by which overlapping frames are divided."""
-_INVERSION_STEPS = 25
+_INVERSION_STEPS = 12
 
 
 def stft(x: Tensor, n_fft: int, hop: int) -> Tensor:
@@ -51,25 +53,6 @@ def istft(spectrum: Tensor, n_fft: int, hop: int) -> Tensor:
     return _overlap_add(frames, hop)[:, kept] / weight[kept]
 
 
-def griffin_lim(magnitude: Tensor, n_fft: int, hop: int, *, iterations: int) -> Tensor:
-    """A waveform (B, N * hop) whose spectrum has nearly the magnitude (B, bins, N).
-
-    The fast Griffin-Lim algorithm (Perraudin et al. 2013, algorithm 2, alpha 0.99), from phases that advance with the
-    centre frequency of each bin. No randomness is used.
-    """
-    # In integers, which stay exact for hours of signal.
-    bins, frames = (torch.arange(n, device=magnitude.device) for n in magnitude.shape[1:])
-    turns = (bins[:, None] * frames * hop % n_fft) / n_fft
-    estimate = torch.polar(magnitude, (2 * torch.pi * turns).expand_as(magnitude))
-    before = torch.zeros_like(estimate)
-    for _ in range(iterations):
-        consistent = stft(istft(estimate, n_fft, hop), n_fft, hop)
-        moved = consistent + 0.99 * (consistent - before)
-        before = consistent
-        estimate = magnitude * moved / moved.abs().clamp(min=1e-8)
-    return istft(estimate, n_fft, hop)
-
-
 def mel_filters(sample_rate: int, n_fft: int, mels: int) -> Tensor:
     """Triangles on the mel scale of Slaney's Auditory Toolbox, each of unit area: (mels, n_fft // 2 + 1)."""
     edges = _hertz(torch.linspace(0, _mel(sample_rate / 2), mels + 2, dtype=torch.float64))
@@ -89,6 +72,7 @@ class LogMel(nn.Module):
     def __init__(self, sample_rate: int, n_fft: int, hop: int, mels: int) -> None:
         super().__init__()
         self.sample_rate, self.n_fft, self.hop, self.mels = sample_rate, n_fft, hop, mels
+        self._bands = (sample_rate, n_fft, mels)
         self.transform: Callable[[Tensor], Tensor] = partial(magnitudes, n_fft=n_fft, hop=hop)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,21 +82,22 @@ class LogMel(nn.Module):
 
     def of_magnitude(self, magnitude: Tensor) -> Tensor:
         """Magnitudes (B, bins, N) to log-mels (B, mels, N)."""
-        mels: Tensor = _filters(self.sample_rate, self.n_fft, self.mels, magnitude.device) @ magnitude
-        return mels.clamp(min=FLOOR).log()
+        mels = linear(magnitude.transpose(1, 2), _filters(*self._bands, magnitude.device))
+        return mels.clamp(min=FLOOR).log().transpose(1, 2)
 
     def invert(self, log_mels: Tensor) -> Tensor:
         """Log-mels (B, mels, N) to non-negative magnitudes (B, bins, N) with these log-mels.
 
         Multiplicative updates (Lee and Seung 2001, theorem 1) from the clipped pseudo-inverse.
         """
-        filters = _filters(self.sample_rate, self.n_fft, self.mels, log_mels.device)
-        mels = log_mels.exp()
-        magnitude = (torch.linalg.pinv(filters) @ mels).clamp(min=FLOOR)
-        wanted, gram = filters.t() @ mels, filters.t() @ filters
+        filters = _filters(*self._bands, log_mels.device)
+        spread = filters.t().contiguous()
+        mels = log_mels.transpose(1, 2).exp()
+        magnitude = linear(mels, _inverse(*self._bands, log_mels.device)).clamp(min=FLOOR)
+        wanted = linear(mels, spread)
         for _ in range(_INVERSION_STEPS):
-            magnitude = magnitude * wanted / (gram @ magnitude).clamp(min=1e-10)
-        return torch.as_tensor(magnitude)
+            magnitude = magnitude * wanted / linear(linear(magnitude, filters), spread).clamp(min=1e-10)
+        return magnitude.transpose(1, 2)
 
 
 class _DifferentiableSTFT(torch.autograd.Function):
@@ -151,6 +136,12 @@ def _filters(sample_rate: int, n_fft: int, mels: int, device: torch.device) -> T
     # Cached instead of a buffer: models are built on the meta device when they are loaded, without values.
     with torch.inference_mode(False):
         return mel_filters(sample_rate, n_fft, mels).to(device)
+
+
+@lru_cache(maxsize=32)
+def _inverse(sample_rate: int, n_fft: int, mels: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.as_tensor(torch.linalg.pinv(mel_filters(sample_rate, n_fft, mels)), device=device)
 
 
 def _window(n_fft: int, like: Tensor) -> Tensor:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from codeword.quantizers import nearest
 from codeword.quantizers.codebook import cluster
-from codeword.spectra.stft import LogMel, griffin_lim
+from codeword.spectra.phases import advancing_phases, griffin_lim
+from codeword.spectra.stft import LogMel
 
 KMEANS_ITERATIONS = 25
-GRIFFIN_LIM_ITERATIONS = 32
+GRIFFIN_LIM_ITERATIONS = 4
 RATE_HZ = 50
 
 # Windows of 40 ms every 10 ms: long enough to resolve harmonics, with enough overlap for Griffin-Lim.
@@ -63,8 +64,9 @@ class KMeansBaseline:
             return torch.zeros(0)
         codebooks = self.codebooks[: codes.shape[1]]
         cells = torch.stack([book[codes[:, k]] for k, book in enumerate(codebooks)]).sum(0)
-        spectrum = self.mel.invert(cells.view(1, -1, _MELS).transpose(1, 2))
-        wave = griffin_lim(spectrum, self.mel.n_fft, self.mel.hop, iterations=GRIFFIN_LIM_ITERATIONS)
+        magnitude = self.mel.invert(cells.view(1, -1, _MELS).transpose(1, 2))
+        phase, _ = advancing_phases(magnitude, self.mel.n_fft, self.mel.hop)
+        wave = griffin_lim(magnitude, phase, self.mel.n_fft, self.mel.hop, iterations=GRIFFIN_LIM_ITERATIONS)
         return wave[0, :length].clamp(-1, 1)
 
 
