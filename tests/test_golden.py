@@ -123,7 +123,7 @@ def test_old_files_under_a_prior_are_refused(name: str) -> None:
 def test_a_real_file_of_format_2_under_a_prior_is_refused() -> None:
     container = Container((GOLDEN / "prior-images-format-2.bin").read_bytes(), "old.cw")
     assert (container.version, container.header.coder) == (2, "prior")
-    with pytest.raises(ModelError, match=r"whose prior computed other probabilities; decompress it with that version"):
+    with pytest.raises(ModelError, match=r"which computed other probabilities; decompress it with that version"):
         next(Codec(load_pretrained("images")).read(container))
 
 

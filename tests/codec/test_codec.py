@@ -18,7 +18,7 @@ from tiny.codec_models import GRID, LIKELIHOODS, codes_of, decoded, model, signa
 from torch import Tensor
 
 from codeword.codec import Codec, CompressOptions, Container, Signal, UnreadableSignal
-from codeword.codec.format import MAX_SEGMENT_BYTES, Side
+from codeword.codec.format import MAGIC, MAX_SEGMENT_BYTES, Side, pack_fields
 from codeword.codec.layout import Blocks
 from codeword.errors import DataError, ModelError, UnsupportedError, UsageError
 from codeword.model import Model
@@ -137,6 +137,17 @@ def test_lossless_gives_the_signal_itself(likelihood: str, data: st.DataObject) 
     options = CompressOptions(lossless=True)
     content = Codec(chosen).compress(x, options)
     assert torch.equal(Codec(chosen).decompress(content), x)
+
+
+def test_a_lossless_file_of_an_earlier_version_is_refused_by_name() -> None:
+    chosen = model(2, likelihood="mixture")
+    content = Codec(chosen).compress(signal(chosen, 8, 8), CompressOptions(lossless=True))
+    length = int.from_bytes(content[10:14], "little")
+    body, payload = content[18 : 18 + length], content[18 + length :]
+    assert content == MAGIC + pack_fields(body, deflated=False, brief=payload, version=5) + body + payload
+    old = MAGIC + pack_fields(body, deflated=False, brief=payload, version=4) + body + payload
+    with pytest.raises(ModelError, match="by an earlier Codeword, which computed other probabilities"):
+        Codec(chosen).decompress(old)
 
 
 @pytest.mark.parametrize("prior", ["uniform", "pixelcnn"])

@@ -9,14 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codeword.codec.coders import Reader, TableCoder, Writer, build_table, probabilities
+from codeword.codec.coders import Reader, TableCoder, Writer, build_table
 from codeword.errors import DataError
 
 
 def drawn(seed: int, count: int, codebook_sizes: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
     """Rows of probabilities (count, codebook_sizes), and symbols (count,) drawn independently of them."""
     generator = torch.Generator().manual_seed(seed)
-    rows = probabilities(spread * torch.randn(count, codebook_sizes, generator=generator))
+    rows = (spread * torch.randn(count, codebook_sizes, generator=generator)).softmax(-1).numpy()
     return rows, torch.randint(codebook_sizes, (count,), generator=generator).numpy().astype(np.int32)
 
 
@@ -52,7 +52,7 @@ def test_likely_zeros_are_put_back() -> None:
 def test_symbols_cost_what_their_probabilities_say() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 2 * torch.randn(20_000, 64, generator=generator)
-    rows = probabilities(logits)
+    rows = logits.softmax(-1).numpy()
     symbols = torch.multinomial(torch.from_numpy(rows), 1, generator=generator)[:, 0]
     writer = Writer()
     writer.write(symbols.numpy().astype(np.int32), rows)

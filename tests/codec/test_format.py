@@ -209,7 +209,7 @@ def test_segments_out_of_order_are_refused_and_the_first_kept_by_salvage() -> No
         (b"\x89PNG\r\n\x1a\n" + bytes(99), "was not written by"),
         (forged(b"x", deflated=False, version=VERSION + 1), f"format version {VERSION + 1}"),
         (front(file(header(), []))[:-1], "header is damaged"),
-        (MAGIC + pack_fields(b"long", deflated=False) + b"lon", "header is damaged"),
+        (MAGIC + pack_fields(b"long", deflated=False, version=VERSION) + b"lon", "header is damaged"),
         (forged(b"\xc1", deflated=False), "invalid header"),
         (forged(b"\x91" * 100_000, deflated=False), "invalid header"),
         (forged(b"\xdd\xff\xff\xff\xff", deflated=False), "invalid header"),

@@ -35,11 +35,11 @@ def test_the_probabilities_of_all_signals_sum_to_one(size: tuple[int, ...]) -> N
 def test_the_steps_take_each_value_once(size: tuple[int, ...]) -> None:
     likelihood, taken = build(len(size), channels=2, values=4), torch.full((2, torch.Size(size).numel()), -1)
 
-    def take(logits: Tensor, i: int) -> Tensor:
+    def take(weights: Tensor, i: int) -> Tensor:
         channel, places = likelihood.step(i, size)
         assert bool((taken[channel, places] == -1).all())
         taken[channel, places] = i % 4
-        return torch.full(logits.shape[:-1], i % 4)
+        return torch.full(weights.shape[:-1], i % 4)
 
     x = likelihood.walk(noise(1, 2, *size), take)
     assert torch.equal(x[0].flatten(1), taken)
@@ -59,9 +59,9 @@ def test_a_value_changes_what_is_expected_of_its_neighbours() -> None:
     def take(first: int) -> list[Tensor]:
         offered: list[Tensor] = []
 
-        def choose(logits: Tensor, i: int) -> Tensor:
-            offered.append(logits)
-            return torch.full(logits.shape[:-1], first)
+        def choose(weights: Tensor, i: int) -> Tensor:
+            offered.append(weights)
+            return torch.full(weights.shape[:-1], first)
 
         likelihood.walk(features, choose)
         return offered
@@ -77,9 +77,9 @@ def test_the_mean_of_a_grid_is_given_the_rounded_mean_of_the_grids_before(size: 
     likelihood, features = build_likelihood(config, channels=2, values=4, ndim=len(size)), noise(2, 2, *size)
     mean = likelihood.mean(features).flatten(2)
 
-    def choose(logits: Tensor, i: int) -> Tensor:
+    def choose(weights: Tensor, i: int) -> Tensor:
         channel, places = likelihood.step(i, size)
-        torch.testing.assert_close(logits.softmax(-1) @ torch.arange(4.0), mean[:, channel, places])
+        torch.testing.assert_close(weights @ torch.arange(4.0), mean[:, channel, places])
         return mean[:, channel, places].round().long()
 
     likelihood.walk(features, choose)

@@ -220,10 +220,11 @@ def test_the_walk_offers_the_probabilities_of_the_numbers_taken(
     x = likelihood.sample(features, generator=torch.Generator().manual_seed(1))
     total = torch.zeros(2)
 
-    def take(logits: Tensor, i: int) -> Tensor:
+    def take(weights: Tensor, i: int) -> Tensor:
         channel, places = likelihood.step(i, size)
         taken = x.flatten(2)[:, channel, places]
-        total.add_(logits.log_softmax(-1).gather(-1, taken[..., None]).flatten(1).sum(1))
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+        total.add_(weights.gather(-1, taken[..., None]).log().flatten(1).sum(1))
         return taken
 
     assert torch.equal(likelihood.walk(features, take), x)
@@ -233,7 +234,7 @@ def test_the_walk_offers_the_probabilities_of_the_numbers_taken(
 def test_a_likelihood_without_a_list_of_values_cannot_be_walked(spectrogram: Likelihood) -> None:
     features = torch.zeros(1, spectrogram.features, 4)
     with pytest.raises(UnsupportedError, match="lossless needs"):
-        spectrogram.walk(features, lambda logits, i: logits.argmax(-1))
+        spectrogram.walk(features, lambda weights, i: weights.argmax(-1))
 
 
 DECLARING: list[LikelihoodConfig] = [*CONFIGS, SpectralConfig(), SpectrogramConfig(n_fft=64, hop=16, iterations=3)]

@@ -332,10 +332,14 @@ class Codec:
         block = block_size(self.model, lossless=header.lossless)
         if any(is_too_large(self.tokenizer, entry.size, block) for entry in header.entries):
             raise DataError(f"{name} claims an image of more than {MAX_PIXELS:,} pixels; refused.")
-        if container.version < 3 and header.coder == "prior":
+        old_prior, old_values = (
+            container.version < 3 and header.coder == "prior",
+            container.version < 5 and header.lossless,
+        )
+        if old_prior or old_values:
             raise ModelError(
-                f"{name} was written by an earlier Codeword, whose prior computed other probabilities; decompress it "
-                f"with that version, and compress it again."
+                f"{name} was written by an earlier Codeword, which computed other probabilities; decompress it with "
+                f"that version, and compress it again."
             )
         try:
             leading_codes(self.tokenizer, header.codes)

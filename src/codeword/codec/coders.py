@@ -37,12 +37,6 @@ _WORD_BYTES, _WORD_BITS = 4, 32
 _ROWS = constriction.stream.model.Categorical(perfect=False)
 
 
-def probabilities(logits: Tensor) -> Rows:
-    """Logits (n, size) to rows of probabilities (n, size)."""
-    rows: Rows = torch.softmax(logits.float(), -1).cpu().numpy()
-    return rows
-
-
 def build_table(weights: Sequence[int] | np.ndarray) -> Any:
     """The constriction model of one distribution, from weights (size,)."""
     return constriction.stream.model.Categorical(np.asarray(weights, np.float32), perfect=False)
@@ -329,13 +323,13 @@ class ValueCoder:
         """Write the values x of blocks after their codes, to the same writers as the codes."""
         values, flat_mask, size = pad_batch(x, self.batch_size).flatten(2), mask.flatten(1), tuple(mask.shape[1:])
 
-        def write_step(logits: Tensor, i: int) -> Tensor:
+        def write_step(weights: Tensor, i: int) -> Tensor:
             channel, positions = self.tokenizer.likelihood.step(i, size)
             values_of_step = values[:, channel, positions]
             for blocks, writer in writers:
                 inside = flat_mask[blocks, positions]
                 symbols = values_of_step[blocks][inside].numpy().astype(np.int32)
-                writer.write(symbols, probabilities(logits[blocks][inside]))
+                writer.write(symbols, _inside(weights[blocks], inside).cpu().numpy())
             return values_of_step
 
         self._walk(codes, write_step)
@@ -344,12 +338,12 @@ class ValueCoder:
         """Read the values (N, C, *S) int64 written by `write`. Raises DataError."""
         flat_mask, size = mask.flatten(1), tuple(mask.shape[1:])
 
-        def read_step(logits: Tensor, i: int) -> Tensor:
+        def read_step(weights: Tensor, i: int) -> Tensor:
             _, positions = self.tokenizer.likelihood.step(i, size)
-            values_of_step = torch.zeros(logits.shape[:2], dtype=torch.int64)
+            values_of_step = torch.zeros(weights.shape[:2], dtype=torch.int64)
             for blocks, reader in readers:
                 inside = flat_mask[blocks, positions]
-                symbols = reader.read(probabilities(logits[blocks][inside]))
+                symbols = reader.read(_inside(weights[blocks], inside).cpu().numpy())
                 values_of_step[blocks][inside] = torch.from_numpy(symbols.astype(np.int64))
             return values_of_step
 
@@ -359,3 +353,8 @@ class ValueCoder:
         with deterministic():
             features = self.tokenizer.features(pad_batch(codes, self.batch_size), self.label)
             return self.tokenizer.likelihood.walk(features, choose)
+
+
+def _inside(rows: Tensor, inside: Tensor) -> Tensor:
+    """Rows (N, n, size) to those (m, size) where `inside` (N, n) is True, without a copy if all are."""
+    return rows.flatten(0, 1) if bool(inside.all()) else rows[inside]

@@ -21,6 +21,7 @@ anything is decoded, and an intact segment whose content differs was written on 
 Version 1 has no copy of the header and no side data, and the CRC-32 of its segments is that of sync, number, length
 and payload. Version 2 is the same as version 3, but codes under a prior are coded with other probabilities.
 Version 3 has no brief form: the file of one signal in one segment has a segment, but no copy of the header.
+Version 5 is the same as version 4, but values are coded with other probabilities; a lossy file has version 4.
 
 Numbers are little-endian. Every claimed size is checked against the bytes of the file before memory is allocated.
 """
@@ -39,7 +40,8 @@ from codeword.errors import DataError, UsageError
 MAGIC = b"\x93CWORD\r\n"
 PAIR_MAGIC = b"\x93CWPAIR\n"
 """The first bytes of the file of a pair (`codeword.codec.pair_format`)."""
-VERSION = 4
+VERSION = 5
+_LOSSY_VERSION = 4
 FINGERPRINT_BYTES = 8
 MAX_HEADER_BYTES = 1 << 26
 MAX_SEGMENT_BYTES = 1 << 24
@@ -197,10 +199,11 @@ def _pack_header(header: Header, *, brief: bytes | None = None) -> tuple[bytes, 
         )
     deflated = zlib.compress(plain, 9)
     body = deflated if len(deflated) < len(plain) <= MAX_DEFLATE_RATIO * len(deflated) else plain
-    return pack_fields(body, deflated=body is deflated, brief=brief), body
+    version = VERSION if header.lossless else _LOSSY_VERSION
+    return pack_fields(body, deflated=body is deflated, brief=brief, version=version), body
 
 
-def pack_fields(body: bytes, *, deflated: bool, brief: bytes | None = None, version: int = VERSION) -> bytes:
+def pack_fields(body: bytes, *, deflated: bool, version: int, brief: bytes | None = None) -> bytes:
     """The fields before the body of a header; `brief` is the payload of a brief file."""
     form = DEFLATED * deflated + BRIEF * (brief is not None)
     checked = _CHECKED_FIELDS.pack(version, form, len(body))

@@ -78,7 +78,7 @@ class Likelihood(nn.Module, ABC):
     def walk(self, features: Tensor, choose: Choose) -> Tensor:
         """Take every number, channel by channel, letting `choose` take all places of one at once; (B, C, *S) int64.
 
-        The product of what `choose` was offered for the numbers taken is exp(`log_prob`).
+        `choose` is offered probabilities, not logits; the product of those of the numbers taken is exp(`log_prob`).
 
         Raises:
             UnsupportedError: this likelihood has no list of all values' probabilities, or it would be too long.
@@ -90,16 +90,16 @@ class Likelihood(nn.Module, ABC):
             )
         taken: list[Tensor] = []
         for channel in range(self.channels):
-            logits = self.channel_logits(features, channel, taken)
-            taken.append(choose(logits.flatten(1, -2), channel).view(logits.shape[:-1]))
+            weights = self.channel_probabilities(features, channel, taken)
+            taken.append(choose(weights.flatten(1, -2), channel).view(weights.shape[:-1]))
         return torch.stack(taken, 1)
 
     def step(self, i: int, size: tuple[int, ...]) -> tuple[int, slice | Tensor]:
         """The channel that step i of `walk` takes, and its places on the flattened axes *S of a signal of `size`."""
         return i, slice(None)
 
-    def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
-        """Logits (B, *S, values) of one channel's numbers, given those (B, *S) of the channels before. See `walk`."""
+    def channel_probabilities(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
+        """Those (B, *S, values) of one channel's numbers, given those (B, *S) of the channels before. See `walk`."""
         raise UnsupportedError(
             f"A {type(self).__name__} likelihood lists no probabilities of all values, so its numbers cannot be coded; "
             f"lossless needs a model whose likelihood is gaussian, categorical, logistic-mixture, interleaved or "
@@ -138,10 +138,12 @@ class Likelihood(nn.Module, ABC):
         return (centred.float() + 0.5).clamp(0, 1) * (self.values - 1)
 
 
-def bin_logits(below: Tensor) -> Tensor:
-    """Cumulative distribution at the edges between values (..., values - 1) to logits (..., values)."""
-    first, last = below.new_zeros(*below.shape[:-1], 1), below.new_ones(*below.shape[:-1], 1)
-    return torch.cat([first, below, last], -1).diff(dim=-1).clamp_(min=0).log_()
+def bins(below: Tensor, out: Tensor) -> Tensor:
+    """Cumulative distribution at the edges between values (..., values - 1) to probabilities `out` (..., values)."""
+    out[..., 0] = below[..., 0]
+    torch.sub(below[..., 1:], below[..., :-1], out=out[..., 1:-1])
+    torch.sub(1, below[..., -1], out=out[..., -1])
+    return out.clamp_(min=0)
 
 
 def uniform(shape: torch.Size, like: Tensor, generator: torch.Generator | None) -> Tensor:

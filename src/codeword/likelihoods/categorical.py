@@ -20,8 +20,8 @@ class Categorical(Likelihood):
         taken = log_probs.gather(2, x.long().unsqueeze(2))
         return taken.flatten(1).sum(1)
 
-    def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
-        return self._logits(features)[:, channel].movedim(1, -1)
+    def channel_probabilities(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
+        return self._logits(features)[:, channel].movedim(1, -1).softmax(-1)
 
     def mean(self, features: Tensor) -> Tensor:
         weights: Tensor = self._logits(features).softmax(2)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from codeword.likelihoods.base import Likelihood, bin_logits
+from codeword.likelihoods.base import Likelihood, bins
 
 
 class Gaussian(Likelihood):
@@ -46,11 +46,11 @@ class Gaussian(Likelihood):
         log_prob = torch.where(x == 0, below, torch.where(x == self.values - 1, above, inside))
         return log_prob.flatten(1).sum(1)
 
-    def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
+    def channel_probabilities(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
         # The edges between neighbouring values; the outer bins are open.
         edges = (torch.arange(1, self.values, device=features.device) - 0.5) / (self.values - 1) - 0.5
         below = torch.special.ndtr((edges - features[:, channel, ..., None].float()) / self.log_scale[channel].exp())
-        return bin_logits(below)
+        return bins(below, below.new_empty(*below.shape[:-1], self.values))
 
     def mean(self, features: Tensor) -> Tensor:
         return self.restored(features)

@@ -80,7 +80,7 @@ class Interleaved(Likelihood):
     def walk(self, features: Tensor, choose: Choose) -> Tensor:
         def take(parameters: Tensor, grid: Grid) -> Tensor:
             first = grid.number * self.channels
-            return self.output.walk(parameters, lambda logits, channel: choose(logits, first + channel))
+            return self.output.walk(parameters, lambda weights, channel: choose(weights, first + channel))
 
         return self._visit(features, take).long()
 

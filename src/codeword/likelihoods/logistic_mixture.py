@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codeword.likelihoods.base import Likelihood, bin_logits, gumbel, uniform
+from codeword.likelihoods.base import Likelihood, bins, gumbel, uniform
 
 LOG_SCALE_RANGE = (-7.0, 5.0)
 # Features start near zero; e^-2 of the half range is a typical scale of real signals, 1 is too wide.
@@ -35,7 +35,7 @@ class LogisticMixture(Likelihood):
         log_probs = self._component_log_prob(x, means, log_scales).sum(2)
         return (weights.log_softmax(1) + log_probs).logsumexp(1).flatten(1).sum(1)
 
-    def channel_logits(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
+    def channel_probabilities(self, features: Tensor, channel: int, before: Sequence[Tensor]) -> Tensor:
         weights, means, log_scales, couplings = self._split(features)
         seen = torch.stack([*before, *[torch.zeros_like(weights[:, 0])] * (self.channels - channel)], 1)
         means = self._coupled_means(means, couplings, self._signed(seen))
@@ -47,8 +47,11 @@ class LogisticMixture(Likelihood):
         # The edges between neighbouring values, on [-1, 1].
         edges = (2 * torch.arange(1, self.values, device=features.device) - 1) / (self.values - 1) - 1
         parts = weights.softmax(1), means[:, :, channel], torch.exp(-log_scales[:, :, channel])
+        found = torch.empty(*means.shape[:1], *means.shape[3:], self.values, device=features.device)
         # Signal by signal, because a batch exceeds the processor's cache and takes five times as long.
-        return torch.stack([bin_logits(_mixed(edges, *one)) for one in zip(*parts, strict=True)])
+        for out, *one in zip(found, *parts, strict=True):
+            bins(_mixed(edges, *one), out)
+        return found
 
     def mean(self, features: Tensor) -> Tensor:
         weights, means, _, couplings = self._split(features)

@@ -61,12 +61,14 @@ class WaveNetDecoder(Likelihood):
     ) -> Tensor:
         """One draw (B, 1, T), sample by sample; `progress` gets the number of finished samples."""
         noise = self._gumbel(features, generator)
-        return self.walk(
-            features, lambda logits, t: (logits[:, 0] + next(noise)).argmax(-1, keepdim=True), progress=progress
-        )
+        return self._walk(features, lambda logits, _: (logits + next(noise)).argmax(-1), progress=progress)
+
+    def walk(self, features: Tensor, choose: Choose) -> Tensor:
+        return self._walk(features, lambda logits, t: choose(logits.softmax(-1)[:, None], t)[:, 0])
 
     @torch.no_grad()
-    def walk(self, features: Tensor, choose: Choose, *, progress: Callable[[int], None] = lambda done: None) -> Tensor:
+    def _walk(self, features: Tensor, choose: Choose, *, progress: Callable[[int], None] = lambda done: None) -> Tensor:
+        """As `walk`, where `choose` is offered logits (B, values)."""
         batch, _, samples = features.shape
         walk = DilatedWalk(self.stack, batch)
         x = torch.empty(batch, samples, dtype=torch.int64, device=features.device)
@@ -75,7 +77,7 @@ class WaveNetDecoder(Likelihood):
         for start in range(0, samples, BLOCK_SAMPLES):
             local = features[:, :, start : start + BLOCK_SAMPLES].transpose(1, 2)
             for t, drives in enumerate(walk.drives(local), start=start):
-                taken = choose(self._logits(walk.step(embedded, drives))[:, None], t)[:, 0]
+                taken = choose(self._logits(walk.step(embedded, drives)), t)
                 x[:, t] = taken
                 embedded = self.embed(taken)
                 progress(t + 1)

@@ -5,4 +5,6 @@ from collections.abc import Callable
 from torch import Tensor
 
 Choose = Callable[[Tensor, int], Tensor]
-"""Logits (B, ..., n) of step i of a walk to the choices (B, ...): drawn, written to a file, or read from one."""
+"""Logits (B, ..., n) of step i of a walk to the choices (B, ...): drawn, written to a file, or read from one.
+
+A likelihood's walk over values offers probabilities instead."""
