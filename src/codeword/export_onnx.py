@@ -50,7 +50,7 @@ def export_onnx(tokenizer: Tokenizer, folder: str | Path) -> Agreement:
     (B, *G, n), and for a conditional decoder a `label` (B,) int64 (the number of classes is the null class), to
     `signal` (B, C, *S) float32 with S = G * hop: the expected signal, to be rounded. n is K, or any number of leading
     codes if the quantizer has `served_codes`, so that one file decodes every rate. If the likelihood does not compute
-    its mean in one pass (Griffin-Lim iterates, WaveNet goes sample by sample), the decoder gives the likelihood's
+    its mean in one pass (phases take iterations, WaveNet goes sample by sample), the decoder gives the likelihood's
     `features` (B, F, *N) instead. B and all sizes are free. Spectra are products with fixed bases. Both files hold the
     tokenizer's fingerprint as `codeword.fingerprint`.
 

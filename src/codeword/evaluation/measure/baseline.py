@@ -1,4 +1,4 @@
-"""Baseline codec without a network: residual k-means of log-mels, decoded to a waveform by Griffin-Lim.
+"""Baseline codec without a network: residual k-means of log-mels, decoded with synthesised phases.
 
 A trained model should be better at the same rate.
 """

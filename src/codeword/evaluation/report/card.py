@@ -193,8 +193,7 @@ def _limits(tokenizer: Tokenizer, medium: MediumText, source: DataSource) -> lis
     limits = [f"It was trained only on {source.title}; the quality of other signals may be lower."]
     if tokenizer.likelihood.phases_are_synthesised:
         limits.append(
-            "Phases are not coded: Griffin-Lim estimates them, so decoded waveforms differ from the original but sound "
-            "similar."
+            "Phases are not coded but synthesised, so decoded waveforms differ from the original but sound similar."
         )
     if tokenizer.classes and medium.classes_limit:
         limits.append(medium.classes_limit.format(classes=tokenizer.classes))
