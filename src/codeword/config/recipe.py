@@ -54,7 +54,7 @@ class EvaluationConfig(Config):
     """Also measure with judges, networks that recognise classes, phones, voices and quality, and how well the codes
     predict classes and phones."""
     guidance: NonNegative = 2.0
-    """Of pairs, the weight of the guidance under which signals are also drawn for one of the other medium."""
+    """The weight of the guidance under which signals are also drawn: of a class, or of pairs for the other medium."""
 
 
 class Recipe(Config):

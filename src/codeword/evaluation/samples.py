@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from codeword.priors import Prior, Sampler, walk
+from codeword.priors import Prior, Sampler, guided, walk
 from codeword.tokenizer import Tokenizer
 
 BATCH = 64
@@ -17,14 +17,16 @@ def draw_signals(
     *,
     label: Tensor | None = None,
     condition_decoder: bool = False,
+    guidance: float = 1.0,
     generator: torch.Generator,
 ) -> Tensor:
     """`count` signals of `size` (count, C, *S), of classes `label` (count,) if it is given.
 
-    With `condition_decoder` the decoder is also conditioned on the class.
+    With `condition_decoder` the decoder is also conditioned on the class. `guidance` is the weight of `Guided`.
     """
     grid = tokenizer.grid(size)
-    codes = walk(prior, count, Sampler(generator=generator), label=label, grid=grid if prior.any_grid else None)
+    walked, choose = guided(prior, prior, guidance), Sampler(generator=generator)
+    codes = walk(walked, count, choose, label=label, grid=grid if prior.any_grid else None)
     for axis, cells in enumerate(grid, start=1):
         codes = codes.narrow(axis, 0, cells)
     decoded = []

@@ -19,7 +19,7 @@ from codeword.training import Run, train
 
 JUDGED = {"frechet_reconstruction", "frechet_samples", "precision_samples", "recall_samples"}
 VAE = [override for override in TINY if "quantizer" not in override and not override.startswith("prior.")]
-READ = {"accuracy_original", "accuracy_reconstruction", "accuracy_samples"}
+READ = {"accuracy_original", "accuracy_reconstruction", "accuracy_samples", "accuracy_samples_guided"}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,25 @@ def test_the_judge_measures_reconstructions_and_samples(judge: Run, tmp_path: Pa
     # After twelve steps of training, samples and reconstructions are blurs.
     assert metrics["frechet_samples"].value > 0
     assert metrics["frechet_reconstruction"].value > 0
+    assert metrics["frechet_samples_guided"].value != metrics["frechet_samples"].value
     # Its folder names the same judge.
     assert evaluate(run, judge=judge.perception_path).metrics == metrics
+
+
+def test_guidance_of_weight_one_draws_the_samples_without(judge: Run, tmp_path: Path) -> None:
+    run = train(tiny(), tmp_path / "run")
+    data = open_dataset(run.recipe().data, "test")
+    network = open_judge(judge.folder, data, values=256)
+    assert network is not None
+
+    def judged(guidance: float) -> dict[str, Metric]:
+        config = EvaluationConfig(batch_size=5, guidance=guidance)
+        return measure_by_judge(network, run.tokenizer(), run.prior(), data, config, progress=lambda *_: None)[0]
+
+    plain, strong = judged(1.0), judged(4.0)
+    for name in ("accuracy_samples", "frechet_samples"):
+        assert plain[f"{name}_guided"] == plain[name] == strong[name]
+    assert strong["frechet_samples_guided"] != plain["frechet_samples"]
 
 
 def test_a_perfect_reconstruction_is_read_as_the_original(judge: Run) -> None:

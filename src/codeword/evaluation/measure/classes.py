@@ -57,10 +57,13 @@ def measure_by_judge(
 ) -> tuple[dict[str, Metric], dict[str, str]]:
     """Measures of the reconstructions of a split, and of as many samples; the reasons of those left out.
 
-    If the prior has classes, the samples are of those of the originals. Reconstructions are of `codes` (N, *G, K), by
-    default the encoder's.
+    If the prior has classes, the samples are of those of the originals, and there are also samples under
+    `config.guidance`. Reconstructions are of `codes` (N, *G, K), by default the encoder's.
     """
-    judge, generator = judge.to(tokenizer.device), seeded(0)
+    judge = judge.to(tokenizer.device)
+    draws = {"samples": (1.0, seeded(0))}
+    if prior.classes:
+        draws["samples_guided"] = (config.guidance, seeded(0))
     embedded, right = defaultdict[str, list[Tensor]](list), defaultdict[str, list[Tensor]](list)
     left_out: dict[str, str] = {}
     total, done = min(len(data), config.limit or len(data)), 0
@@ -70,7 +73,10 @@ def measure_by_judge(
         analysis = analyse(tokenizer, x, None if codes is None else codes[done : done + len(x)])
         signals = {"original": x, "reconstruction": tokenizer.likelihood.mean(analysis.features).round()}
         try:
-            signals["samples"] = draw_signals(tokenizer, prior, size, len(x), label=known, generator=generator)
+            for name, (weight, generator) in draws.items():
+                signals[name] = draw_signals(
+                    tokenizer, prior, size, len(x), label=known, guidance=weight, generator=generator
+                )
         except UnsupportedError as error:  # There are no codes to draw.
             left_out["frechet_samples"] = str(error)
         for name, shown in signals.items():
