@@ -15,4 +15,5 @@ def line(run: Run, part: str, split: str, metric: str, label: str, *, conditiona
     faint = split == "train"
     steps, values = ([record[name] for record in records] for name in ("step", metric))
     colour = GREEN if conditional else GREY if faint else BLUE
-    return Line(label, steps, values, colour, faint=faint, dashed=conditional)
+    step_s = records[-1]["elapsed_s"] / records[-1]["step"] if records else 0
+    return Line(label, steps, values, colour, faint=faint, dashed=conditional, step_s=step_s)

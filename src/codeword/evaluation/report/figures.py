@@ -4,9 +4,11 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,6 +66,8 @@ class Line:
     faint: bool = False
     dashed: bool = False
     dots: bool = False
+    step_s: float = 0
+    """Seconds that a step of x takes, if x are steps of a training."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +126,22 @@ def panels_figure(panels: Sequence[Panel], *, columns: int | None = None) -> Fig
         else:
             whole = all(float(x).is_integer() for line in panel.lines for x in line.x)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+        _add_time(axes, max((line.step_s for line in panel.lines), default=0))
         if columns is None or place == 0:
             axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
+
+
+def _add_time(axes: Axes, step_s: float) -> None:
+    """A second x axis, above the panel, with the time that the steps of a training took, unless `step_s` is 0."""
+    if not step_s:
+        return
+    unit_s, unit = (3600, "hours") if axes.get_xlim()[1] * step_s > 5400 else (60, "minutes")
+    ways = partial(np.multiply, step_s / unit_s), partial(np.multiply, unit_s / step_s)
+    above = axes.secondary_xaxis("top", functions=ways)
+    above.set_xlabel(unit, color=INK, fontsize=9)
+    above.spines["top"].set_visible(False)
+    above.tick_params(color=GREY, labelcolor=INK, labelsize=8)
 
 
 def code_use_figure(counts: Sequence[Tensor]) -> Figure:
