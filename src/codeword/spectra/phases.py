@@ -14,7 +14,7 @@ _SILENCE = 1e-7
 
 @dataclass(frozen=True)
 class Turns:
-    """Where the sinusoids of a signal are after a frame: the phase (B, bins) of each bin, and its last advance.
+    """State of the sinusoids of a signal after a frame: the phase (B, bins) of each bin, and its last advance.
 
     Both in turns, float64.
     """
