@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from tiny.cli import run_cli
 
 from codeword.comparison import Comparison, Setting, Trial, compare, read_setting
+from codeword.comparison.names import names_of
 from codeword.comparison.page import effect
 from codeword.comparison.plan import MAX_TRIALS, combinations, folder_name, in_order, recipe_value
 from codeword.comparison.results import find_best, grouped, is_better
 from codeword.config import load_recipe, validate_json
+from codeword.config.writing import toml_value
 from codeword.errors import RecipeError, UsageError
 from codeword.training import Run
 
@@ -119,6 +121,35 @@ def test_the_value_of_a_recipe_changes_nothing_as_a_setting() -> None:
         assert load_recipe("cifar10", overrides=[f"{path}={recipe_value(recipe, path)}"]) == recipe
 
 
+leaves = (
+    st.booleans() | st.integers(0, 3) | st.sampled_from(["ema", "linear"]) | st.lists(st.integers(0, 9), max_size=3)
+)
+tables = st.dictionaries(st.sampled_from(["kind", "dim", "cosine"]), leaves | st.fixed_dictionaries({"start": leaves}))
+
+
+@given(st.lists(tables | leaves, min_size=1, max_size=5))
+def test_different_values_have_different_names(found: list[object]) -> None:
+    written = list(dict.fromkeys(map(toml_value, found)))
+    names = names_of(written)
+    assert list(names) == written
+    assert len({name.tick for name in names.values()}) == len({name.text for name in names.values()}) == len(written)
+    assert all(len(name.tick) <= 16 for name in names.values())
+
+
+def test_tables_are_named_by_what_they_do_not_share() -> None:
+    sizes = [f'{{kind="vector", dim=8, codebook_sizes=[{n}], cosine=true}}' for n in (8, 16)]
+    setting = read_setting(f'tokenizer.quantizer={sizes[0]},{sizes[1]},{{kind="finite-scalar", dim=8}}')
+    texts = [name.text for name in names_of(setting.values).values()]
+    assert texts == ["vector, codebook_sizes = [8], cosine", "vector, codebook_sizes = [16], cosine", "finite-scalar"]
+    assert [name.tick for name in names_of(setting.values).values()] == ["1", "2", "3"]
+    assert [name.text for name in names_of(setting.values[:2]).values()] == [
+        "codebook_sizes = [8]",
+        "codebook_sizes = [16]",
+    ]
+    alone = names_of(setting.values[2:])
+    assert [name.text for name in alone.values()] == ["finite-scalar, dim = 8"]
+
+
 def trials(measures: dict[tuple[str, str], float], name: str = "total_bpd") -> list[Trial]:
     return [
         Trial(folder=f"{a}-{seed}", values={"a": a, "seed": seed}, measures={name: value})
@@ -204,7 +235,7 @@ def test_one_at_a_time_has_the_recipe_once_and_shows_it_with_every_setting(tmp_p
     assert [trial.values for trial in result.trials] == plan
     assert result.best == {}
     for path, names, means in ((beta, ["0.1", "0.25", "1"], [6, 4, 5]), (dim, ["4", "64"], [7, 4])):
-        panel = effect(result, path, recipe)
+        panel = effect(result, path, recipe, names_of(names))
         assert panel is not None
         assert panel.x_names == names
         drawn = {line.label: (list(line.x), list(line.y)) for line in panel.lines}

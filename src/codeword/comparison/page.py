@@ -8,10 +8,11 @@ from functools import partial
 from math import isnan
 from pathlib import Path
 
+from codeword.comparison.names import Name, names_of
 from codeword.comparison.plan import SEED, in_order, recipe_value
 from codeword.comparison.results import PEAK_MIB, STEP_MS, Comparison, Group, Spread
 from codeword.config import Recipe
-from codeword.evaluation.report.figures import BLUE, CODE_COLOURS, GREY, ORANGE, Line, Panel, Section, panels_figure
+from codeword.evaluation.report.figures import BLUE, GREY, ORANGE, Line, Panel, Section, panels_figure
 from codeword.evaluation.report.metrics import TITLES
 from codeword.evaluation.report.page import PAGE_WIDTH, embedded
 from codeword.evaluation.report.templates import render
@@ -33,12 +34,12 @@ _COLUMNS = (
 # The rate and the distortion of each medium.
 _CURVES = (("code_bpd", "psnr_db"), ("bits_per_second_prior", "log_mel_distance"))
 _PANELS_IN_A_ROW = 3
-_LONGEST_NAME = 16
+_MOST_NAMES = 40
 
 
 @dataclass(frozen=True)
 class _Row:
-    values: list[str]
+    values: list[Name]
     figures: list[tuple[str, str]]
     best: bool
 
@@ -46,7 +47,7 @@ class _Row:
 def write_page(comparison: Comparison, out: Path, *, recipe: Recipe) -> None:
     """Write `index.html`, its figures and `comparison.csv` to the folder `out`."""
     groups = comparison.groups()
-    paths = comparison.paths
+    paths, called = comparison.paths, _called(comparison, recipe)
     measured = {name for group in groups for name in group.measures}
     names = [comparison.objective, *(n for n in _COLUMNS if n in measured and n != comparison.objective)]
     seeds = max(len(group.trials) for group in groups)
@@ -66,11 +67,12 @@ def write_page(comparison: Comparison, out: Path, *, recipe: Recipe) -> None:
         objective_title=title(comparison.objective).lower(),
         paths=paths,
         columns=[(title(name), name) for name in names],
-        rows=[_row(group, paths, names, best=group.values == comparison.best) for group in groups],
+        rows=[_row(group, called, names, best=group.values == comparison.best) for group in groups],
+        numbered=any(name.number for of in called.values() for name in of.values()),
         failed=[trial for trial in comparison.trials if trial.error],
         test=comparison.test,
         test_rows=list(_test_rows(comparison)),
-        figures=[embedded(section, out / "figures") for section in _sections(comparison, groups, paths, recipe)],
+        figures=[embedded(section, out / "figures") for section in _sections(comparison, groups, called, recipe)],
         page_width=PAGE_WIDTH,
     )
     write_atomically(out / "comparison.csv", _csv(comparison).encode())
@@ -90,9 +92,24 @@ def as_text(spread: Spread | None) -> tuple[str, str]:
     return mean, "" if low == high else f"{low} – {high}"
 
 
-def _row(group: Group, paths: list[str], names: list[str], *, best: bool) -> _Row:
+_Called = dict[str, dict[str, Name]]
+
+
+def _called(comparison: Comparison, recipe: Recipe) -> _Called:
+    """The names of the values of each setting but the seed, by its path, with that of the recipe's value."""
+    found: dict[str, list[str]] = {path: [] for path in comparison.paths}
+    for trial in comparison.trials:
+        for path, listed in found.items():
+            listed.append(trial.values.get(path, recipe_value(recipe, path)))
+    return {path: names_of(in_order(dict.fromkeys(listed))) for path, listed in found.items()}
+
+
+def _row(group: Group, called: _Called, names: list[str], *, best: bool) -> _Row:
     figures = [as_text(group.measures.get(name)) for name in names]
-    return _Row([group.values.get(path, "as in the recipe") for path in paths], figures, best)
+    kept = Name("as in the recipe", "as in the recipe")
+    return _Row(
+        [of[group.values[path]] if path in group.values else kept for path, of in called.items()], figures, best
+    )
 
 
 def _test_rows(comparison: Comparison) -> Iterator[tuple[str, str, list[str]]]:
@@ -102,27 +119,25 @@ def _test_rows(comparison: Comparison) -> Iterator[tuple[str, str, list[str]]]:
             yield title(name), name, ["" if value is None else f"{value:.4g}" for value in values]
 
 
-def _sections(comparison: Comparison, groups: list[Group], paths: list[str], recipe: Recipe) -> Iterator[Section]:
-    panels = [panel for path in paths if (panel := effect(comparison, path, recipe)) is not None]
+def _sections(comparison: Comparison, groups: list[Group], called: _Called, recipe: Recipe) -> Iterator[Section]:
+    panels = [panel for path, of in called.items() if (panel := effect(comparison, path, recipe, of)) is not None]
     if panels:
         yield Section(
             "settings",
             "Effect of the settings",
-            "A grey dot is a run, and the line joins the means of all runs with the same value. All panels have one "
-            "scale, so that a steep line is a setting that matters. Rings are the values of the recipe.",
+            "A grey dot is a run, and a blue one the mean of all runs with the same value. All panels have one scale: "
+            "settings that matter have means far apart. Rings are the values of the recipe.",
             partial(panels_figure, panels, columns=_PANELS_IN_A_ROW),
         )
     for rate, distortion in _CURVES:
         measured = [group for group in groups if {rate, distortion} <= group.measures.keys()]
         if len(measured) > 1:
-            panel = _rate_distortion(comparison, measured, rate, distortion)
-            caption = "Means over seeds. " + (
-                "Fewer bits are to the left." if len(measured) <= len(CODE_COLOURS) else "The best one is blue."
-            )
+            panel = _rate_distortion(comparison, measured, called, rate, distortion)
+            caption = "Means over seeds. Fewer bits are to the left; the best one is blue."
             yield Section("rate-distortion", "Rate and distortion", caption, partial(panels_figure, [panel]))
 
 
-def effect(comparison: Comparison, path: str, recipe: Recipe) -> Panel | None:
+def effect(comparison: Comparison, path: str, recipe: Recipe, called: dict[str, Name]) -> Panel | None:
     """The objective against the values of a setting; None if it has a single value that was measured."""
     name, own = comparison.objective, recipe_value(recipe, path)
     runs: dict[str, list[float]] = {}
@@ -133,34 +148,30 @@ def effect(comparison: Comparison, path: str, recipe: Recipe) -> Panel | None:
     if len(runs) < 2:
         return None
     values = in_order(runs)
+    are_numbers = in_order(values[::-1]) == values
     means = [sum(runs[value]) / len(runs[value]) for value in values]
     dots = [(place, measure) for place, value in enumerate(values) for measure in runs[value]]
     lines = [
         Line("a run", [place for place, _ in dots], [measure for _, measure in dots], GREY, dots=True),
-        Line("mean", range(len(values)), means, BLUE),
+        Line("mean", range(len(values)), means, BLUE, dots=not are_numbers),
     ]
     if own in runs:
         place = values.index(own)
         lines.append(Line("the recipe's value", [place], [means[place]], ORANGE, dots=True, dashed=True))
     setting = path.rpartition(".")[2]
-    return Panel(setting, title(name), lines, x_label=path, x_names=[_short(value) for value in values])
+    return Panel(setting, title(name), lines, x_label=path, x_names=[called[value].tick for value in values])
 
 
-def _rate_distortion(comparison: Comparison, groups: list[Group], rate: str, distortion: str) -> Panel:
-    few = len(groups) <= len(CODE_COLOURS)
+def _rate_distortion(comparison: Comparison, groups: list[Group], called: _Called, rate: str, distortion: str) -> Panel:
     lines = []
-    for number, group in enumerate(groups):
+    for group in groups:
         best = group.values == comparison.best
-        colour = CODE_COLOURS[number] if few else BLUE if best else GREY
-        label = ", ".join(_short(value) for value in group.values.values()) if few or best else "_"
+        label = ", ".join(called[path][value].tick for path, value in group.values.items()) or "as in the recipe"
         point = [group.measures[rate].mean], [group.measures[distortion].mean]
-        lines.append(Line(label, *point, colour, dots=True))
-    return Panel(title(distortion), title(distortion), lines, x_label=title(rate))
-
-
-def _short(value: str) -> str:
-    value = value.strip('"')
-    return value if len(value) <= _LONGEST_NAME else value[: _LONGEST_NAME - 1] + "…"
+        lines.append(
+            Line(label if best or len(groups) <= _MOST_NAMES else "", *point, BLUE if best else GREY, dots=True)
+        )
+    return Panel(title(distortion), title(distortion), lines, x_label=title(rate), names_at_dots=True)
 
 
 def _csv(comparison: Comparison) -> str:

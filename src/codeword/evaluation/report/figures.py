@@ -74,7 +74,8 @@ class Line:
 class Panel:
     """One set of axes; `limit` is a value with its label, drawn as a dashed line; `log_x` is for rates.
 
-    `x_names` are the names of the places 0, 1, and so on of the x axis, if these are not numbers.
+    `x_names` are the names of the places 0, 1, and so on of the x axis, if these are not numbers. With `names_at_dots`
+    the label of a line stands next to its first point, in place of a legend.
     """
 
     title: str
@@ -85,6 +86,7 @@ class Panel:
     percent: bool = False
     log_x: bool = False
     x_names: Sequence[str] = ()
+    names_at_dots: bool = False
 
 
 def panels_figure(panels: Sequence[Panel], *, columns: int | None = None) -> Figure:
@@ -105,6 +107,8 @@ def panels_figure(panels: Sequence[Panel], *, columns: int | None = None) -> Fig
             if line.dots:
                 style |= {"ls": "", "ms": dot, "mew": 2, "mfc": "white" if line.dashed else line.colour, "zorder": 3}
             axes.plot(line.x, line.y, color=line.colour, label=line.label, **style)
+            if panel.names_at_dots:
+                _write_beside(axes, line)
         if panel.limit is not None:
             axes.axhline(panel.limit[0], color=INK, lw=1, ls=(0, (4, 3)), label=panel.limit[1])
         values = [y for line in panel.lines for y in line.y]
@@ -115,21 +119,30 @@ def panels_figure(panels: Sequence[Panel], *, columns: int | None = None) -> Fig
         if panel.percent:
             axes.set_ylim(top=1.04)
             axes.yaxis.set_major_formatter(PercentFormatter(1))
-        if panel.log_x:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
-            axes.xaxis.set_minor_locator(NullLocator())
-        elif panel.x_names:
-            axes.set_xticks(range(len(panel.x_names)), panel.x_names, parse_math=False)
-            axes.set_xlim(-0.4, len(panel.x_names) - 0.6)
-        else:
-            whole = all(float(x).is_integer() for line in panel.lines for x in line.x)
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+        _mark_x(axes, panel)
         _add_time(axes, max((line.step_s for line in panel.lines), default=0))
-        if columns is None or place == 0:
+        if not panel.names_at_dots and (columns is None or place == 0):
             axes.legend(frameon=False, fontsize=9, labelcolor=INK)
     return figure
+
+
+def _write_beside(axes: Axes, line: Line) -> None:
+    at: dict[str, Any] = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+    axes.annotate(line.label, (line.x[0], line.y[0]), fontsize=9, color=INK, parse_math=False, **at)
+
+
+def _mark_x(axes: Axes, panel: Panel) -> None:
+    if panel.log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif panel.x_names:
+        axes.set_xticks(range(len(panel.x_names)), panel.x_names, parse_math=False)
+        axes.set_xlim(-0.4, len(panel.x_names) - 0.6)
+    else:
+        whole = all(float(x).is_integer() for line in panel.lines for x in line.x)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
 
 
 def _add_time(axes: Axes, step_s: float) -> None:
