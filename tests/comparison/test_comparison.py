@@ -17,7 +17,7 @@ from tiny.cli import run_cli
 
 from codeword.comparison import Comparison, Setting, Trial, compare, read_setting
 from codeword.comparison.names import names_of
-from codeword.comparison.page import effect
+from codeword.comparison.page import effect, write_page
 from codeword.comparison.plan import MAX_TRIALS, combinations, folder_name, in_order, recipe_value
 from codeword.comparison.results import find_best, grouped, is_better
 from codeword.config import load_recipe, validate_json
@@ -242,6 +242,25 @@ def test_one_at_a_time_has_the_recipe_once_and_shows_it_with_every_setting(tmp_p
         assert drawn["mean"] == drawn["a run"] == (list(range(len(names))), means)
         assert drawn["the recipe's value"] == ([1], [4])
     assert (tmp_path / "figures" / "settings.png").stat().st_size > 1000
+
+
+def test_rows_and_figures_number_the_same_tables(tmp_path: Path) -> None:
+    path = "tokenizer.quantizer"
+    grids = [f'{{"kind" = "finite-scalar", "channel_levels" = {levels}}}' for levels in ("[8, 8, 8]", "[8, 5, 5, 5]")]
+    measures = {"total_bpd": 4.0, "psnr_db": 20.0, "code_bpd": 0.1}
+    listed = tuple(
+        Trial(folder=str(n), values=v, measures=measures) for n, v in enumerate([{}, *({path: g} for g in grids)])
+    )
+    recipe = load_recipe("cifar10")
+    write_page(Comparison(recipe="cifar10", objective="total_bpd", trials=listed, best={}), tmp_path, recipe=recipe)
+    page = (tmp_path / "index.html").read_text()
+    for number, name in [
+        (1, "as in the recipe"),
+        (2, "channel_levels = [8, 8, 8]"),
+        (3, "channel_levels = [8, 5, 5, 5]"),
+    ]:
+        assert f"<b>{number}</b> {name}</th>" in page
+    assert (tmp_path / "figures" / "rate-distortion.png").stat().st_size > 1000
 
 
 @pytest.mark.slow

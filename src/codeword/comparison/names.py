@@ -62,7 +62,7 @@ def _fields(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _phrase(path: str, value: str) -> str:
-    """A field in words: a kind is what its table is, and what is true needs no value."""
+    """A field as text: a kind is what its table is, and what is true needs no value."""
     shown = value.strip('"')
     if path == "kind":
         return shown

@@ -9,7 +9,7 @@ from math import isnan
 from pathlib import Path
 
 from codeword.comparison.names import Name, names_of
-from codeword.comparison.plan import SEED, in_order, recipe_value
+from codeword.comparison.plan import KEPT, SEED, in_order, recipe_value
 from codeword.comparison.results import PEAK_MIB, STEP_MS, Comparison, Group, Spread
 from codeword.config import Recipe
 from codeword.evaluation.report.figures import BLUE, GREY, ORANGE, Line, Panel, Section, panels_figure
@@ -67,7 +67,7 @@ def write_page(comparison: Comparison, out: Path, *, recipe: Recipe) -> None:
         objective_title=title(comparison.objective).lower(),
         paths=paths,
         columns=[(title(name), name) for name in names],
-        rows=[_row(group, called, names, best=group.values == comparison.best) for group in groups],
+        rows=[_row(group, called, names, recipe, best=group.values == comparison.best) for group in groups],
         numbered=any(name.number for of in called.values() for name in of.values()),
         failed=[trial for trial in comparison.trials if trial.error],
         test=comparison.test,
@@ -104,12 +104,12 @@ def _called(comparison: Comparison, recipe: Recipe) -> _Called:
     return {path: names_of(in_order(dict.fromkeys(listed))) for path, listed in found.items()}
 
 
-def _row(group: Group, called: _Called, names: list[str], *, best: bool) -> _Row:
-    figures = [as_text(group.measures.get(name)) for name in names]
-    kept = Name("as in the recipe", "as in the recipe")
-    return _Row(
-        [of[group.values[path]] if path in group.values else kept for path, of in called.items()], figures, best
-    )
+def _row(group: Group, called: _Called, names: list[str], recipe: Recipe, *, best: bool) -> _Row:
+    shown = []
+    for path, of in called.items():
+        name = of[group.values.get(path, recipe_value(recipe, path))]
+        shown.append(name if path in group.values else Name(KEPT, name.number or KEPT))
+    return _Row(shown, [as_text(group.measures.get(name)) for name in names], best)
 
 
 def _test_rows(comparison: Comparison) -> Iterator[tuple[str, str, list[str]]]:
@@ -166,7 +166,7 @@ def _rate_distortion(comparison: Comparison, groups: list[Group], called: _Calle
     lines = []
     for group in groups:
         best = group.values == comparison.best
-        label = ", ".join(called[path][value].tick for path, value in group.values.items()) or "as in the recipe"
+        label = ", ".join(called[path][value].tick for path, value in group.values.items()) or KEPT
         point = [group.measures[rate].mean], [group.measures[distortion].mean]
         lines.append(
             Line(label if best or len(groups) <= _MOST_NAMES else "", *point, BLUE if best else GREY, dots=True)

@@ -16,6 +16,7 @@ from codeword.errors import UsageError
 
 SEED = "seed"
 MAX_TRIALS = 1000
+KEPT = "as in the recipe"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def recipe_value(recipe: Recipe, path: str) -> str:
     for name in path.split("."):
         found = getattr(found, name, None)
     if isinstance(found, BaseModel):
-        return "as in the recipe"
+        return KEPT
     return "none" if found is None else toml_value(list(found) if isinstance(found, tuple) else found)
 
 
