@@ -1,35 +1,38 @@
-"""Names of the values of settings for people: of tables only what distinguishes them."""
+"""Short names of the values of settings. A table is named by the fields in which it differs from the other tables."""
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from codeword.config.reading import read_value
 from codeword.config.writing import toml_value
 
 _LONGEST_TICK = 16
 
 
 class Name(NamedTuple):
-    """The name of a value in a table, and in a figure, where it is a number if the names of the setting are long."""
+    """The name of a value: `text` in a table, and `tick` in a figure.
+
+    The tick is the same text, or a number if a value of the same setting has a text that is too long for a figure.
+    """
 
     text: str
     tick: str
 
     @property
     def number(self) -> str:
-        """The tick, if it is not the name."""
+        """The tick if it is a number, else an empty text."""
         return "" if self.tick == self.text else self.tick
 
 
 def names_of(values: Sequence[str]) -> dict[str, Name]:
-    """The names of the values of one setting, which are TOML, or words for a value that the recipe has.
+    """The name of each value of one setting, numbered in this order; values are TOML or plain text.
 
     Example:
         >>> values = ['{"kind" = "vector", "dim" = 8}', '{"kind" = "finite-scalar", "dim" = 8}']
         >>> [name.text for name in names_of(values).values()]
         ['vector', 'finite-scalar']
     """
-    read = {value: _read(value) for value in values}
+    read = {value: read_value(value) for value in values}
     fields = {value: dict(_fields(found)) for value, found in read.items() if isinstance(found, dict)}
     common = set.intersection(*(set(table.items()) for table in fields.values())) if len(fields) > 1 else set()
     texts = {}
@@ -40,20 +43,14 @@ def names_of(values: Sequence[str]) -> dict[str, Name]:
         else:
             texts[value] = found if isinstance(found, str) else value
     if len(set(texts.values())) < len(texts):
-        texts = {value: value for value in texts}  # A text and a table of this kind, or "1" and 1.
+        # Two names are equal, for example those of the text "1" and of the number 1.
+        texts = {value: value for value in texts}
     are_short = all(len(text) <= _LONGEST_TICK for text in texts.values())
     return {value: Name(text, text if are_short else str(n)) for n, (value, text) in enumerate(texts.items(), start=1)}
 
 
-def _read(value: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):
-        return value
-
-
 def _fields(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """The dotted paths of all fields of a table, and their values as TOML."""
+    """The dotted path and the value, as TOML, of each field of a table and of the tables inside it."""
     for name, value in table.items():
         if isinstance(value, dict) and value:
             yield from _fields(value, f"{path}{name}.")
@@ -62,7 +59,7 @@ def _fields(table: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _phrase(path: str, value: str) -> str:
-    """A field as text: a kind is what its table is, and what is true needs no value."""
+    """A field as text: `vector` for the kind of the table, `cosine` for `cosine = true`, else name and value."""
     shown = value.strip('"')
     if path == "kind":
         return shown

@@ -9,7 +9,7 @@ from math import isnan
 from pathlib import Path
 
 from codeword.comparison.names import Name, names_of
-from codeword.comparison.plan import KEPT, SEED, in_order, recipe_value
+from codeword.comparison.plan import KEPT, SEED, have_order, in_order, recipe_value
 from codeword.comparison.results import PEAK_MIB, STEP_MS, Comparison, Group, Spread
 from codeword.config import Recipe
 from codeword.evaluation.report.figures import BLUE, GREY, ORANGE, Line, Panel, Section, panels_figure
@@ -34,7 +34,11 @@ _COLUMNS = (
 # The rate and the distortion of each medium.
 _CURVES = (("code_bpd", "psnr_db"), ("bits_per_second_prior", "log_mel_distance"))
 _PANELS_IN_A_ROW = 3
+# With more groups than this, the rate-distortion figure names the best one alone.
 _MOST_NAMES = 40
+
+# The names of values, by the path of their setting and the value.
+_Called = dict[str, dict[str, Name]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class _Row:
 def write_page(comparison: Comparison, out: Path, *, recipe: Recipe) -> None:
     """Write `index.html`, its figures and `comparison.csv` to the folder `out`."""
     groups = comparison.groups()
-    paths, called = comparison.paths, _called(comparison, recipe)
+    called = _called(comparison, recipe)
     measured = {name for group in groups for name in group.measures}
     names = [comparison.objective, *(n for n in _COLUMNS if n in measured and n != comparison.objective)]
     seeds = max(len(group.trials) for group in groups)
@@ -65,7 +69,7 @@ def write_page(comparison: Comparison, out: Path, *, recipe: Recipe) -> None:
         seeds=f"{seeds} seeds" if seeds > 1 else "one seed",
         several_seeds=seeds > 1,
         objective_title=title(comparison.objective).lower(),
-        paths=paths,
+        paths=list(called),
         columns=[(title(name), name) for name in names],
         rows=[_row(group, called, names, recipe, best=group.values == comparison.best) for group in groups],
         numbered=any(name.number for of in called.values() for name in of.values()),
@@ -92,11 +96,8 @@ def as_text(spread: Spread | None) -> tuple[str, str]:
     return mean, "" if low == high else f"{low} – {high}"
 
 
-_Called = dict[str, dict[str, Name]]
-
-
 def _called(comparison: Comparison, recipe: Recipe) -> _Called:
-    """The names of the values of each setting but the seed, by its path, with that of the recipe's value."""
+    """The names of all values of each setting but the seed, also of the recipe's value where a trial keeps it."""
     found: dict[str, list[str]] = {path: [] for path in comparison.paths}
     for trial in comparison.trials:
         for path, listed in found.items():
@@ -138,7 +139,10 @@ def _sections(comparison: Comparison, groups: list[Group], called: _Called, reci
 
 
 def effect(comparison: Comparison, path: str, recipe: Recipe, called: dict[str, Name]) -> Panel | None:
-    """The objective against the values of a setting; None if it has a single value that was measured."""
+    """The objective against the values of a setting, in the order of their names `called`.
+
+    None if only one of the values was measured.
+    """
     name, own = comparison.objective, recipe_value(recipe, path)
     runs: dict[str, list[float]] = {}
     for trial in comparison.trials:
@@ -147,13 +151,12 @@ def effect(comparison: Comparison, path: str, recipe: Recipe, called: dict[str, 
             runs.setdefault(trial.values.get(path, own), []).append(trial.measures[name])
     if len(runs) < 2:
         return None
-    values = in_order(runs)
-    are_numbers = in_order(values[::-1]) == values
+    values = [value for value in called if value in runs]
     means = [sum(runs[value]) / len(runs[value]) for value in values]
     dots = [(place, measure) for place, value in enumerate(values) for measure in runs[value]]
     lines = [
         Line("a run", [place for place, _ in dots], [measure for _, measure in dots], GREY, dots=True),
-        Line("mean", range(len(values)), means, BLUE, dots=not are_numbers),
+        Line("mean", range(len(values)), means, BLUE, dots=not have_order(values)),
     ]
     if own in runs:
         place = values.index(own)

@@ -94,13 +94,19 @@ def recipe_value(recipe: Recipe, path: str) -> str:
     return "none" if found is None else toml_value(list(found) if isinstance(found, tuple) else found)
 
 
+def have_order(values: Iterable[str]) -> bool:
+    """True if all values are numbers, or all are lists of numbers."""
+    try:
+        sorted(values, key=json.loads)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
 def in_order(values: Iterable[str]) -> list[str]:
     """Numbers, and lists of numbers, in rising order; other values stay in theirs."""
     listed = list(values)
-    try:
-        return sorted(listed, key=json.loads)
-    except (ValueError, TypeError):
-        return listed
+    return sorted(listed, key=json.loads) if have_order(listed) else listed
 
 
 def folder_name(number: int, values: dict[str, str]) -> str:

@@ -94,6 +94,14 @@ def _recipe_text(name_or_path: str | Path) -> tuple[str, str]:
     return shipped.read_text(encoding="utf-8"), f"recipe {name_or_path}"
 
 
+def read_value(text: str) -> Any:
+    """The value of a field that is written as TOML, or without quotes, as a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text.strip()
+
+
 def _apply(tree: dict[str, Any], override: str) -> None:
     """Set `a.b=value` in place; a value that is not TOML is a string."""
     path, equals, text = override.partition("=")
@@ -103,10 +111,6 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             f"The override {override!r:.80} is not of the form field.name=value, for example "
             f"tokenizer.quantizer.codebook_sizes=[1024]."
         )
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (ValueError, RecursionError):
-        value = text.strip()
     for key in keys[:-1]:
         branch = tree.setdefault(key, {})
         if not isinstance(branch, dict):
@@ -114,7 +118,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
                 f"The override {override!r:.80} fails: {key} holds {branch!r:.80}, which has no fields of its own."
             )
         tree = branch
-    tree[keys[-1]] = value
+    tree[keys[-1]] = read_value(text)
 
 
 def _explain(error: ValidationError) -> list[str]:

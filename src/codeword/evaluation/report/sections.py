@@ -93,8 +93,8 @@ def _curve_sections(run: Run, signals: ReportSignals) -> list[Section]:
             "codebook-over-time",
             "Codebook over time",
             "Perplexity is the number of equally frequent codewords with the same information; the dashed line is "
-            "its maximum for the kept codebook. Usage is the share of codewords that occur at least once. Both curves "
-            "fall if the codebook collapses.",
+            "its maximum for the codebook of the trained model. Usage is the share of codewords that occur at least "
+            "once. Both curves fall if the codebook collapses.",
             lambda: panels_figure(use),
         ),
         *_size_section(run),
